@@ -1,0 +1,2 @@
+//! Everything on loopback in one process.
+pub mod issuer;

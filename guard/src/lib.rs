@@ -1,0 +1,2 @@
+//! guard
+pub mod demo;

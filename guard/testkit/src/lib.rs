@@ -1,0 +1,1 @@
+//! Fakes that misbehave on purpose.
