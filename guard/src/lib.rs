@@ -1,2 +1,29 @@
-//! guard
+//! A request may enter only with a proof, may carry only so much, and is streamed.
+//!
+//! The way of one request through `guard origin`, and the file that each step lives in:
+//!
+//! ```text
+//!  cloudflared                                                                                             Immich
+//!      │                                                                                                      ▲
+//!      ▼                                                                                                      │
+//!  ┌────────┐  ┌─────────────┐  ┌────────────┐  ┌────────────┐  ┌───────────────┐  ┌──────────────┐  ┌─────────────────┐
+//!  │ accept │─▶│    frame    │─▶│  identify  │─▶│   meter    │─▶│     strip     │─▶│     send     │─▶│   stream back   │
+//!  │ serve  │  │ origin/     │  │ frontdoor  │  │ origin/    │  │ origin/       │  │ origin/      │  │ origin/answer   │
+//!  │        │  │ framing     │  │ assertion  │  │ limit      │  │ headers       │  │ upstream     │  │ (101: tunnel)   │
+//!  └────────┘  └──────┬──────┘  └─────┬──────┘  └─────┬──────┘  └───────────────┘  └──────┬───────┘  └─────────────────┘
+//!                     │ 400 405 421   │ 401 403 503   │ 413                               │ 502 504 (408 413 in mid-body)
+//!                     └───────────────┴───────────────┴──────────── refusal ──────────────┘
+//! ```
+//!
+//! [`origin`]'s function `pass` is this picture in code. No import runs up: `demo` > `origin` > `serve`, `frontdoor` > `assertion` >
+//! `jwks` > `refusal`, `config`, `telemetry`.
+
+pub mod assertion;
+pub mod config;
 pub mod demo;
+pub mod frontdoor;
+pub mod jwks;
+pub mod origin;
+pub mod refusal;
+pub mod serve;
+pub mod telemetry;

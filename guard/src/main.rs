@@ -1,2 +1,92 @@
-//! guard
-fn main() {}
+//! Flags and variables to a checked configuration, then run. Exit codes: 0 fine, 1 failed at run time, 2 wrong usage or configuration.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use guard::config::OriginArgs;
+use guard::origin;
+use guard::telemetry::log::Log;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// hyper's small buffers come and go by the thousand; see docs/decisions.md for what this buys.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The door before a family's photos.
+#[derive(Parser)]
+#[command(name = "guard", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Let a request reach Immich only with a proof, carrying only so much
+    Origin(Box<OriginArgs>),
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Origin(args) => run_origin(&args),
+    }
+}
+
+fn run_origin(args: &OriginArgs) -> ExitCode {
+    let config = match args.check() {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("guard origin: {problems}");
+            return ExitCode::from(2);
+        }
+    };
+    let log = Log::install(config.log.filter(), config.log.format);
+    raise_file_limit();
+    let code = match origin::start::start(&config) {
+        Ok(door) => match wait_for_stop(&door) {
+            Ok(()) => {
+                door.join();
+                ExitCode::SUCCESS
+            }
+            Err(error) => failed(&error),
+        },
+        Err(error) => failed(&error),
+    };
+    log.flush();
+    code
+}
+
+/// Every connection is two sockets; shells hand out 1024.
+fn raise_file_limit() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
+        tracing::warn!(error = %error, "the limit of open files stays low");
+    }
+}
+
+/// Returns when the drain has begun: SIGTERM or SIGINT. A second signal ends the process at once.
+fn wait_for_stop(door: &origin::start::Door) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+        Ok::<_, std::io::Error>(())
+    })?;
+    door.stop();
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            if let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+                tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
+                std::process::exit(1);
+            }
+        });
+    });
+    Ok(())
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    tracing::error!(error = %error, "guard origin ends");
+    eprintln!("guard origin: {error}");
+    ExitCode::FAILURE
+}

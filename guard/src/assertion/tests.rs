@@ -1,0 +1,166 @@
+//! Every rule of the check, one bad token each, next to the good ones.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::demo::issuer::{Signer, sign_hs256, unsigned};
+use crate::jwks::KeySet;
+
+const NOW: u64 = 1_800_000_000;
+const ISSUER: &str = "https://family.cloudflareaccess.com";
+
+fn rules() -> Rules {
+    Rules { issuer: ISSUER.to_owned(), audiences: vec!["ours".to_owned(), "also-ours".to_owned()] }
+}
+
+fn person() -> Value {
+    json!({"iss": ISSUER, "aud": ["ours"], "type": "app", "exp": NOW + 60, "iat": NOW, "nbf": NOW, "sub": "7335d417", "email": "ada@example.com"})
+}
+
+fn with(member: &str, value: Value) -> Value {
+    let mut claims = person();
+    claims[member] = value;
+    claims
+}
+
+fn without(member: &str) -> Value {
+    let mut claims = person();
+    claims.as_object_mut().unwrap().remove(member);
+    claims
+}
+
+fn check(signer: &Signer, token: &str) -> Result<Verified, AssertionError> {
+    let keys = KeySet::parse(json!({"keys": [signer.jwk()]}).to_string().as_bytes()).unwrap();
+    let unverified = rules().read(token, NOW)?;
+    let key = keys.find(unverified.kid()).ok_or(AssertionError::UnknownKey)?;
+    unverified.verify(key)
+}
+
+#[test]
+fn a_person_and_a_service_token_pass() {
+    let signer = Signer::generate();
+    let who = |claims: &Value| check(&signer, &signer.mint(claims)).map(|verified| (*verified.identity).clone());
+    let person_identity = Identity::Person { sub: "7335d417".to_owned(), email: "ada@example.com".to_owned() };
+    assert_eq!(who(&person()), Ok(person_identity.clone()));
+    assert_eq!(who(&with("aud", json!("also-ours"))), Ok(person_identity.clone()), "aud as a string, as service tokens once had it");
+    assert_eq!(who(&with("aud", json!(["another", "ours"]))), Ok(person_identity.clone()));
+    assert_eq!(who(&without("nbf")), Ok(person_identity.clone()));
+    assert_eq!(who(&without("type")), Ok(person_identity.clone()));
+    assert_eq!(who(&with("exp", json!(NOW as f64 + 60.5))), Ok(person_identity.clone()), "NumericDate may have a fraction");
+    assert_eq!(who(&with("exp", json!(NOW - LEEWAY_SECONDS + 1))), Ok(person_identity), "within the leeway");
+
+    let service = json!({"iss": ISSUER, "aud": ["ours"], "type": "app", "exp": NOW + 60, "iat": NOW, "sub": "", "common_name": "0a.access"});
+    assert_eq!(who(&service), Ok(Identity::Service { common_name: "0a.access".to_owned() }));
+}
+
+#[test]
+fn every_wrong_claim_is_refused_for_its_own_reason() {
+    use AssertionError as E;
+    let signer = Signer::generate();
+    let types = E::Malformed("the claims are not a JSON object of the right types");
+    for (claims, wanted) in [
+        (with("iss", json!("https://other.cloudflareaccess.com")), E::Issuer),
+        (with("iss", json!("https://family.cloudflareaccess.com/")), E::Issuer),
+        (with("iss", json!([ISSUER])), types),
+        (without("iss"), E::Issuer),
+        (with("aud", json!(["another"])), E::Audience),
+        (with("aud", json!([])), E::Audience),
+        (with("aud", json!(7)), types),
+        (with("aud", json!(null)), types),
+        (without("aud"), E::Audience),
+        (with("type", json!("org")), E::NotApplication),
+        (with("exp", json!(NOW - LEEWAY_SECONDS)), E::Expired),
+        (with("exp", json!(-1)), E::Expired),
+        (with("exp", json!("1900000000")), types),
+        (with("exp", json!(null)), types),
+        (without("exp"), E::NoExpiry),
+        (with("nbf", json!(NOW + LEEWAY_SECONDS + 1)), E::NotYet),
+        (with("nbf", json!("soon")), types),
+        (with("nbf", json!(null)), types),
+        (with("iat", json!(NOW + LEEWAY_SECONDS + 1)), E::NotYet),
+        (with("iat", json!({})), types),
+        (without("email"), E::NoIdentity),
+        (with("email", json!("")), E::NoIdentity),
+        (without("sub"), E::NoIdentity),
+        (json!([]), types),
+        (json!("text"), types),
+    ] {
+        assert_eq!(check(&signer, &signer.mint(&claims)).map(|_| ()), Err(wanted), "{claims}");
+    }
+}
+
+#[test]
+fn the_token_never_chooses_the_algorithm_or_the_key() {
+    use AssertionError as E;
+    let (signer, stranger) = (Signer::generate(), Signer::generate());
+    let kid = signer.kid();
+    let pem = signer.public_pem();
+    let foreign_kid = json!({"alg": "RS256", "kid": kid, "typ": "JWT"});
+    let embedded = json!({"alg": "RS256", "kid": stranger.kid(), "jwk": stranger.jwk(), "jku": "https://evil.example/keys"});
+    for (token, wanted) in [
+        (stranger.sign(&foreign_kid, &person()), E::Signature),
+        (unsigned(&json!({"alg": "none", "kid": kid}), &person()), E::Malformed("not three parts")),
+        (format!("{}AA", unsigned(&json!({"alg": "none", "kid": kid}), &person())), E::Algorithm),
+        (sign_hs256(pem.as_bytes(), &json!({"alg": "HS256", "kid": kid, "typ": "JWT"}), &person()), E::Algorithm),
+        (sign_hs256(pem.as_bytes(), &foreign_kid, &person()), E::Signature),
+        (signer.sign(&json!({"alg": "RS512", "kid": kid}), &person()), E::Algorithm),
+        (signer.sign(&json!({"alg": "rs256", "kid": kid}), &person()), E::Algorithm),
+        (signer.sign(&json!({"alg": "RS256", "kid": kid, "crit": ["exp"]}), &person()), E::Critical),
+        (signer.sign(&json!({"alg": "RS256", "kid": kid, "crit": null}), &person()), E::Critical),
+        (signer.sign(&json!({"alg": "RS256", "kid": kid, "typ": "at+jwt"}), &person()), E::Type),
+        (signer.sign(&json!({"alg": "RS256"}), &person()), E::Malformed("no kid")),
+        (signer.sign(&json!({"alg": "RS256", "kid": 7}), &person()), E::Malformed("the header is not a JSON object of the right types")),
+        (stranger.sign(&embedded, &person()), E::UnknownKey),
+    ] {
+        assert_eq!(check(&signer, &token).map(|_| ()), Err(wanted), "{token}");
+    }
+    assert!(check(&signer, &signer.sign(&json!({"alg": "RS256", "kid": kid}), &person())).is_ok(), "typ may be absent");
+}
+
+#[test]
+fn text_that_is_not_a_token_is_refused_without_a_panic() {
+    let signer = Signer::generate();
+    let good = signer.mint(&person());
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let header_twice = URL_SAFE_NO_PAD.encode(format!("{{\"alg\":\"RS256\",\"alg\":\"RS256\",\"kid\":\"{}\"}}", signer.kid()));
+    for token in [
+        String::new(),
+        ".".to_owned(),
+        "..".to_owned(),
+        "...".to_owned(),
+        "garbage".to_owned(),
+        "a.b.c".to_owned(),
+        format!("{good}="),
+        format!(" {good}"),
+        format!("{good}.{signature}"),
+        format!("{message}."),
+        format!("{header_twice}.{}", good.split_once('.').unwrap().1),
+        "x".repeat(MAX_TOKEN_BYTES + 1),
+        "é.é.é".to_owned(),
+    ] {
+        assert!(check(&signer, &token).is_err(), "{token:?}");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(512))]
+
+    /// Whatever one character becomes, the token dies, unless it decodes to the same bytes.
+    #[test]
+    fn one_changed_character_is_one_token_less(place in 0..600_usize, other in "[A-Za-z0-9_.=+/-]") {
+        static SIGNER: std::sync::LazyLock<Signer> = std::sync::LazyLock::new(Signer::generate);
+        let good = SIGNER.mint(&person());
+        let place = place % good.len();
+        let mut bad = good.clone();
+        bad.replace_range(place..=place, &other);
+        if bad != good {
+            proptest::prop_assert!(check(&SIGNER, &bad).is_err(), "changed at {}", place);
+        }
+    }
+
+    /// No text at all makes the reader panic.
+    #[test]
+    fn any_text_is_read_without_a_panic(token in "\\PC{0,200}") {
+        proptest::prop_assert!(rules().read(&token, NOW).is_err());
+    }
+}

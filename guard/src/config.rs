@@ -1,0 +1,422 @@
+//! Text in, checked configuration out; every problem at once, by variable name, before a port is bound.
+//!
+//! Two stages: [`OriginArgs`] is what flags and variables said, as text; [`OriginConfig`] is what the rest of guard may rely on.
+//! A flag wins over its variable; an empty variable counts as absent. Secrets have no flags.
+
+pub mod units;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use hyper::Uri;
+use tracing_subscriber::EnvFilter;
+
+use crate::assertion::Rules;
+use crate::jwks::fetch::is_loopback;
+use crate::telemetry::log::{Format, LogIdentity};
+
+/// The default of `GUARD_MAX_BODY`: what nginx's `100m` means, and the lenient reading of the edge's "100 MB".
+pub const DEFAULT_MAX_BODY_BYTES: u64 = 100 * 1024 * 1024;
+/// The most worker threads; above it a typing error is more likely than a machine.
+pub const MAX_WORKERS: usize = 256;
+
+/// What flags and variables said about `guard origin`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct OriginArgs {
+    /// Where cloudflared connects [default: 0.0.0.0:8080]
+    #[arg(long, env = "GUARD_LISTEN", value_name = "ADDRESS:PORT", hide_env_values = true)]
+    pub listen: Option<String>,
+    /// Probes, metrics and status page; never on the public port [default: 0.0.0.0:9090]
+    #[arg(long, env = "GUARD_ADMIN_LISTEN", value_name = "ADDRESS:PORT", hide_env_values = true)]
+    pub admin_listen: Option<String>,
+    /// Immich, as <http://host:port> (required)
+    #[arg(long, env = "GUARD_UPSTREAM", value_name = "URL", hide_env_values = true)]
+    pub upstream: Option<String>,
+    /// Who vouches for a request [default: cloudflare-access]
+    #[arg(long, env = "GUARD_FRONT_DOOR", value_name = "NAME", hide_env_values = true)]
+    pub front_door: Option<String>,
+    /// Team name, team domain or its URL (required for cloudflare-access)
+    #[arg(long, env = "GUARD_ACCESS_TEAM", value_name = "TEAM", hide_env_values = true)]
+    pub access_team: Option<String>,
+    /// AUD tags of the Access applications, comma-separated (required for cloudflare-access)
+    #[arg(long, env = "GUARD_ACCESS_AUD", value_name = "TAGS", hide_env_values = true)]
+    pub access_aud: Option<String>,
+    /// Another key set than the front door's own: https, or http to a loopback address
+    #[arg(long, env = "GUARD_JWKS_URL", value_name = "URL", hide_env_values = true)]
+    pub jwks_url: Option<String>,
+    /// Addresses or @domains that may enter, comma-separated [default: anyone verified]
+    #[arg(long, env = "GUARD_ALLOW_EMAIL", value_name = "LIST", hide_env_values = true)]
+    pub allow_email: Option<String>,
+    /// Service tokens (common names) that may enter, comma-separated [default: any verified]
+    #[arg(long, env = "GUARD_ALLOW_SERVICE", value_name = "LIST", hide_env_values = true)]
+    pub allow_service: Option<String>,
+    /// The largest request body, such as 100MiB or 500MB; 0 = no limit [default: 100MiB]
+    #[arg(long, env = "GUARD_MAX_BODY", value_name = "SIZE", hide_env_values = true)]
+    pub max_body: Option<String>,
+    /// The public address, such as <https://photos.example.com>
+    #[arg(long, env = "GUARD_EXTERNAL_URL", value_name = "URL", hide_env_values = true)]
+    pub external_url: Option<String>,
+    /// The way for large files, named in the 413 message
+    #[arg(long, env = "GUARD_LAN_URL", value_name = "URL", hide_env_values = true)]
+    pub lan_url: Option<String>,
+    /// How long a connection to Immich may take to open; the answer itself has no limit [default: 10s]
+    #[arg(long, env = "GUARD_UPSTREAM_TIMEOUT", value_name = "TIME", hide_env_values = true)]
+    pub upstream_timeout: Option<String>,
+    /// Time to drain after SIGTERM [default: 25s]
+    #[arg(long, env = "GUARD_GRACE", value_name = "TIME", hide_env_values = true)]
+    pub grace: Option<String>,
+    /// Worker threads [default: number of cores]
+    #[arg(long, env = "GUARD_WORKERS", value_name = "NUMBER", hide_env_values = true)]
+    pub workers: Option<String>,
+    /// Log level or filter [default: info]
+    #[arg(long, env = "GUARD_LOG", value_name = "FILTER", hide_env_values = true)]
+    pub log: Option<String>,
+    /// json or text [default: json]
+    #[arg(long, env = "GUARD_LOG_FORMAT", value_name = "FORMAT", hide_env_values = true)]
+    pub log_format: Option<String>,
+    /// What the log calls a person: sub or email [default: sub]
+    #[arg(long, env = "GUARD_LOG_IDENTITY", value_name = "CLAIM", hide_env_values = true)]
+    pub log_identity: Option<String>,
+}
+
+/// Everything that `guard origin` may rely on.
+#[derive(Clone, Debug)]
+pub struct OriginConfig {
+    /// Where cloudflared connects.
+    pub listen: SocketAddr,
+    /// Probes, metrics, status page.
+    pub admin_listen: SocketAddr,
+    /// Immich.
+    pub upstream: Authority,
+    /// Who vouches.
+    pub front_door: DoorConfig,
+    /// Who of the verified may enter.
+    pub allow: AllowList,
+    /// The largest request body in bytes; none = no limit.
+    pub max_body: Option<u64>,
+    /// The public address.
+    pub external: Option<External>,
+    /// The way for large files.
+    pub lan_url: Option<String>,
+    /// To open a connection to Immich.
+    pub connect_timeout: Duration,
+    /// To drain.
+    pub grace: Duration,
+    /// Worker threads.
+    pub workers: usize,
+    /// Log.
+    pub log: LogConfig,
+}
+
+/// A host and a port to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+    }
+}
+
+/// `GUARD_EXTERNAL_URL`, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct External {
+    /// `https` or `http`.
+    pub scheme: &'static str,
+    /// Host as a `Host` header has it, in lower case: without the scheme's own port.
+    pub host: String,
+}
+
+/// Who vouches for a request.
+#[derive(Clone, Debug)]
+pub enum DoorConfig {
+    /// Cloudflare Access.
+    CloudflareAccess {
+        /// Issuer and audiences.
+        rules: Rules,
+        /// Where the key set is.
+        jwks: Uri,
+    },
+}
+
+/// Who of the verified may enter. Empty lists let everyone of their kind in.
+#[derive(Clone, Debug, Default)]
+pub struct AllowList {
+    /// Addresses or `@domain`, in lower case.
+    pub emails: Vec<String>,
+    /// Common names of service tokens.
+    pub services: Vec<String>,
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// Level or filter directives; checked.
+    pub filter: String,
+    /// JSON or text.
+    pub format: Format,
+    /// What a person is called.
+    pub identity: LogIdentity,
+}
+
+impl LogConfig {
+    /// The filter, ready to install.
+    pub fn filter(&self) -> EnvFilter {
+        EnvFilter::builder().parse_lossy(&self.filter)
+    }
+}
+
+/// One thing that is wrong: which variable, what was found, what is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The variable's name.
+    pub variable: &'static str,
+    /// What was found; none when it is absent.
+    pub found: Option<String>,
+    /// What is wanted.
+    pub wanted: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.found {
+            Some(found) => write!(f, "{}: found {found:?}, wanted {}", self.variable, self.wanted),
+            None => write!(f, "{}: not set, wanted {}", self.variable, self.wanted),
+        }
+    }
+}
+
+/// Everything that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let many = if self.0.len() == 1 { "problem" } else { "problems" };
+        write!(f, "{} {many} in the configuration; nothing was started:", self.0.len())?;
+        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Collects problems while values are read.
+#[derive(Default)]
+struct Reader(Vec<Problem>);
+
+impl Reader {
+    fn problem(&mut self, variable: &'static str, found: Option<&str>, wanted: impl Into<String>) {
+        self.0.push(Problem { variable, found: found.map(str::to_owned), wanted: wanted.into() });
+    }
+
+    /// The value as `read` understands it, or the default where there is none.
+    fn value<T>(&mut self, variable: &'static str, text: Option<&str>, default: T, read: impl Fn(&str) -> Result<T, String>) -> T {
+        match text.map(read) {
+            None => default,
+            Some(Ok(value)) => value,
+            Some(Err(wanted)) => {
+                self.problem(variable, text, wanted);
+                default
+            }
+        }
+    }
+
+    /// The value as `read` understands it; a problem where there is none.
+    fn required<T>(&mut self, variable: &'static str, text: Option<&str>, wanted: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        if text.is_none() {
+            self.problem(variable, None, wanted);
+        }
+        self.value(variable, text, None, |text| read(text).map(Some))
+    }
+}
+
+impl OriginArgs {
+    /// Checks everything. The error lists every problem.
+    pub fn check(&self) -> Result<OriginConfig, Problems> {
+        let mut r = Reader::default();
+        let set = |text: &'static str| SocketAddr::V4(text.parse().unwrap_or(std::net::SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0)));
+        let listen = r.value("GUARD_LISTEN", given(&self.listen), set("0.0.0.0:8080"), read_listen);
+        let admin_listen = r.value("GUARD_ADMIN_LISTEN", given(&self.admin_listen), set("0.0.0.0:9090"), read_listen);
+        if listen == admin_listen && listen.port() != 0 {
+            let found = listen.to_string();
+            r.problem("GUARD_ADMIN_LISTEN", Some(&found), "another address than GUARD_LISTEN: the admin port is never the public one");
+        }
+        let upstream = r.required("GUARD_UPSTREAM", given(&self.upstream), "Immich's address, such as http://immich-server:2283", read_upstream);
+        let front_door = self.check_front_door(&mut r);
+        let allow = AllowList {
+            emails: r.value("GUARD_ALLOW_EMAIL", given(&self.allow_email), Vec::new(), read_emails),
+            services: r.value("GUARD_ALLOW_SERVICE", given(&self.allow_service), Vec::new(), read_names),
+        };
+        let max_body = r.value("GUARD_MAX_BODY", given(&self.max_body), DEFAULT_MAX_BODY_BYTES, units::read_size);
+        let external = r.value("GUARD_EXTERNAL_URL", given(&self.external_url), None, |text| read_external(text).map(Some));
+        let lan_url = r.value("GUARD_LAN_URL", given(&self.lan_url), None, |text| read_external(text).map(|_| Some(text.to_owned())));
+        let connect_timeout =
+            r.value("GUARD_UPSTREAM_TIMEOUT", given(&self.upstream_timeout), Duration::from_secs(10), units::read_positive_duration);
+        let grace = r.value("GUARD_GRACE", given(&self.grace), Duration::from_secs(25), units::read_duration);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = r.value("GUARD_WORKERS", given(&self.workers), cores, |text| match text.parse() {
+            Ok(number @ 1..=MAX_WORKERS) => Ok(number),
+            _ => Err(format!("a number from 1 to {MAX_WORKERS}")),
+        });
+        let log = LogConfig {
+            filter: r.value("GUARD_LOG", given(&self.log), "info".to_owned(), read_filter),
+            format: r.value("GUARD_LOG_FORMAT", given(&self.log_format), Format::Json, |text| match text {
+                "json" => Ok(Format::Json),
+                "text" => Ok(Format::Text),
+                _ => Err("json or text".to_owned()),
+            }),
+            identity: r.value("GUARD_LOG_IDENTITY", given(&self.log_identity), LogIdentity::Sub, |text| match text {
+                "sub" => Ok(LogIdentity::Sub),
+                "email" => Ok(LogIdentity::Email),
+                _ => Err("sub or email".to_owned()),
+            }),
+        };
+        match (upstream, front_door) {
+            (Some(upstream), Some(front_door)) if r.0.is_empty() => Ok(OriginConfig {
+                listen,
+                admin_listen,
+                upstream,
+                front_door,
+                allow,
+                max_body: (max_body != 0).then_some(max_body),
+                external,
+                lan_url,
+                connect_timeout,
+                grace,
+                workers,
+                log,
+            }),
+            _ => Err(Problems(r.0)),
+        }
+    }
+
+    fn check_front_door(&self, r: &mut Reader) -> Option<DoorConfig> {
+        match given(&self.front_door).unwrap_or("cloudflare-access") {
+            "cloudflare-access" => {
+                let team = r.required(
+                    "GUARD_ACCESS_TEAM",
+                    given(&self.access_team),
+                    "the Access team name, such as family or family.cloudflareaccess.com",
+                    read_team,
+                );
+                let audiences = r.required(
+                    "GUARD_ACCESS_AUD",
+                    given(&self.access_aud),
+                    "the AUD tag of the Access application (Zero Trust > Access > Applications > Overview)",
+                    read_names,
+                );
+                let jwks = r.value("GUARD_JWKS_URL", given(&self.jwks_url), None, |text| read_key_url(text).map(Some));
+                let (domain, audiences) = (team?, audiences?);
+                let issuer = format!("https://{domain}");
+                let jwks = jwks.or_else(|| format!("{issuer}/cdn-cgi/access/certs").parse().ok())?;
+                Some(DoorConfig::CloudflareAccess { rules: Rules { issuer, audiences }, jwks })
+            }
+            other => {
+                r.problem("GUARD_FRONT_DOOR", Some(other), "cloudflare-access");
+                None
+            }
+        }
+    }
+}
+
+/// An empty variable counts as absent: manifests often set one to nothing.
+fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn read_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "an address and a port, such as 0.0.0.0:8080 or [::]:8080".to_owned())
+}
+
+fn read_upstream(text: &str) -> Result<Authority, String> {
+    let wanted = || "http://HOST:PORT without a path (TLS and path prefixes are not spoken to Immich)".to_owned();
+    let uri: Uri = text.parse().map_err(|_| wanted())?;
+    let bare = uri.path_and_query().is_none_or(|path| path == "/");
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http"), Some(host)) if bare && !has_userinfo(&uri) => {
+            Ok(Authority { host: unbracketed(host), port: uri.port_u16().unwrap_or(80) })
+        }
+        _ => Err(wanted()),
+    }
+}
+
+fn read_external(text: &str) -> Result<External, String> {
+    let wanted = || "a URL without a path, such as https://photos.example.com".to_owned();
+    let uri: Uri = text.parse().map_err(|_| wanted())?;
+    let bare = uri.path_and_query().is_none_or(|path| path == "/");
+    let (scheme, port) = match uri.scheme_str() {
+        Some("https") => ("https", 443),
+        Some("http") => ("http", 80),
+        _ => return Err(wanted()),
+    };
+    let host = uri.host().filter(|host| !host.is_empty() && bare && !has_userinfo(&uri)).ok_or_else(wanted)?.to_ascii_lowercase();
+    let host = match uri.port_u16() {
+        Some(other) if other != port => format!("{host}:{other}"),
+        _ => host,
+    };
+    Ok(External { scheme, host })
+}
+
+fn read_key_url(text: &str) -> Result<Uri, String> {
+    let wanted = || "https://HOST/PATH, or http:// to a loopback address only".to_owned();
+    let uri: Uri = text.parse().map_err(|_| wanted())?;
+    let host = uri.host().map(unbracketed).unwrap_or_default();
+    match uri.scheme_str() {
+        Some("https") if !host.is_empty() && !has_userinfo(&uri) => Ok(uri),
+        Some("http") if is_loopback(&host) && !has_userinfo(&uri) => Ok(uri),
+        _ => Err(wanted()),
+    }
+}
+
+/// `team`, `team.cloudflareaccess.com` and its URL all mean the same domain; FedRAMP teams are below `fed.cloudflareaccess.com`.
+fn read_team(text: &str) -> Result<String, String> {
+    const DOMAIN: &str = ".cloudflareaccess.com";
+    let wanted = || "a team name, TEAM.cloudflareaccess.com, or https://TEAM.cloudflareaccess.com".to_owned();
+    let text = text.to_ascii_lowercase();
+    let host = text.strip_prefix("https://").unwrap_or(&text);
+    let host = host.strip_suffix('/').unwrap_or(host);
+    let team = host.strip_suffix(DOMAIN).unwrap_or(host);
+    let name = team.strip_suffix(".fed").unwrap_or(team);
+    let is_label = !name.is_empty()
+        && name.len() <= 63
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if is_label { Ok(format!("{team}{DOMAIN}")) } else { Err(wanted()) }
+}
+
+fn read_names(text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<_> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let odd = names.iter().any(|name| name.contains(|c: char| c.is_whitespace() || c.is_control()) || name.starts_with("__"));
+    if names.is_empty() || odd { Err("one or more values without spaces, comma-separated".to_owned()) } else { Ok(names) }
+}
+
+fn read_emails(text: &str) -> Result<Vec<String>, String> {
+    let wanted = || "addresses or @domains, comma-separated, such as ada@example.com,@family.example".to_owned();
+    let names = read_names(text).map_err(|_| wanted())?;
+    let good = names.iter().all(|name| name.matches('@').count() == 1 && !name.ends_with('@'));
+    if good { Ok(names.iter().map(|name| name.to_lowercase()).collect()) } else { Err(wanted()) }
+}
+
+fn read_filter(text: &str) -> Result<String, String> {
+    let wanted = "a level (error, warn, info, debug, trace) or tracing filter directives";
+    EnvFilter::builder().parse(text).map(|_| text.to_owned()).map_err(|_| wanted.to_owned())
+}
+
+fn unbracketed(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
+fn has_userinfo(uri: &Uri) -> bool {
+    uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! The door: a request passes only with a proof, carries only so much, and is streamed.
+//!
+//! [`pass`] is the function to read: frame, identify, meter, forward, stream back. Decision before effect: everything that can refuse
+//! comes before anything is stripped or sent.
+
+pub mod answer;
+pub mod framing;
+pub mod headers;
+pub mod limit;
+pub mod record;
+pub mod start;
+pub mod status;
+pub mod tunnel;
+pub mod upstream;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
+use hyper::upgrade::OnUpgrade;
+use hyper::{Request, Response, StatusCode, Version};
+use tokio::sync::watch;
+
+use crate::config::{AllowList, External};
+use crate::frontdoor::FrontDoor;
+use crate::refusal::{Reason, Refusal, RequestId, Signpost, prefers_html};
+use crate::serve::wire::Exchange;
+use crate::serve::{Handler, Lifecycle, Phase};
+use crate::telemetry::metrics::{Held, Metrics};
+use crate::telemetry::log::LogIdentity;
+use record::Record;
+use answer::Answer;
+use limit::{Outgoing, Progress};
+use tunnel::Tunnel;
+use upstream::{Lease, Upstream, UpstreamError};
+
+/// Everything that a request meets: one a worker.
+pub struct Origin {
+    /// Who vouches.
+    pub door: FrontDoor,
+    /// Who of the verified may enter.
+    pub allow: AllowList,
+    /// The largest body, in bytes.
+    pub max_body: Option<u64>,
+    /// The public address.
+    pub external: Option<External>,
+    /// Immich.
+    pub upstream: Arc<Upstream>,
+    /// What refusals may say.
+    pub signpost: Signpost,
+    /// What the log calls a person.
+    pub log_identity: LogIdentity,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// The process.
+    pub lifecycle: Arc<Lifecycle>,
+    /// Its phase.
+    pub phase: watch::Receiver<Phase>,
+}
+
+/// The way of one request, step by step; the first step that refuses ends it.
+async fn pass(origin: &Origin, exchange: &Arc<Exchange>, record: &mut Record, mut request: Request<Incoming>) -> Result<Passed, Refusal> {
+    framing::check(&request, exchange.begin(), origin.external.as_ref())?;
+    if *origin.phase.borrow() != Phase::Serving {
+        return Err(Refusal::new(Reason::NotReady, "draining"));
+    }
+    let proof = origin.door.identify(request.headers(), unix_seconds()).await?;
+    record.who = Some(proof.identity.clone());
+    record.client = headers::client_address(request.headers(), record.client);
+    origin.allow.permits(&proof.identity)?;
+    limit::declared(&request, origin.max_body)?;
+
+    let upgrade = headers::wants_websocket(&request) && request.body().is_end_stream();
+    let client = upgrade.then(|| hyper::upgrade::on(&mut request));
+    let provenance = headers::Provenance { client: record.client, external: origin.external.as_ref(), upgrade };
+    headers::to_upstream(request.headers_mut(), &origin.door, &provenance);
+    *request.version_mut() = Version::HTTP_11;
+
+    let (parts, body) = request.into_parts();
+    let (body, meter) = Outgoing::new(body, origin.max_body);
+    record.meter.clone_from(&meter);
+    let sent = origin.upstream.send(Request::from_parts(parts, body)).await;
+    let (response, lease) = sent.map_err(|error| meter.and_then(|meter| meter.refusal()).unwrap_or_else(|| error.into()))?;
+    match (response.status(), client) {
+        (StatusCode::SWITCHING_PROTOCOLS, Some(client)) if is_websocket(&response) => {
+            Ok(Passed::Tunnel { client, response, lease, expires: proof.expires })
+        }
+        (StatusCode::SWITCHING_PROTOCOLS, _) => Err(Refusal::new(Reason::UpstreamUnreachable, "the upstream switched to a protocol that was not asked for")),
+        _ => Ok(Passed::Exchange { response, lease }),
+    }
+}
+
+/// What came of a request that passed.
+enum Passed {
+    /// An answer, to be streamed back.
+    Exchange { response: Response<Incoming>, lease: Lease },
+    /// A WebSocket.
+    Tunnel { client: OnUpgrade, response: Response<Incoming>, lease: Lease, expires: u64 },
+}
+
+impl Handler for Origin {
+    type Body = Answer;
+
+    async fn answer(self: Arc<Self>, exchange: Arc<Exchange>, peer: IpAddr, request: Request<Incoming>) -> Response<Answer> {
+        let mut record = Record::begin(&self.metrics, self.log_identity, peer, request.method(), request.uri().path());
+        let html = prefers_html(request.headers());
+        let bodiless = request.body().is_end_stream();
+        match pass(&self, &exchange, &mut record, request).await {
+            Ok(Passed::Exchange { response, lease }) => stream_back(response, lease, record, exchange),
+            Ok(Passed::Tunnel { client, response, lease, expires }) => self.open_tunnel(client, response, lease, expires, record),
+            Err(refusal) => {
+                // Bytes of the body that are still on their way are why the connection must close, and linger.
+                let unread = !bodiless && record.body_progress() != Some(Progress::Whole);
+                let response = refusal.answer(record.id, html, unread, &self.signpost);
+                record.refuse(refusal);
+                response.map(|body| Answer::fixed(body, unread, record, exchange))
+            }
+        }
+    }
+
+    fn refuse_head(&self, peer: IpAddr, status: u16) -> Vec<u8> {
+        let refusal = match status {
+            431 => Refusal::new(Reason::HeadersTooLarge, "the head has too many lines or bytes"),
+            414 => Refusal::new(Reason::HeadersTooLarge, "the target is too long"),
+            _ => Refusal::new(Reason::BadRequest, "the head is not HTTP/1.1"),
+        };
+        let id = RequestId::next();
+        self.metrics.refusal(refusal.reason);
+        let (reason, cause) = (refusal.reason.label(), refusal.cause.as_ref());
+        tracing::warn!(message = "refused", id = %id, reason, cause, blame = "client", client = %peer, decision = "refused");
+        refusal.wire(id, &self.signpost)
+    }
+
+    fn tick(&self) {
+        self.upstream.sweep();
+    }
+}
+
+impl Origin {
+    fn open_tunnel(&self, client: OnUpgrade, mut response: Response<Incoming>, lease: Lease, expires: u64, mut record: Record) -> Response<Answer> {
+        record.status = Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+        let upstream = hyper::upgrade::on(&mut response);
+        lease.detach();
+        let tunnel = Tunnel {
+            client,
+            upstream,
+            expires,
+            phase: self.phase.clone(),
+            record,
+            gauge: Held::on(&self.metrics.open_tunnels),
+            counted: self.lifecycle.tunnels.enter(),
+        };
+        tokio::spawn(tunnel.run());
+        headers::to_client(response.headers_mut(), true);
+        response.map(|_| Answer::empty())
+    }
+}
+
+/// Immich's answer becomes the client's: streamed as it comes. An answer that came before the request was whole closes the connection.
+fn stream_back(mut response: Response<Incoming>, lease: Lease, mut record: Record, exchange: Arc<Exchange>) -> Response<Answer> {
+    record.status = Some(response.status().as_u16());
+    headers::to_client(response.headers_mut(), false);
+    if record.body_progress().is_some_and(|progress| progress != Progress::Whole) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Answer::streamed(body, lease, record, exchange))
+}
+
+fn is_websocket(response: &Response<Incoming>) -> bool {
+    response.headers().get(UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+fn unix_seconds() -> u64 {
+    // A clock before 1970 makes every token look valid from the future, and none is: `iat` refuses them.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl From<UpstreamError> for Refusal {
+    fn from(error: UpstreamError) -> Self {
+        let reason = match error {
+            UpstreamError::Timeout { .. } => Reason::UpstreamTimeout,
+            UpstreamError::Connect { .. } | UpstreamError::Exchange { .. } => Reason::UpstreamUnreachable,
+        };
+        Self::new(reason, error.to_string())
+    }
+}

@@ -1,0 +1,107 @@
+//! May this request be understood at all? The first decision, before anyone is asked who they are.
+//!
+//! RFC 9112 sections 3 and 6, stricter where it leaves a choice: one Host line, origin-form only, `Transfer-Encoding` exactly
+//! `chunked`, and never both framings. What hyper lets pass and normalises is refused here, because what two parsers may read
+//! differently is where smuggling lives.
+
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, TRANSFER_ENCODING};
+use hyper::{Method, Request};
+
+use crate::config::External;
+use crate::refusal::{Reason, Refusal};
+use crate::serve::head::Ambiguity;
+
+/// Refuses what is malformed, ambiguous, or not for this host. `seen` is what the raw head showed before hyper normalised it.
+pub fn check<B>(request: &Request<B>, seen: Option<Ambiguity>, external: Option<&External>) -> Result<(), Refusal> {
+    let bad = |cause: &'static str| Err(Refusal::new(Reason::BadRequest, cause));
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::new(Reason::MethodNotAllowed, "CONNECT or TRACE"));
+    }
+    if let Some(ambiguity) = seen {
+        return bad(ambiguity.cause());
+    }
+    let uri = request.uri();
+    if uri.scheme().is_some() || uri.authority().is_some() {
+        return bad("the target is not in origin-form");
+    }
+    if !uri.path().starts_with('/') && (uri.path() != "*" || request.method() != Method::OPTIONS) {
+        return bad("the target is not in origin-form");
+    }
+    let headers = request.headers();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next()
+        && (!coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() || headers.contains_key(CONTENT_LENGTH))
+    {
+        return bad("Transfer-Encoding is not exactly chunked");
+    }
+    host(headers, external)
+}
+
+/// Exactly one Host line that is an authority, and the right one where the right one is known.
+fn host(headers: &HeaderMap, external: Option<&External>) -> Result<(), Refusal> {
+    let mut lines = headers.get_all(HOST).iter();
+    let (Some(host), None) = (lines.next(), lines.next()) else {
+        return Err(Refusal::new(Reason::BadRequest, "Host is absent or repeated"));
+    };
+    let Some(host) = host.to_str().ok().filter(|host| is_authority(host)) else {
+        return Err(Refusal::new(Reason::BadRequest, "Host is not a host"));
+    };
+    match external {
+        Some(external) if !external.is_host(host) => Err(Refusal::new(Reason::Misdirected, "Host is not that of GUARD_EXTERNAL_URL")),
+        _ => Ok(()),
+    }
+}
+
+fn is_authority(host: &str) -> bool {
+    !host.is_empty()
+        && !host.contains('@')
+        && host.bytes().all(|byte| byte.is_ascii_graphic())
+        && host.parse::<hyper::http::uri::Authority>().is_ok()
+}
+
+impl External {
+    /// Whether a Host line means this host: in any case, with or without the scheme's own port.
+    fn is_host(&self, host: &str) -> bool {
+        let own_port = if self.scheme == "https" { ":443" } else { ":80" };
+        let host = host.strip_suffix(own_port).unwrap_or(host);
+        host.eq_ignore_ascii_case(&self.host)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(build: impl FnOnce(hyper::http::request::Builder) -> hyper::http::request::Builder) -> Result<(), u16> {
+        let external = External { scheme: "https", host: "photos.example.com".to_owned() };
+        let request = build(Request::builder().uri("/api?x=1")).body(()).unwrap();
+        check(&request, None, Some(&external)).map_err(|refusal| refusal.reason.status().as_u16())
+    }
+
+    #[test]
+    fn one_right_host_and_one_framing() {
+        assert_eq!(verdict(|r| r.header(HOST, "photos.example.com")), Ok(()));
+        assert_eq!(verdict(|r| r.header(HOST, "Photos.Example.com:443")), Ok(()));
+        assert_eq!(verdict(|r| r.header(HOST, "photos.example.com").header(TRANSFER_ENCODING, "Chunked")), Ok(()));
+        assert_eq!(verdict(|r| r), Err(400));
+        assert_eq!(verdict(|r| r.header(HOST, "a").header(HOST, "a")), Err(400));
+        assert_eq!(verdict(|r| r.header(HOST, "")), Err(400));
+        assert_eq!(verdict(|r| r.header(HOST, "user@photos.example.com")), Err(400));
+        assert_eq!(verdict(|r| r.header(HOST, "photos.example.com/x")), Err(400));
+        assert_eq!(verdict(|r| r.header(HOST, "other.example.com")), Err(421));
+        assert_eq!(verdict(|r| r.header(HOST, "photos.example.com:80")), Err(421));
+        for coding in ["gzip, chunked", "chunked, chunked", "identity", "chunked;q=1", "xchunked"] {
+            assert_eq!(verdict(|r| r.header(HOST, "photos.example.com").header(TRANSFER_ENCODING, coding)), Err(400), "{coding}");
+        }
+    }
+
+    #[test]
+    fn only_origin_form() {
+        let host = "photos.example.com";
+        assert_eq!(verdict(|r| r.header(HOST, host).uri("http://photos.example.com/")), Err(400));
+        assert_eq!(verdict(|r| r.header(HOST, host).uri("*").method("OPTIONS")), Ok(()));
+        assert_eq!(verdict(|r| r.header(HOST, host).uri("*")), Err(400));
+        assert_eq!(verdict(|r| r.header(HOST, host).uri("photos.example.com:443").method("CONNECT")), Err(405));
+        assert_eq!(verdict(|r| r.header(HOST, host).method("TRACE")), Err(405));
+    }
+}

@@ -1,0 +1,202 @@
+//! What may cross, in each direction. Runs after the decision: a client cannot make us drop what we decide by.
+//!
+//! RFC 9110, 7.6.1 (hop-by-hop), and the list of identity headers of every front door: whoever reads one downstream must be able to
+//! believe that it was not written by the client. Underscore twins go too (CVE-2025-64484): servers that map names to variables
+//! cannot tell `X_Forwarded_For` from `X-Forwarded-For`.
+
+use std::net::IpAddr;
+
+use hyper::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+
+use crate::config::External;
+use crate::frontdoor::FrontDoor;
+use crate::refusal::{REFUSAL_HEADER, REQUEST_ID_HEADER};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+
+/// Identity headers whose whole namespace belongs to a front door. In lower case, with dashes.
+const IDENTITY_PREFIXES: [&str; 14] = [
+    "cf-access-",
+    "x-authentik-",
+    "x-goog-iap-",
+    "x-goog-authenticated-user-",
+    "x-pomerium-",
+    "x-amzn-oidc-",
+    "x-auth-request-",
+    "x-auth-user",
+    "x-ms-client-principal",
+    "x-ms-token-",
+    "x-forwarded-",
+    "x-webauth-",
+    "tailscale-",
+    "remote-",
+];
+
+/// Identity headers that stand alone.
+const IDENTITY_NAMES: [&str; 9] = [
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-uri",
+    "x-original-method",
+    "x-remote-user",
+];
+
+/// What is told to Immich about where a request came from.
+pub struct Provenance<'r> {
+    /// The client's address.
+    pub client: IpAddr,
+    /// The public address, where configured.
+    pub external: Option<&'r External>,
+    /// Whether this is a WebSocket handshake.
+    pub upgrade: bool,
+}
+
+/// The address of the client: `CF-Connecting-IP` where it is one address on one line, else the peer's. Call it for verified requests
+/// only: anyone else may write that header.
+pub fn client_address(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+    let mut lines = headers.get_all(CF_CONNECTING_IP).iter();
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => line.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(peer),
+        _ => peer,
+    }
+}
+
+/// Makes the client's headers Immich's: strips, then sets ours. The body's framing is hyper's to write; a length stays only as the
+/// number that hyper has checked.
+pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, provenance: &Provenance<'_>) {
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    strip_nominated(headers);
+    strip(headers, |name| is_hop_by_hop(name) || is_protected(name) || matches!(name, "expect" | "content-length"));
+    strip_cookies(headers, door);
+
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let host = provenance.external.map_or_else(
+        || headers.get(HOST).cloned(),
+        |external| HeaderValue::from_str(&external.host).ok(),
+    );
+    if let Some(host) = host {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+    // An assertion comes from the front door, and that speaks HTTPS to the world; cloudflared then speaks HTTP to us.
+    let scheme = provenance.external.map_or("https", |external| external.scheme);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    if let Ok(address) = HeaderValue::from_str(&provenance.client.to_string()) {
+        headers.insert(X_FORWARDED_FOR, address.clone());
+        headers.insert(X_REAL_IP, address);
+    }
+    if provenance.upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+}
+
+/// Makes Immich's headers the client's: strips hop-by-hop and what only guard may say. `upgraded` keeps the two lines of a 101.
+pub fn to_client(headers: &mut HeaderMap, upgraded: bool) {
+    strip_nominated(headers);
+    strip(headers, |name| is_hop_by_hop(name) || name == REFUSAL_HEADER.as_str() || name == REQUEST_ID_HEADER.as_str());
+    if upgraded {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    }
+}
+
+/// Whether a request asks for a WebSocket (RFC 6455, 4.1): GET, `Connection` names upgrade, `Upgrade` is websocket alone.
+/// Other upgrades, `h2c` above all, are not passed on: the request then goes on as a plain one.
+pub fn wants_websocket<B>(request: &hyper::Request<B>) -> bool {
+    let headers = request.headers();
+    let mut upgrades = headers.get_all(UPGRADE).iter();
+    let websocket = matches!((upgrades.next(), upgrades.next()), (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    websocket
+        && request.method() == hyper::Method::GET
+        && request.version() == hyper::Version::HTTP_11
+        && headers.get_all(CONNECTION).iter().flat_map(tokens).any(|token| token.eq_ignore_ascii_case("upgrade"))
+}
+
+/// Removes every header that any `Connection` line names, except those whose absence would change the message itself.
+fn strip_nominated(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(tokens)
+        // The everyday tokens are no header names: no allocation for them.
+        .filter(|token| !["keep-alive", "close", "upgrade"].iter().any(|everyday| token.eq_ignore_ascii_case(everyday)))
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .filter(|name| name != HOST && name != CONTENT_LENGTH)
+        .collect();
+    for name in nominated {
+        headers.remove(name);
+    }
+}
+
+fn tokens(line: &HeaderValue) -> impl Iterator<Item = &str> {
+    line.to_str().unwrap_or_default().split(',').map(str::trim)
+}
+
+fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name.as_str())).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// Whether only a front door, or guard, may write this header; with underscores read as dashes.
+fn is_protected(name: &str) -> bool {
+    if name.contains('_') {
+        let dashed = name.replace('_', "-");
+        return is_protected(&dashed) || is_hop_by_hop(&dashed) || matches!(&*dashed, "content-length" | "host");
+    }
+    IDENTITY_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || IDENTITY_NAMES.contains(&name)
+}
+
+/// Takes the front door's cookies out of each `Cookie` line; the rest stays as it was written.
+fn strip_cookies(headers: &mut HeaderMap, door: &FrontDoor) {
+    let owned = |cookie: &[u8]| {
+        let name = cookie.split(|byte| *byte == b'=').next().unwrap_or_default();
+        door.owns_cookie(name.trim_ascii())
+    };
+    let touched = headers.get_all(COOKIE).iter().any(|line| line.as_bytes().split(|byte| *byte == b';').any(owned));
+    if !touched {
+        return;
+    }
+    let lines: Vec<Vec<u8>> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(|line| {
+            let kept = line.as_bytes().split(|byte| *byte == b';').filter(|cookie| !owned(cookie)).map(<[u8]>::trim_ascii);
+            kept.filter(|cookie| !cookie.is_empty()).collect::<Vec<_>>().join(&b"; "[..])
+        })
+        .collect();
+    headers.remove(COOKIE);
+    for line in lines.into_iter().filter(|line| !line.is_empty()) {
+        if let Ok(value) = HeaderValue::from_bytes(&line) {
+            headers.append(COOKIE, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

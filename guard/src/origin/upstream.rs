@@ -1,0 +1,197 @@
+//! Connections to Immich: one small pool a worker, newest first, and the one safe retry.
+//!
+//! Own code instead of `hyper_util::client::legacy`: a pool that is a worker's own needs no lock that anyone waits for, and a lease
+//! that ends early must cut its connection at once, so that Immich sees a broken message and not a slow one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::limit::Outgoing;
+use crate::config::Authority;
+use crate::serve::sockets;
+use crate::telemetry::metrics::Metrics;
+
+/// How long an idle connection is kept. Node closes at 5 s (`keepAliveTimeout`); below it, no request meets a closing connection.
+pub const IDLE_LIMIT: Duration = Duration::from_secs(4);
+/// The most idle connections that one worker keeps.
+pub const MAX_IDLE: usize = 256;
+/// The read buffer of one connection, in bytes: also what a transfer may hold in memory.
+pub const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// Not reached.
+    #[error("{upstream} not reached: {error}")]
+    Connect {
+        /// Where.
+        upstream: Authority,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// Not reached in time.
+    #[error("{upstream} not reached within {limit:?}")]
+    Timeout {
+        /// Where.
+        upstream: Authority,
+        /// `GUARD_UPSTREAM_TIMEOUT`.
+        limit: Duration,
+    },
+    /// Reached, and broke off before an answer.
+    #[error("{upstream} broke off before an answer: {error}")]
+    Exchange {
+        /// Where.
+        upstream: Authority,
+        /// What hyper said.
+        error: hyper::Error,
+    },
+}
+
+/// The pool of one worker.
+pub struct Upstream {
+    authority: Authority,
+    connect_timeout: Duration,
+    idle: Mutex<Vec<Idle>>,
+    metrics: Arc<Metrics>,
+}
+
+struct Connection {
+    sender: SendRequest<Outgoing>,
+    task: Task,
+}
+
+/// The task that moves a connection's bytes: it ends, and the socket closes, when nobody holds the connection any more.
+struct Task(Option<AbortHandle>);
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+/// A connection that is carrying one exchange. Given back with [`Lease::finish`]; dropped early it is cut.
+pub struct Lease {
+    connection: Option<Connection>,
+    pool: Arc<Upstream>,
+}
+
+impl Upstream {
+    /// An empty pool.
+    pub fn new(authority: Authority, connect_timeout: Duration, metrics: Arc<Metrics>) -> Self {
+        Self { authority, connect_timeout, idle: Mutex::default(), metrics }
+    }
+
+    /// Sends a request and waits for the head of the answer, without limit of time. Sent again only where nothing was written: a
+    /// pooled connection turned out to be closed.
+    pub async fn send(self: &Arc<Self>, mut request: Request<Outgoing>) -> Result<(Response<Incoming>, Lease), UpstreamError> {
+        loop {
+            let (connection, reused) = match self.take_idle().await {
+                Some(connection) => (connection, true),
+                None => (self.dial().await?, false),
+            };
+            // A lease from the start: whoever drops this future cuts the connection.
+            let mut lease = Lease { connection: Some(connection), pool: self.clone() };
+            let Some(connection) = lease.connection.as_mut() else { continue };
+            match connection.sender.try_send_request(request).await {
+                Ok(response) => return Ok((response, lease)),
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if reused => {
+                        self.metrics.upstream_errors.retried.inc();
+                        request = unsent;
+                    }
+                    _ => {
+                        self.metrics.upstream_errors.exchange.inc();
+                        return Err(UpstreamError::Exchange { upstream: self.authority.clone(), error: error.into_error() });
+                    }
+                },
+            }
+        }
+    }
+
+    /// Closes what has been idle for too long. Called now and then by the worker.
+    pub fn sweep(&self) {
+        self.idle().retain(|idle| idle.since.elapsed() < IDLE_LIMIT && !idle.connection.sender.is_closed());
+    }
+
+    /// Closes every idle connection: the worker is about to end.
+    pub fn close_idle(&self) {
+        self.idle().clear();
+    }
+
+    async fn take_idle(&self) -> Option<Connection> {
+        loop {
+            let Idle { mut connection, since } = self.idle().pop()?;
+            // Given back at the end of the answer, it may still have to notice that; where it was closed instead, it errs here.
+            if since.elapsed() < IDLE_LIMIT && connection.sender.ready().await.is_ok() {
+                return Some(connection);
+            }
+        }
+    }
+
+    async fn dial(&self) -> Result<Connection, UpstreamError> {
+        let Authority { host, port } = &self.authority;
+        let connect = TcpStream::connect((host.as_str(), *port));
+        let stream = match tokio::time::timeout(self.connect_timeout, connect).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                self.metrics.upstream_errors.connect.inc();
+                return Err(UpstreamError::Connect { upstream: self.authority.clone(), error });
+            }
+            Err(_) => {
+                self.metrics.upstream_errors.timeout.inc();
+                return Err(UpstreamError::Timeout { upstream: self.authority.clone(), limit: self.connect_timeout });
+            }
+        };
+        sockets::tune(&stream);
+        let exchange = |error| {
+            self.metrics.upstream_errors.exchange.inc();
+            UpstreamError::Exchange { upstream: self.authority.clone(), error }
+        };
+        let (sender, connection) =
+            http1::Builder::new().max_buf_size(BUFFER_BYTES).handshake(TokioIo::new(stream)).await.map_err(exchange)?;
+        // How it ends is told to whoever waits for an answer on it.
+        let task = tokio::spawn(async move { drop(connection.with_upgrades().await) }).abort_handle();
+        Ok(Connection { sender, task: Task(Some(task)) })
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease {
+    /// The exchange is over. `reusable`: both messages have passed whole.
+    pub fn finish(mut self, reusable: bool) {
+        if reusable
+            && let Some(connection) = self.connection.take()
+            && !connection.sender.is_closed()
+        {
+            let mut idle = self.pool.idle();
+            if idle.len() < MAX_IDLE {
+                idle.push(Idle { connection, since: Instant::now() });
+            }
+        }
+    }
+
+    /// The connection became a tunnel: its task ends by itself when it has handed the socket over.
+    pub fn detach(mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            connection.task.0 = None;
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! The only maker of error answers: a reason becomes a status, headers, a metric label and a public text.
+//!
+//! The public text never says why a token failed; [`Refusal::cause`] does, and goes to the log alone.
+//! Shapes: RFC 9110 section 15 for the statuses, Immich's own error object for the JSON body.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Response, StatusCode};
+
+/// The header that names the [`Reason`] on every refusal.
+pub const REFUSAL_HEADER: HeaderName = HeaderName::from_static("guard-refusal");
+/// The header that carries the request id on every refusal.
+pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("guard-request-id");
+
+/// Why a request was refused, as the outside may know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Malformed or ambiguous framing, absent or repeated Host, absolute-form target.
+    BadRequest,
+    /// No assertion, more than one, or one that does not verify.
+    Unauthorized,
+    /// Verified, but not on the allow list.
+    Forbidden,
+    /// CONNECT or TRACE.
+    MethodNotAllowed,
+    /// The body stopped arriving.
+    RequestTimeout,
+    /// The body is larger than the limit.
+    BodyTooLarge,
+    /// The Host is not the one of `GUARD_EXTERNAL_URL`.
+    Misdirected,
+    /// The head is larger than the limit, or has too many lines.
+    HeadersTooLarge,
+    /// Immich could not be reached, or broke off before it answered.
+    UpstreamUnreachable,
+    /// Immich could not be reached in time.
+    UpstreamTimeout,
+    /// No usable key set yet, or draining.
+    NotReady,
+}
+
+impl Reason {
+    /// Every reason, in the order of the contract's table.
+    pub const ALL: [Self; 11] = [
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::BodyTooLarge,
+        Self::Misdirected,
+        Self::HeadersTooLarge,
+        Self::UpstreamUnreachable,
+        Self::UpstreamTimeout,
+        Self::NotReady,
+    ];
+
+    /// The value of `Guard-Refusal` and of the metric label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad-request",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::RequestTimeout => "request-timeout",
+            Self::BodyTooLarge => "body-too-large",
+            Self::Misdirected => "misdirected",
+            Self::HeadersTooLarge => "headers-too-large",
+            Self::UpstreamUnreachable => "upstream-unreachable",
+            Self::UpstreamTimeout => "upstream-timeout",
+            Self::NotReady => "not-ready",
+        }
+    }
+
+    /// The status of the answer.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
+            Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Whose doing it was: the label of blame in logs.
+    pub const fn blame(self) -> &'static str {
+        match self {
+            Self::UpstreamUnreachable | Self::UpstreamTimeout => "upstream",
+            Self::NotReady => "guard",
+            _ => "client",
+        }
+    }
+
+    const fn message(self) -> &'static str {
+        match self {
+            Self::BadRequest => "The request is malformed or ambiguous.",
+            Self::Unauthorized => "Sign in first: this request carries no valid proof of who sent it.",
+            Self::Forbidden => "You are signed in, but this address is not on the list of those who may enter.",
+            Self::MethodNotAllowed => "This method is not allowed here.",
+            Self::RequestTimeout => "The upload stopped arriving.",
+            Self::BodyTooLarge => "This upload is too large to come in from the internet.",
+            Self::Misdirected => "This host name is not served here.",
+            Self::HeadersTooLarge => "The headers of this request are too large.",
+            Self::UpstreamUnreachable => "The photo server does not answer right now.",
+            Self::UpstreamTimeout => "The photo server did not accept a connection in time.",
+            Self::NotReady => "The door is not ready yet, or is closing. Try again in a moment.",
+        }
+    }
+}
+
+/// One refused request: the public reason, and the private cause.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What the client is told.
+    pub reason: Reason,
+    /// What the log is told. Never holds a token, a query string or a header's value.
+    pub cause: Cow<'static, str>,
+}
+
+/// What a refusal may say about this home.
+#[derive(Clone, Debug, Default)]
+pub struct Signpost {
+    /// `GUARD_LAN_URL`: where large files go instead.
+    pub lan_url: Option<String>,
+    /// `GUARD_MAX_BODY` in words, such as `100 MiB`.
+    pub limit: String,
+}
+
+impl Refusal {
+    /// A refusal for `reason`, with the true cause for the log.
+    pub fn new(reason: Reason, cause: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason, cause: cause.into() }
+    }
+
+    /// The whole answer. `close` ends the connection behind it: set it when the request's body was not read to its end.
+    pub fn answer(&self, id: RequestId, prefers_html: bool, close: bool, signpost: &Signpost) -> Response<Bytes> {
+        let (kind, body) = if prefers_html {
+            (HeaderValue::from_static("text/html; charset=utf-8"), self.html(id, signpost))
+        } else {
+            (HeaderValue::from_static("application/json; charset=utf-8"), self.json(id, signpost))
+        };
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = self.reason.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, kind);
+        headers.insert(REFUSAL_HEADER, HeaderValue::from_static(self.reason.label()));
+        headers.insert(REQUEST_ID_HEADER, id.header());
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match self.reason {
+            // RFC 9110, 15.5.2: a 401 names at least one challenge. There is none that a client could answer here.
+            Reason::Unauthorized => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Assertion realm=\"guard\""));
+            }
+            // RFC 9110, 15.5.6: a 405 lists what is allowed.
+            Reason::MethodNotAllowed => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+            }
+            Reason::NotReady => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
+            }
+            _ => {}
+        }
+        if close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// The same answer as bytes on the wire, for a request that hyper refused before it became a request.
+    pub fn wire(&self, id: RequestId, signpost: &Signpost) -> Vec<u8> {
+        let response = self.answer(id, false, true, signpost);
+        let status = response.status();
+        let mut head = format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or_default()).into_bytes();
+        for (name, value) in response.headers() {
+            head.extend_from_slice(name.as_str().as_bytes());
+            head.extend_from_slice(b": ");
+            head.extend_from_slice(value.as_bytes());
+            head.extend_from_slice(b"\r\n");
+        }
+        head.extend_from_slice(format!("content-length: {}\r\n\r\n", response.body().len()).as_bytes());
+        head.extend_from_slice(response.body());
+        head
+    }
+
+    fn message(&self, signpost: &Signpost) -> String {
+        let mut text = self.reason.message().to_owned();
+        if self.reason == Reason::BodyTooLarge {
+            let _ = write!(text, " The limit is {}.", signpost.limit);
+            if let Some(url) = &signpost.lan_url {
+                let _ = write!(text, " At home, or by VPN, send it to {url} instead.");
+            }
+        }
+        text
+    }
+
+    fn json(&self, id: RequestId, signpost: &Signpost) -> String {
+        let status = self.reason.status();
+        serde_json::json!({
+            "statusCode": status.as_u16(),
+            "error": status.canonical_reason().unwrap_or_default(),
+            "message": self.message(signpost),
+            "correlationId": id.to_string(),
+        })
+        .to_string()
+    }
+
+    fn html(&self, id: RequestId, signpost: &Signpost) -> String {
+        let status = self.reason.status();
+        let title = status.canonical_reason().unwrap_or_default();
+        let message = escape(&self.message(signpost));
+        format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>{title}</title>\
+             <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1rem;color-scheme:light dark}}\
+             small{{opacity:.6}}</style><h1>{title}</h1><p>{message}</p><small>{} · {id}</small></html>",
+            status.as_u16()
+        )
+    }
+}
+
+/// The id of one request, in the log line and in the refusal: the process's random half and a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId {
+    process: u32,
+    number: u64,
+}
+
+impl RequestId {
+    /// The next id of this process.
+    pub fn next() -> Self {
+        static PROCESS: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let process = *PROCESS.get_or_init(|| {
+            let mut bytes = [0; 4];
+            // Without randomness the ids of two processes may collide; nothing rests on that.
+            let _ = aws_lc_rs::rand::fill(&mut bytes);
+            u32::from_ne_bytes(bytes)
+        });
+        Self { process, number: NUMBER.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    #[expect(clippy::expect_used, reason = "hex digits and a dash are always a header value")]
+    fn header(self) -> HeaderValue {
+        HeaderValue::from_maybe_shared(Bytes::from(self.to_string())).expect("hex digits and a dash")
+    }
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:08x}-{:x}", self.process, self.number)
+    }
+}
+
+/// Whether `Accept` weighs `text/html` above `application/json` (RFC 9110, 12.5.1). A client that says nothing gets JSON.
+pub fn prefers_html(headers: &HeaderMap) -> bool {
+    let mut html = 0.0_f32;
+    let mut json = 0.0_f32;
+    for line in headers.get_all(ACCEPT) {
+        for range in line.to_str().unwrap_or_default().split(',') {
+            let mut parts = range.split(';');
+            let kind = parts.next().unwrap_or_default().trim();
+            let weight = parts
+                .find_map(|part| part.trim().strip_prefix("q="))
+                .map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0));
+            if kind.eq_ignore_ascii_case("text/html") {
+                html = html.max(weight);
+            } else if kind.eq_ignore_ascii_case("application/json") {
+                json = json.max(weight);
+            }
+        }
+    }
+    html > json
+}
+
+/// Text made safe inside HTML.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_413_names_the_way_for_large_files_and_the_limit() {
+        let signpost = Signpost { lan_url: Some("http://nas.lan:30283".to_owned()), limit: "100 MiB".to_owned() };
+        let refusal = Refusal::new(Reason::BodyTooLarge, "declared 104857601 bytes");
+        let response = refusal.answer(RequestId::next(), false, true, &signpost);
+        let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+        assert_eq!(body["statusCode"], 413);
+        let message = body["message"].as_str().unwrap();
+        assert!(message.contains("100 MiB") && message.contains("http://nas.lan:30283"), "{message}");
+        assert!(!message.contains("104857601"), "the cause stays private: {message}");
+    }
+
+    #[test]
+    fn a_browser_gets_html_and_a_program_gets_json() {
+        let accept = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(value));
+            prefers_html(&headers)
+        };
+        assert!(accept("text/html,application/xhtml+xml,*/*;q=0.8"));
+        assert!(!accept("application/json"));
+        assert!(!accept("*/*"));
+        assert!(!accept("text/html;q=0.5, application/json"));
+        assert!(!accept("text/html;q=0"));
+        assert!(!prefers_html(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_wire_form_is_one_whole_message() {
+        let text = Refusal::new(Reason::HeadersTooLarge, "").wire(RequestId::next(), &Signpost::default());
+        let text = String::from_utf8(text).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
+        assert!(head.contains("guard-refusal: headers-too-large"), "{head}");
+        assert!(head.contains("connection: close"), "{head}");
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+    }
+}

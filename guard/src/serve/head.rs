@@ -1,0 +1,175 @@
+//! A look at the raw bytes of a request's head, for what hyper normalises before anyone can see it.
+//!
+//! hyper drops `Content-Length` where `Transfer-Encoding` stands too, merges equal lengths, and takes a bare LF for a line's end.
+//! All of that is safe behind hyper, since framing is rebuilt; but RFC 9112 (2.2, 6.3) calls such a message an attempt at smuggling,
+//! and a sender of one gets a 400. Only heads that begin with a read are looked at; a pipelined one is normalised as hyper does it.
+
+/// What two parsers could read differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Ambiguity {
+    /// `Content-Length` and `Transfer-Encoding`.
+    TwoFramings = 1,
+    /// More than one `Content-Length` line.
+    TwoLengths = 2,
+    /// A line that ends in LF without CR.
+    BareLineFeed = 3,
+}
+
+impl Ambiguity {
+    /// The words for the log.
+    pub const fn cause(self) -> &'static str {
+        match self {
+            Self::TwoFramings => "Content-Length and Transfer-Encoding in one request",
+            Self::TwoLengths => "more than one Content-Length line",
+            Self::BareLineFeed => "a header line ends in a bare LF",
+        }
+    }
+
+    /// The variant with this discriminant.
+    pub(crate) const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            1 => Some(Self::TwoFramings),
+            2 => Some(Self::TwoLengths),
+            3 => Some(Self::BareLineFeed),
+            _ => None,
+        }
+    }
+}
+
+/// The longest header name that matters here, with its colon: `transfer-encoding:`.
+const LONGEST: usize = 18;
+
+/// Reads a head in whatever pieces it comes, up to its empty line, and remembers only what it needs.
+#[derive(Debug, Default)]
+pub struct HeadScan {
+    /// The first bytes of the line that is being read.
+    line: [u8; LONGEST],
+    /// Bytes of that line so far.
+    length: usize,
+    last_was_cr: bool,
+    /// Lines with content so far: an empty line ends the head only behind one (RFC 9112, 2.2 lets empty lines precede a request).
+    lines: usize,
+    started: bool,
+    done: bool,
+    lengths: u8,
+    codings: u8,
+    bare_line_feed: bool,
+}
+
+impl HeadScan {
+    /// Takes the next bytes. What comes after the empty line is not the head's and is passed over.
+    pub fn read(&mut self, mut bytes: &[u8]) {
+        while !self.done && !bytes.is_empty() {
+            self.started = true;
+            let end = bytes.iter().position(|byte| *byte == b'\n');
+            let piece = &bytes[..end.unwrap_or(bytes.len())];
+            if self.length < LONGEST {
+                let take = piece.len().min(LONGEST - self.length);
+                self.line[self.length..self.length + take].copy_from_slice(&piece[..take]);
+            }
+            self.length += piece.len();
+            if let Some(last) = piece.last() {
+                self.last_was_cr = *last == b'\r';
+            }
+            match end {
+                None => return,
+                Some(end) => {
+                    self.end_of_line();
+                    bytes = &bytes[end + 1..];
+                }
+            }
+        }
+    }
+
+    /// Whether some of a head has come, and not all of it.
+    pub fn is_partial(&self) -> bool {
+        self.started && !self.done
+    }
+
+    /// What the head showed; then it starts anew.
+    pub fn verdict(&mut self) -> Option<Ambiguity> {
+        let Self { lengths, codings, bare_line_feed, .. } = std::mem::take(self);
+        if lengths > 0 && codings > 0 {
+            Some(Ambiguity::TwoFramings)
+        } else if lengths > 1 {
+            Some(Ambiguity::TwoLengths)
+        } else if bare_line_feed {
+            Some(Ambiguity::BareLineFeed)
+        } else {
+            None
+        }
+    }
+
+    fn end_of_line(&mut self) {
+        self.bare_line_feed |= !self.last_was_cr;
+        let content = self.length - usize::from(self.last_was_cr);
+        let line = &self.line[..content.min(LONGEST)];
+        if content > 0 {
+            self.lines += 1;
+        }
+        if content == 0 {
+            self.done = self.lines > 0;
+        } else if starts_with(line, b"content-length:") {
+            self.lengths = self.lengths.saturating_add(1);
+        } else if starts_with(line, b"transfer-encoding:") {
+            self.codings = self.codings.saturating_add(1);
+        }
+        self.length = 0;
+        self.last_was_cr = false;
+    }
+}
+
+fn starts_with(line: &[u8], name: &[u8]) -> bool {
+    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(head: &str) -> Option<Ambiguity> {
+        let mut scan = HeadScan::default();
+        scan.read(head.as_bytes());
+        assert!(scan.done, "{head:?}");
+        scan.verdict()
+    }
+
+    #[test]
+    fn each_ambiguity_is_seen_and_plain_heads_are_not() {
+        assert_eq!(verdict("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), None);
+        assert_eq!(verdict("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc\n\n"), None);
+        assert_eq!(verdict("POST / HTTP/1.1\r\ncontent-LENGTH: 5\r\nTransfer-encoding: chunked\r\n\r\n"), Some(Ambiguity::TwoFramings));
+        assert_eq!(verdict("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"), Some(Ambiguity::TwoFramings));
+        assert_eq!(verdict("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"), Some(Ambiguity::TwoLengths));
+        assert_eq!(verdict("\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"), Some(Ambiguity::TwoLengths));
+        assert_eq!(verdict("GET / HTTP/1.1\nHost: a\r\n\r\n"), Some(Ambiguity::BareLineFeed));
+        assert_eq!(verdict("GET / HTTP/1.1\r\nHost: a\r\n\n"), Some(Ambiguity::BareLineFeed));
+        assert_eq!(verdict("POST / HTTP/1.1\r\nX-Content-Length: 5\r\nX: content-length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), None);
+    }
+
+    proptest::proptest! {
+        /// However a head is cut into reads, the verdict is the same, and the body behind it never counts.
+        #[test]
+        fn any_cutting_gives_the_same_verdict(
+            lines in proptest::collection::vec(proptest::sample::select(vec![
+                "Host: a\r\n", "Content-Length: 1\r\n", "transfer-encoding: chunked\r\n", "X: y\n", "Content-Length\r\n", "\r\r\n",
+            ]), 0..6),
+            cuts in proptest::collection::vec(1..9_usize, 1..40),
+        ) {
+            let text = format!("POST / HTTP/1.1\r\n{}\r\nContent-Length: 1\r\nTransfer-Encoding: x\r\n\n", lines.concat());
+            let mut whole = HeadScan::default();
+            whole.read(text.as_bytes());
+            let mut pieces = HeadScan::default();
+            let mut rest = text.as_bytes();
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() { break; }
+                let (piece, tail) = rest.split_at((*cut).min(rest.len()));
+                pieces.read(piece);
+                rest = tail;
+            }
+            proptest::prop_assert_eq!(whole.is_partial(), pieces.is_partial());
+            proptest::prop_assert_eq!(whole.verdict(), pieces.verdict());
+        }
+    }
+}

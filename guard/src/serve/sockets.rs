@@ -1,0 +1,34 @@
+//! Sockets as guard wants them, on both sides: no delay, dead peers noticed, room in the queue.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::TcpStream;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
+/// How long written bytes may stay unacknowledged before the peer counts as dead (RFC 5482).
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Silence after which the kernel asks whether an idle peer still lives.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// A listener that is ready to be handed to tokio.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Sets what a connection needs. A socket that refuses an option works all the same.
+pub fn tune(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
+}

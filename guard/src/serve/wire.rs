@@ -1,0 +1,232 @@
+//! One client's socket under hyper: what hyper cannot be told to do is done here, on the bytes.
+//!
+//! - It closes without losing the answer: half-close, then read and discard, bounded in bytes and time. Closing a socket with unread
+//!   bytes makes the kernel send RST, and cloudflared (Go's `http.Transport`) then reports a write error in place of our 413.
+//! - It bounds how long a head may take, apart from how long a connection may idle.
+//! - It looks at heads ([`HeadScan`]) and puts our own refusal in place of hyper's bare 400, 414 and 431.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+use super::head::{Ambiguity, HeadScan};
+
+/// The most bytes that are read and discarded after a refusal. A client that sends 200 MiB blindly is to read its 413.
+pub const LINGER_BYTES: u64 = 512 * 1024 * 1024;
+/// The longest time for that.
+pub const LINGER_TIME: Duration = Duration::from_secs(30);
+/// How long a head may take from its first byte (slowloris).
+pub const HEAD_TIME: Duration = Duration::from_secs(20);
+
+const DISCARD_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Where a connection stands between two requests: shared by the socket and the service that answers on it.
+pub struct Exchange {
+    stage: AtomicU8,
+    ambiguity: AtomicU8,
+    unread: AtomicBool,
+    refuse: Box<dyn Fn(u16) -> Vec<u8> + Send + Sync>,
+}
+
+/// A head is expected; what hyper writes now is its own doing.
+const HEAD: u8 = 0;
+/// A request is being answered.
+const ANSWERING: u8 = 1;
+/// The answer is in hyper's hands, and may not be on the wire yet.
+const ANSWERED: u8 = 2;
+
+impl Exchange {
+    /// `refuse` makes the whole answer to a head that hyper answered with this status by itself.
+    pub fn new(refuse: impl Fn(u16) -> Vec<u8> + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            stage: AtomicU8::new(HEAD),
+            ambiguity: AtomicU8::new(0),
+            unread: AtomicBool::new(false),
+            refuse: Box::new(refuse),
+        })
+    }
+
+    /// A request was read: what did its raw head show?
+    pub fn begin(&self) -> Option<Ambiguity> {
+        self.stage.store(ANSWERING, Ordering::Release);
+        Ambiguity::from_u8(self.ambiguity.swap(0, Ordering::AcqRel))
+    }
+
+    /// Its answer is complete. `unread`: bytes of the request may still come, so the connection must linger when it closes.
+    pub fn end(&self, unread: bool) {
+        self.stage.store(ANSWERED, Ordering::Release);
+        if unread {
+            self.unread.store(true, Ordering::Release);
+        }
+    }
+
+    fn stage(&self) -> u8 {
+        self.stage.load(Ordering::Acquire)
+    }
+}
+
+/// The socket.
+pub struct Wire {
+    stream: TcpStream,
+    exchange: Arc<Exchange>,
+    head: HeadScan,
+    head_deadline: Option<Pin<Box<Sleep>>>,
+    replacement: Option<Replacement>,
+    linger: Option<Linger>,
+}
+
+/// Our refusal on its way out, instead of `claimed` bytes of hyper's.
+struct Replacement {
+    bytes: Vec<u8>,
+    written: usize,
+    claimed: usize,
+}
+
+struct Linger {
+    deadline: Pin<Box<Sleep>>,
+    left: u64,
+    buffer: Vec<u8>,
+}
+
+impl Wire {
+    /// Wraps an accepted socket.
+    pub fn new(stream: TcpStream, exchange: Arc<Exchange>) -> Self {
+        Self { stream, exchange, head: HeadScan::default(), head_deadline: None, replacement: None, linger: None }
+    }
+
+    /// The bare socket, for a tunnel.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    fn scan(&mut self, bytes: &[u8]) {
+        self.head.read(bytes);
+        if !self.head.is_partial() {
+            let verdict = self.head.verdict().map_or(0, |ambiguity| ambiguity as u8);
+            self.exchange.ambiguity.store(verdict, Ordering::Release);
+            self.head_deadline = None;
+        }
+    }
+
+    /// hyper answers a head that it cannot parse by itself, with a bare status. `None`: these bytes are not that.
+    fn own_answer(&mut self, bytes: &[u8], total: usize) -> bool {
+        if self.exchange.stage() != HEAD || self.replacement.is_some() {
+            return self.replacement.is_some();
+        }
+        let status = bytes.strip_prefix(b"HTTP/1.1 ").or_else(|| bytes.strip_prefix(b"HTTP/1.0 "));
+        let Some(status) = status.and_then(|rest| std::str::from_utf8(rest.get(..3)?).ok()?.parse().ok()) else {
+            return false;
+        };
+        self.exchange.unread.store(true, Ordering::Release);
+        self.replacement = Some(Replacement { bytes: (self.exchange.refuse)(status), written: 0, claimed: total });
+        true
+    }
+
+    fn poll_replacement(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Some(replacement) = &mut self.replacement else { return Poll::Ready(Ok(0)) };
+        while replacement.written < replacement.bytes.len() {
+            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, &replacement.bytes[replacement.written..]))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            replacement.written += count;
+        }
+        let claimed = replacement.claimed;
+        self.replacement = None;
+        Poll::Ready(Ok(claimed))
+    }
+
+    /// Reads and discards until the client has noticed, or a bound is reached.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(linger) = &mut self.linger else { return Poll::Ready(()) };
+        while linger.left > 0 {
+            let mut buffer = ReadBuf::new(&mut linger.buffer);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => return linger.deadline.as_mut().poll(cx),
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    linger.left = linger.left.saturating_sub(buffer.filled().len() as u64);
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+            if linger.deadline.is_elapsed() {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let expecting_head = this.exchange.stage() != ANSWERING;
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            Poll::Ready(Ok(())) => {
+                if expecting_head {
+                    this.scan(&buffer.filled()[before..]);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending if expecting_head && this.head.is_partial() => {
+                let deadline = this.head_deadline.get_or_insert_with(|| Box::pin(sleep(HEAD_TIME)));
+                ready!(deadline.as_mut().poll(cx));
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head did not arrive in time")))
+            }
+            other => other,
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.own_answer(bytes, bytes.len()) {
+            return this.poll_replacement(cx);
+        }
+        Pin::new(&mut this.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let total = slices.iter().map(|slice| slice.len()).sum();
+        if this.own_answer(slices.first().map_or(&[], |slice| slice), total) {
+            return this.poll_replacement(cx);
+        }
+        Pin::new(&mut this.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // hyper flushes when all that it buffered is written: the answer is out, and a head may come.
+        let _ = this.exchange.stage.compare_exchange(ANSWERED, HEAD, Ordering::AcqRel, Ordering::Acquire);
+        Pin::new(&mut this.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.exchange.unread.load(Ordering::Acquire) {
+                return Poll::Ready(Ok(()));
+            }
+            this.linger = Some(Linger {
+                deadline: Box::pin(sleep(LINGER_TIME)),
+                left: LINGER_BYTES,
+                buffer: vec![0; DISCARD_BUFFER_BYTES],
+            });
+        }
+        this.poll_linger(cx).map(Ok)
+    }
+}

@@ -1,0 +1,5 @@
+//! What an operator can see: one log line a request, the metrics, and the admin port with its status page.
+
+pub mod admin;
+pub mod log;
+pub mod metrics;

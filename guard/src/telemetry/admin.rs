@@ -1,0 +1,97 @@
+//! The admin port: `/livez`, `/readyz`, `/metrics`, and the status page at `/`. Reads only; nothing here changes anything.
+
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::metrics::CONTENT_TYPE as METRICS_TYPE;
+use crate::jwks::FIRST_BACKOFF;
+
+/// How long an admin connection may idle.
+const IDLE_TIME: Duration = Duration::from_secs(60);
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// What a process shows of itself.
+pub trait View: Send + Sync + 'static {
+    /// Whether requests can be served now; if not, why not.
+    fn ready(&self) -> Result<(), &'static str>;
+    /// The exposition of its metrics.
+    fn metrics(&self) -> String;
+    /// The status page, as HTML.
+    fn page(&self) -> String;
+}
+
+/// Serves for ever.
+pub async fn serve(listener: TcpListener, view: Arc<dyn View>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(error = %error, "the admin port is not served"),
+    };
+    loop {
+        let Ok((stream, _peer)) = listener.accept().await else {
+            tokio::time::sleep(FIRST_BACKOFF).await;
+            continue;
+        };
+        let view = view.clone();
+        let service = service_fn(move |request| {
+            let response = answer(&request, &*view);
+            async move { Ok::<_, Infallible>(response) }
+        });
+        let connection = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(IDLE_TIME).serve_connection(TokioIo::new(stream), service);
+        // A probe that leaves early is nobody's trouble.
+        tokio::spawn(async move { drop(connection.await) });
+    }
+}
+
+fn answer<B>(request: &Request<B>, view: &dyn View) -> Response<Body> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut response = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "read only\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match request.uri().path() {
+        "/livez" => page(StatusCode::OK, TEXT, "ok\n"),
+        "/readyz" => match view.ready() {
+            Ok(()) => page(StatusCode::OK, TEXT, "ok\n"),
+            Err(why) => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
+        },
+        "/metrics" => page(StatusCode::OK, METRICS_TYPE, view.metrics()),
+        "/" => page(StatusCode::OK, "text/html; charset=utf-8", view.page()),
+        _ => page(StatusCode::NOT_FOUND, TEXT, "here are /, /livez, /readyz and /metrics\n"),
+    }
+}
+
+fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body(Some(text.into())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// One piece of text.
+struct Body(Option<Bytes>);
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
+        std::task::Poll::Ready(self.get_mut().0.take().map(|bytes| Ok(hyper::body::Frame::data(bytes))))
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        hyper::body::SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}

@@ -1,0 +1,305 @@
+//! Log lines: a `tracing` event in, one line of JSON (or of text) out on stdout.
+//!
+//! Own code because it is on the request path: fields go straight into a reused buffer, and a writer thread hands many lines to the
+//! kernel at once. A full buffer drops lines and says how many; it never makes a request wait.
+
+use std::cell::RefCell;
+use std::fmt::{Debug, Write as _};
+use std::io::Write as _;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry};
+
+/// The most bytes of lines that may wait for the writer.
+const MAX_WAITING_BYTES: usize = 1 << 20;
+/// How long lines gather before they are written together.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// `GUARD_LOG_FORMAT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// For a terminal.
+    Text,
+}
+
+/// `GUARD_LOG_IDENTITY`: what the log calls a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogIdentity {
+    /// The stable id.
+    #[default]
+    Sub,
+    /// The address.
+    Email,
+}
+
+/// Keeps the writer; flush it before the process ends.
+pub struct Log {
+    waiting: Arc<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: Mutex<Lines>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    dropped: u64,
+    writing: bool,
+}
+
+impl Log {
+    /// Installs the process's subscriber. A second call changes nothing.
+    pub fn install(filter: EnvFilter, format: Format) -> Self {
+        let waiting = Arc::new(Waiting::default());
+        let writer = waiting.clone();
+        // Without a writer thread lines are dropped, counted, and nothing else suffers.
+        let _ = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_for_ever());
+        let lines = LineLayer { waiting: waiting.clone(), format };
+        let _ = Registry::default().with(filter).with(lines).try_init();
+        Self { waiting }
+    }
+
+    /// Waits until every line so far is written.
+    pub fn flush(&self) {
+        let mut lines = self.waiting.lines();
+        while !lines.bytes.is_empty() || lines.writing {
+            let (next, waited) =
+                self.waiting.changed.wait_timeout(lines, Duration::from_secs(1)).unwrap_or_else(PoisonError::into_inner);
+            lines = next;
+            if waited.timed_out() {
+                return;
+            }
+        }
+    }
+}
+
+impl Waiting {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, line: &[u8]) {
+        let mut lines = self.lines();
+        if lines.bytes.len() + line.len() > MAX_WAITING_BYTES {
+            lines.dropped += 1;
+            return;
+        }
+        let first = lines.bytes.is_empty() && !lines.writing;
+        lines.bytes.extend_from_slice(line);
+        drop(lines);
+        if first {
+            self.changed.notify_all();
+        }
+    }
+
+    fn write_for_ever(&self) {
+        let mut batch = Vec::new();
+        loop {
+            let mut lines = self.lines();
+            while lines.bytes.is_empty() {
+                lines.writing = false;
+                self.changed.notify_all();
+                lines = self.changed.wait(lines).unwrap_or_else(PoisonError::into_inner);
+            }
+            lines.writing = true;
+            drop(lines);
+            std::thread::sleep(GATHER);
+            let mut lines = self.lines();
+            std::mem::swap(&mut batch, &mut lines.bytes);
+            let dropped = std::mem::take(&mut lines.dropped);
+            drop(lines);
+            if dropped > 0 {
+                let _ = writeln!(batch, "{{\"level\":\"warn\",\"message\":\"{dropped} log lines dropped: the reader of stdout is slow\"}}");
+            }
+            // Nobody is left to tell when stdout is gone.
+            let _ = std::io::stdout().write_all(&batch);
+            batch.clear();
+        }
+    }
+}
+
+struct LineLayer {
+    waiting: Arc<Waiting>,
+    format: Format,
+}
+
+thread_local! {
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+impl<S: Subscriber> Layer<S> for LineLayer {
+    fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            let level = level(*event.metadata().level());
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            match self.format {
+                Format::Json => {
+                    line.push_str("{\"time\":\"");
+                    timestamp(line, now);
+                    let _ = write!(line, "\",\"level\":\"{level}\"");
+                    event.record(&mut JsonFields(line));
+                    line.push_str("}\n");
+                }
+                Format::Text => {
+                    timestamp(line, now);
+                    let _ = write!(line, " {level:5}");
+                    event.record(&mut TextFields(line));
+                    line.push('\n');
+                }
+            }
+            self.waiting.push(line.as_bytes());
+        });
+    }
+}
+
+fn level(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}
+
+struct JsonFields<'l>(&'l mut String);
+
+impl JsonFields<'_> {
+    fn name(&mut self, field: &Field) {
+        self.0.push_str(",\"");
+        self.0.push_str(field.name());
+        self.0.push_str("\":");
+    }
+}
+
+impl Visit for JsonFields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.name(field);
+        self.0.push('"');
+        push_escaped(self.0, value);
+        self.0.push('"');
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.name(field);
+        let _ = write!(self.0, "{value}");
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.name(field);
+        let _ = write!(self.0, "{value}");
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.name(field);
+        let _ = write!(self.0, "{value}");
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.name(field);
+        let _ = if value.is_finite() { write!(self.0, "{value}") } else { write!(self.0, "null") };
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.name(field);
+        self.0.push('"');
+        let _ = write!(Escaped(self.0), "{value:?}");
+        self.0.push('"');
+    }
+}
+
+struct TextFields<'l>(&'l mut String);
+
+impl Visit for TextFields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let _ = if field.name() == "message" { write!(self.0, " ") } else { write!(self.0, " {}=", field.name()) };
+        push_escaped(self.0, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let _ = if field.name() == "message" { write!(self.0, " ") } else { write!(self.0, " {}=", field.name()) };
+        let _ = write!(Escaped(self.0), "{value:?}");
+    }
+}
+
+struct Escaped<'l>(&'l mut String);
+
+impl std::fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        push_escaped(self.0, text);
+        Ok(())
+    }
+}
+
+/// RFC 8259, section 7. In text lines it keeps a client from writing lines of its own.
+fn push_escaped(line: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(place) = rest.find(|c: char| c == '"' || c == '\\' || c.is_control()) {
+        line.push_str(&rest[..place]);
+        let mut chars = rest[place..].chars();
+        match chars.next() {
+            Some('"') => line.push_str("\\\""),
+            Some('\\') => line.push_str("\\\\"),
+            Some(other) => {
+                let _ = write!(line, "\\u{:04x}", other as u32);
+            }
+            None => {}
+        }
+        rest = chars.as_str();
+    }
+    line.push_str(rest);
+}
+
+/// RFC 3339 in UTC with milliseconds. Days to date: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
+fn timestamp(line: &mut String, since_1970: Duration) {
+    let seconds = since_1970.as_secs();
+    let (days, second_of_day) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second_of_day / 3_600, second_of_day / 60 % 60, second_of_day % 60);
+    let _ = write!(line, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", since_1970.subsec_millis());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_rfc_3339() {
+        let at = |seconds, millis| {
+            let mut line = String::new();
+            timestamp(&mut line, Duration::from_secs(seconds) + Duration::from_millis(millis));
+            line
+        };
+        assert_eq!(at(0, 0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(951_782_400, 7), "2000-02-29T00:00:00.007Z");
+        assert_eq!(at(1_795_348_799, 999), "2026-11-22T11:59:59.999Z");
+        assert_eq!(at(4_107_542_399, 0), "2100-02-28T23:59:59.000Z");
+        assert_eq!(at(4_107_542_400, 0), "2100-03-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_client_cannot_write_log_lines_of_its_own() {
+        let mut line = String::new();
+        push_escaped(&mut line, "a\"b\\c\nd\u{1b}é");
+        assert_eq!(line, "a\\\"b\\\\c\\u000ad\\u001bé");
+        assert_eq!(serde_json::from_str::<String>(&format!("\"{line}\"")).unwrap(), "a\"b\\c\nd\u{1b}é");
+    }
+}

@@ -1,0 +1,298 @@
+//! Every metric of the contract, as fields: the request path counts without a look-up.
+//!
+//! Exposition is the OpenMetrics text of the `prometheus-client` crate, which Prometheus reads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::assertion::AssertionError;
+use crate::refusal::Reason;
+
+/// The content type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// One label; the key says which metric it belongs to.
+type Labelled = Family<Vec<(&'static str, &'static str)>, Counter>;
+
+/// Two counters of one metric: it worked, or it did not.
+#[derive(Clone)]
+pub struct Outcome {
+    /// It worked.
+    pub ok: Counter,
+    /// It did not.
+    pub failed: Counter,
+}
+
+/// What became of a look-up in the cache of verified tokens.
+#[derive(Clone)]
+pub struct CacheResults {
+    /// Known and still good.
+    pub hit: Counter,
+    /// Not known: it was verified.
+    pub miss: Counter,
+}
+
+/// What went wrong between guard and its upstream.
+#[derive(Clone)]
+pub struct UpstreamErrors {
+    /// Not reached.
+    pub connect: Counter,
+    /// Not reached in time.
+    pub timeout: Counter,
+    /// Reached, and broke off before an answer.
+    pub exchange: Counter,
+    /// A pooled connection was closed before anything was written on it: sent again on another, nobody noticed.
+    pub retried: Counter,
+}
+
+/// All metrics of `guard origin`.
+pub struct Metrics {
+    registry: Registry,
+    /// Requests that passed.
+    pub passed: Counter,
+    /// Requests that were refused.
+    pub refused: Counter,
+    refusals: [Counter; Reason::ALL.len()],
+    assertion_failures: Labelled,
+    /// From the end of the head to the end of the answer.
+    pub request_duration: Histogram,
+    /// Bytes of request bodies that were passed on.
+    pub request_body_bytes: Counter,
+    /// Bytes of answers that were passed back.
+    pub response_body_bytes: Counter,
+    /// Upstream trouble.
+    pub upstream_errors: UpstreamErrors,
+    /// Key set fetches.
+    pub jwks_fetches: Outcome,
+    jwks_keys: Gauge,
+    jwks_age: Gauge<f64, AtomicU64>,
+    /// Cache look-ups.
+    pub token_cache: CacheResults,
+    /// WebSockets that are open now.
+    pub open_tunnels: Gauge,
+    /// Requests under way now.
+    pub inflight: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+}
+
+impl Metrics {
+    /// All at zero, with every label value that is known beforehand: a rate over a counter that appears late would miss its first step.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("guard");
+        registry.register("build", "The version that runs", Info::new(Build { version: env!("CARGO_PKG_VERSION") }));
+
+        let requests = family(&mut registry, "requests", "Requests, by decision");
+        let refusals = family(&mut registry, "refusals", "Refused requests, by public reason");
+        let assertion_failures = family(&mut registry, "assertion_failures", "Assertions that did not verify, by true cause");
+        let request_duration = Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0]);
+        registry.register("request_duration_seconds", "From the end of the head to the end of the answer", request_duration.clone());
+        let request_body_bytes = counter(&mut registry, "request_body_bytes", "Bytes of request bodies passed on");
+        let response_body_bytes = counter(&mut registry, "response_body_bytes", "Bytes of answers passed back");
+        let upstream_errors = family(&mut registry, "upstream_errors", "Trouble between guard and its upstream");
+        let jwks_fetches = family(&mut registry, "jwks_fetches", "Fetches of the key set");
+        let jwks_keys = gauge(&mut registry, "jwks_keys", "Usable keys in the current key set");
+        let jwks_age = Gauge::default();
+        registry.register("jwks_age_seconds", "Age of the current key set; -1 before the first", jwks_age.clone());
+        let token_cache = family(&mut registry, "token_cache", "Look-ups in the cache of verified tokens");
+        let open_tunnels = gauge(&mut registry, "open_tunnels", "WebSockets that are open now");
+        let inflight = gauge(&mut registry, "inflight_requests", "Requests under way now");
+
+        for cause in [AssertionError::Missing, AssertionError::Expired, AssertionError::Signature] {
+            labelled(&assertion_failures, "cause", cause.label());
+        }
+        Self {
+            passed: labelled(&requests, "decision", "passed"),
+            refused: labelled(&requests, "decision", "refused"),
+            refusals: Reason::ALL.map(|reason| labelled(&refusals, "reason", reason.label())),
+            assertion_failures,
+            request_duration,
+            request_body_bytes,
+            response_body_bytes,
+            upstream_errors: UpstreamErrors {
+                connect: labelled(&upstream_errors, "kind", "connect"),
+                timeout: labelled(&upstream_errors, "kind", "timeout"),
+                exchange: labelled(&upstream_errors, "kind", "exchange"),
+                retried: labelled(&upstream_errors, "kind", "retried"),
+            },
+            jwks_fetches: Outcome {
+                ok: labelled(&jwks_fetches, "result", "ok"),
+                failed: labelled(&jwks_fetches, "result", "failed"),
+            },
+            jwks_keys,
+            jwks_age,
+            token_cache: CacheResults {
+                hit: labelled(&token_cache, "result", "hit"),
+                miss: labelled(&token_cache, "result", "miss"),
+            },
+            open_tunnels,
+            inflight,
+            registry,
+        }
+    }
+
+    /// Counts one refusal.
+    pub fn refusal(&self, reason: Reason) {
+        self.refused.inc();
+        self.refusal_counter(reason).inc();
+    }
+
+    /// Refusals of `reason` so far.
+    pub fn refusals(&self, reason: Reason) -> u64 {
+        self.refusal_counter(reason).get()
+    }
+
+    /// Counts an assertion that did not verify.
+    pub fn assertion_failure(&self, cause: AssertionError) {
+        labelled(&self.assertion_failures, "cause", cause.label()).inc();
+    }
+
+    /// Says how many keys there are and how old they are; `None` before the first key set.
+    pub fn key_set(&self, keys_and_age: Option<(usize, Duration)>) {
+        let (keys, age) = keys_and_age.map_or((0, -1.0), |(keys, age)| (keys, age.as_secs_f64()));
+        self.jwks_keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
+        self.jwks_age.set(age);
+    }
+
+    /// The exposition.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+
+    fn refusal_counter(&self, reason: Reason) -> &Counter {
+        &self.refusals[Reason::ALL.iter().position(|known| *known == reason).unwrap_or(0)]
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One more while it lives.
+pub struct Held(Gauge);
+
+impl Held {
+    /// Counts one up until dropped.
+    pub fn on(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Counts up to a zero that can be awaited: connections, tunnels.
+#[derive(Clone, Default)]
+pub struct Tally(Arc<(AtomicI64, tokio::sync::Notify)>);
+
+/// One of a [`Tally`].
+pub struct Counted(Tally);
+
+impl Tally {
+    /// One more while the answer lives.
+    pub fn enter(&self) -> Counted {
+        self.0.0.fetch_add(1, Ordering::AcqRel);
+        Counted(self.clone())
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> i64 {
+        self.0.0.load(Ordering::Acquire)
+    }
+
+    /// Waits until there are none.
+    pub async fn none(&self) {
+        loop {
+            let mut left = std::pin::pin!(self.0.1.notified());
+            left.as_mut().enable();
+            if self.count() == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.0.0.0.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.0.1.notify_waiters();
+        }
+    }
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
+}
+
+fn family(registry: &mut Registry, name: &str, help: &str) -> Labelled {
+    let family = Labelled::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+fn labelled(family: &Labelled, key: &'static str, value: &'static str) -> Counter {
+    family.get_or_create(&vec![(key, value)]).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exposition_has_every_name_of_the_contract() {
+        let metrics = Metrics::new();
+        metrics.refusal(Reason::BodyTooLarge);
+        metrics.key_set(None);
+        let text = metrics.render();
+        for name in [
+            "guard_build_info{version=",
+            "guard_requests_total{decision=\"refused\"} 1",
+            "guard_refusals_total{reason=\"body-too-large\"} 1",
+            "guard_refusals_total{reason=\"unauthorized\"} 0",
+            "guard_assertion_failures_total{cause=\"expired\"} 0",
+            "guard_request_duration_seconds_bucket",
+            "guard_request_body_bytes_total 0",
+            "guard_response_body_bytes_total 0",
+            "guard_upstream_errors_total{kind=\"connect\"} 0",
+            "guard_jwks_fetches_total{result=\"failed\"} 0",
+            "guard_jwks_keys 0",
+            "guard_jwks_age_seconds -1",
+            "guard_token_cache_total{result=\"hit\"} 0",
+            "guard_open_tunnels 0",
+            "guard_inflight_requests 0",
+        ] {
+            assert!(text.contains(name), "{name} in\n{text}");
+        }
+    }
+}
