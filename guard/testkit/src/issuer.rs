@@ -21,6 +21,7 @@ pub use self::forgeries::CURED_BY_THE_WIRE;
 use self::keys::Scribe;
 pub use self::keys::{elliptic_jwk, weak_jwk};
 use crate::deadline::{CONDITION, within};
+use crate::noise::hex;
 use crate::server::{ANY_PORT, Server};
 
 /// Where Cloudflare serves the key set of a team.
@@ -92,9 +93,9 @@ impl Issuer {
             fetches: watch::Sender::new(0),
             held: watch::Sender::new(false),
         });
-        let served = Arc::clone(&shared);
+        let endpoint = Arc::clone(&shared);
         let server = Server::start(ANY_PORT, move |stream| {
-            let shared = Arc::clone(&served);
+            let shared = Arc::clone(&endpoint);
             async move {
                 // The client may go away at any point of an answer; that is its business.
                 let _ = shared.answer(stream).await;
@@ -314,6 +315,6 @@ fn reply(status: u16, extra: &str, body: &str, promised_too_much: usize) -> Vec<
 /// The same person has the same `sub` in every token.
 fn uuid_of(email: &str) -> String {
     let hash = digest::digest(&digest::SHA256, email.as_bytes());
-    let hex: String = hash.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&hash.as_ref()[..16]);
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

@@ -13,6 +13,9 @@
 
 mod deadline;
 pub mod issuer;
+pub mod noise;
+pub mod raw;
 mod server;
 
 pub use issuer::{Behaviour, Issuer};
+pub use raw::{RawClient, RawConn, RawUpstream};

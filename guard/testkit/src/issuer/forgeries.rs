@@ -72,15 +72,15 @@ fn headers(issuer: &Issuer, out: &mut Forgeries) {
     let claims = issuer.person(EMAIL);
     let kid = signer.kid();
     let foreign = Signer::generate();
-    let mut signed = |name, header: Value| out.push((name, signer.sign(&header, &claims)));
+    let mut signs = |name, header: Value| out.push((name, signer.sign(&header, &claims)));
 
-    signed("RS512 label on an RS256 signature", json!({"alg": "RS512", "kid": kid, "typ": "JWT"}));
-    signed("alg missing", json!({"kid": kid, "typ": "JWT"}));
-    signed("crit header", json!({"alg": "RS256", "kid": kid, "typ": "JWT", "crit": ["exp"]}));
-    signed("typ at+jwt", json!({"alg": "RS256", "kid": kid, "typ": "at+jwt"}));
-    signed("kid missing", json!({"alg": "RS256", "typ": "JWT"}));
-    signed("kid unknown", json!({"alg": "RS256", "kid": "0".repeat(64), "typ": "JWT"}));
-    signed("kid a number", json!({"alg": "RS256", "kid": 1, "typ": "JWT"}));
+    signs("RS512 label on an RS256 signature", json!({"alg": "RS512", "kid": kid, "typ": "JWT"}));
+    signs("alg missing", json!({"kid": kid, "typ": "JWT"}));
+    signs("crit header", json!({"alg": "RS256", "kid": kid, "typ": "JWT", "crit": ["exp"]}));
+    signs("typ at+jwt", json!({"alg": "RS256", "kid": kid, "typ": "at+jwt"}));
+    signs("kid missing", json!({"alg": "RS256", "typ": "JWT"}));
+    signs("kid unknown", json!({"alg": "RS256", "kid": "0".repeat(64), "typ": "JWT"}));
+    signs("kid a number", json!({"alg": "RS256", "kid": 1, "typ": "JWT"}));
 
     let own = json!({"alg": "RS256", "kid": kid, "typ": "JWT"});
     out.push(("wrong key under the right kid", foreign.sign(&own, &claims)));

@@ -9,6 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use crate::noise::hex;
+
 /// The generator of P-256, affine coordinates (SEC 2, 2.4.2): a valid public point that nobody needs to generate.
 const P256_X: &str = "axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY";
 const P256_Y: &str = "T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU";
@@ -36,7 +38,7 @@ impl Scribe {
     pub(super) fn generate() -> Self {
         let key = RsaKeyPair::generate(KeySize::Rsa2048).expect("the operating system gives randomness");
         let hash = digest::digest(&digest::SHA256, key.public_key().as_ref());
-        let kid = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let kid = hex(hash.as_ref());
         Self { key, kid }
     }
 
