@@ -12,10 +12,12 @@
 )]
 
 mod deadline;
+pub mod immich;
 pub mod issuer;
 pub mod noise;
 pub mod raw;
 mod server;
 
+pub use immich::Immich;
 pub use issuer::{Behaviour, Issuer};
 pub use raw::{RawClient, RawConn, RawUpstream};
