@@ -17,6 +17,7 @@ pub mod issuer;
 pub mod noise;
 pub mod raw;
 mod server;
+pub mod ws;
 
 pub use immich::Immich;
 pub use issuer::{Behaviour, Issuer};

@@ -22,14 +22,16 @@ pub struct BlindUpload {
     pub written: u64,
     /// What stopped the writing, if it did not come to its end.
     pub write_error: Option<io::Error>,
-    /// The answer that was read afterwards; an error (`ConnectionReset`, `UnexpectedEof`) when the client never got to see one.
+    /// The answer that was read afterwards, even after a write error: over loopback Linux often keeps what came before a RST.
     pub answer: io::Result<Response>,
 }
 
 impl BlindUpload {
-    /// The status that the client saw, if it saw one.
+    /// The status that an ordinary client reports. None after a write error: such a client gives up there and never looks for an
+    /// answer, so a server that cuts the connection has told it nothing.
     pub fn status(&self) -> Option<u16> {
-        self.answer.as_ref().ok().map(|response| response.status)
+        let answer = self.answer.as_ref().ok().filter(|_| self.write_error.is_none());
+        answer.map(|response| response.status)
     }
 }
 
