@@ -3,6 +3,8 @@
 //!
 //! After RFC 7515 (JWS), RFC 7519 (JWT) and RFC 8725 (JWT best practices).
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use guard::demo::issuer::{Signer, sign_hs256, unsigned};
@@ -14,6 +16,9 @@ use super::{Issuer, unix_now};
 /// Forgeries that an HTTP parser turns into the good token, because white space around a field value is not part of it
 /// (RFC 9110, 5.5). They are wrong only when the verifier is called directly.
 pub const CURED_BY_THE_WIRE: &[&str] = &["leading space"];
+
+/// A key that no issuer publishes.
+static FOREIGN: LazyLock<Signer> = LazyLock::new(Signer::generate);
 
 type Forgeries = Vec<(&'static str, String)>;
 
@@ -71,7 +76,7 @@ fn headers(issuer: &Issuer, out: &mut Forgeries) {
     let signer = issuer.signer();
     let claims = issuer.person(EMAIL);
     let kid = signer.kid();
-    let foreign = Signer::generate();
+    let foreign = &*FOREIGN;
     let mut signs = |name, header: Value| out.push((name, signer.sign(&header, &claims)));
 
     signs("RS512 label on an RS256 signature", json!({"alg": "RS512", "kid": kid, "typ": "JWT"}));

@@ -1,6 +1,8 @@
 //! Keys that [`Signer`](guard::demo::issuer::Signer) cannot make: out come JWKs that a verifier must not use, and a key that signs
 //! text which is not what a JSON value would print.
 
+use std::sync::LazyLock;
+
 use aws_lc_rs::digest;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeySize, PublicKeyComponents};
@@ -35,7 +37,13 @@ pub(super) struct Scribe {
 }
 
 impl Scribe {
-    pub(super) fn generate() -> Self {
+    /// The only one of this process.
+    pub(super) fn shared() -> &'static Self {
+        static SHARED: LazyLock<Scribe> = LazyLock::new(Scribe::generate);
+        &SHARED
+    }
+
+    fn generate() -> Self {
         let key = RsaKeyPair::generate(KeySize::Rsa2048).expect("the operating system gives randomness");
         let hash = digest::digest(&digest::SHA256, key.public_key().as_ref());
         let kid = hex(hash.as_ref());
