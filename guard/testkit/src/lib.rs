@@ -1,1 +1,24 @@
-//! Fakes that misbehave on purpose.
+//! Fakes that misbehave on purpose: nothing enters but a test's wishes, and out come servers and clients on loopback.
+//!
+//! Every server binds `127.0.0.1:0`, runs as tasks of the current runtime, and stops when its handle is dropped. Waiting has a
+//! deadline and panics past it, so a broken rule fails a test and never hangs one. The deadlines are real time: do not use these
+//! fakes in a test that pauses tokio's clock.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "a fake that cannot do its work must fail the test at that line; every panic here is a failed test"
+)]
+
+mod deadline;
+pub mod immich;
+pub mod issuer;
+pub mod noise;
+pub mod raw;
+mod server;
+pub mod ws;
+
+pub use immich::Immich;
+pub use issuer::{Behaviour, Issuer};
+pub use raw::{RawClient, RawConn, RawUpstream};
