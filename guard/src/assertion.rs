@@ -212,8 +212,7 @@ impl Unverified<'_> {
 
     /// Checks the signature with the key of that id.
     pub fn verify(self, key: &Key) -> Result<Verified, AssertionError> {
-        let good =
-            jsonwebtoken::crypto::verify(self.signature, self.signing_input.as_bytes(), key.decoding(), Algorithm::RS256);
+        let good = jsonwebtoken::crypto::verify(self.signature, self.signing_input.as_bytes(), key.decoding(), Algorithm::RS256);
         if key.kid() == self.kid && matches!(good, Ok(true)) {
             Ok(Verified { identity: Arc::new(self.identity), expires: self.expires, key: key.id() })
         } else {

@@ -121,7 +121,11 @@ pub struct Authority {
 
 impl fmt::Display for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -217,7 +221,13 @@ impl Reader {
     }
 
     /// The value as `read` understands it, or the default where there is none.
-    fn value<T>(&mut self, variable: &'static str, text: Option<&str>, default: T, read: impl Fn(&str) -> Result<T, String>) -> T {
+    fn value<T>(
+        &mut self,
+        variable: &'static str,
+        text: Option<&str>,
+        default: T,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> T {
         match text.map(read) {
             None => default,
             Some(Ok(value)) => value,
@@ -229,7 +239,13 @@ impl Reader {
     }
 
     /// The value as `read` understands it; a problem where there is none.
-    fn required<T>(&mut self, variable: &'static str, text: Option<&str>, wanted: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    fn required<T>(
+        &mut self,
+        variable: &'static str,
+        text: Option<&str>,
+        wanted: &str,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
         if text.is_none() {
             self.problem(variable, None, wanted);
         }
@@ -241,14 +257,25 @@ impl OriginArgs {
     /// Checks everything. The error lists every problem.
     pub fn check(&self) -> Result<OriginConfig, Problems> {
         let mut r = Reader::default();
-        let set = |text: &'static str| SocketAddr::V4(text.parse().unwrap_or(std::net::SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0)));
+        let set = |text: &'static str| {
+            SocketAddr::V4(text.parse().unwrap_or(std::net::SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0)))
+        };
         let listen = r.value("GUARD_LISTEN", given(&self.listen), set("0.0.0.0:8080"), read_listen);
         let admin_listen = r.value("GUARD_ADMIN_LISTEN", given(&self.admin_listen), set("0.0.0.0:9090"), read_listen);
         if listen == admin_listen && listen.port() != 0 {
             let found = listen.to_string();
-            r.problem("GUARD_ADMIN_LISTEN", Some(&found), "another address than GUARD_LISTEN: the admin port is never the public one");
+            r.problem(
+                "GUARD_ADMIN_LISTEN",
+                Some(&found),
+                "another address than GUARD_LISTEN: the admin port is never the public one",
+            );
         }
-        let upstream = r.required("GUARD_UPSTREAM", given(&self.upstream), "Immich's address, such as http://immich-server:2283", read_upstream);
+        let upstream = r.required(
+            "GUARD_UPSTREAM",
+            given(&self.upstream),
+            "Immich's address, such as http://immich-server:2283",
+            read_upstream,
+        );
         let front_door = self.check_front_door(&mut r);
         let allow = AllowList {
             emails: r.value("GUARD_ALLOW_EMAIL", given(&self.allow_email), Vec::new(), read_emails),
@@ -256,9 +283,14 @@ impl OriginArgs {
         };
         let max_body = r.value("GUARD_MAX_BODY", given(&self.max_body), DEFAULT_MAX_BODY_BYTES, units::read_size);
         let external = r.value("GUARD_EXTERNAL_URL", given(&self.external_url), None, |text| read_external(text).map(Some));
-        let lan_url = r.value("GUARD_LAN_URL", given(&self.lan_url), None, |text| read_external(text).map(|_| Some(text.to_owned())));
-        let connect_timeout =
-            r.value("GUARD_UPSTREAM_TIMEOUT", given(&self.upstream_timeout), Duration::from_secs(10), units::read_positive_duration);
+        let lan_url =
+            r.value("GUARD_LAN_URL", given(&self.lan_url), None, |text| read_external(text).map(|_| Some(text.to_owned())));
+        let connect_timeout = r.value(
+            "GUARD_UPSTREAM_TIMEOUT",
+            given(&self.upstream_timeout),
+            Duration::from_secs(10),
+            units::read_positive_duration,
+        );
         let grace = r.value("GUARD_GRACE", given(&self.grace), Duration::from_secs(25), units::read_duration);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = r.value("GUARD_WORKERS", given(&self.workers), cores, |text| match text.parse() {

@@ -57,11 +57,14 @@ mod tests {
 
     #[test]
     fn a_list_lets_in_addresses_and_domains_in_any_case_and_nobody_else() {
-        let list = AllowList { emails: vec!["ada@example.com".into(), "@family.example".into()], services: vec!["a.access".into()] };
+        let list =
+            AllowList { emails: vec!["ada@example.com".into(), "@family.example".into()], services: vec!["a.access".into()] };
         let person = |email: &str| list.permits(&Identity::Person { sub: "1".into(), email: email.into() }).is_ok();
         let service = |name: &str| list.permits(&Identity::Service { common_name: name.into() }).is_ok();
         assert!(person("ada@example.com") && person("Ada@Example.COM") && person("bob@family.example"));
-        assert!(!person("eve@example.com") && !person("eve@notfamily.example") && !person("eve@family.example.org") && !person("@"));
+        assert!(
+            !person("eve@example.com") && !person("eve@notfamily.example") && !person("eve@family.example.org") && !person("@")
+        );
         assert!(!person("ada@example.com@evil.example"), "only the last part is the domain");
         assert!(service("a.access") && !service("b.access") && !service("A.access"));
         let empty = AllowList::default();

@@ -28,11 +28,11 @@ use crate::frontdoor::FrontDoor;
 use crate::refusal::{Reason, Refusal, RequestId, Signpost, prefers_html};
 use crate::serve::wire::Exchange;
 use crate::serve::{Handler, Lifecycle, Phase};
-use crate::telemetry::metrics::{Held, Metrics};
 use crate::telemetry::log::LogIdentity;
-use record::Record;
+use crate::telemetry::metrics::{Held, Metrics};
 use answer::Answer;
 use limit::{Outgoing, Progress};
+use record::Record;
 use tunnel::Tunnel;
 use upstream::{Lease, Upstream, UpstreamError};
 
@@ -61,7 +61,12 @@ pub struct Origin {
 }
 
 /// The way of one request, step by step; the first step that refuses ends it.
-async fn pass(origin: &Origin, exchange: &Arc<Exchange>, record: &mut Record, mut request: Request<Incoming>) -> Result<Passed, Refusal> {
+async fn pass(
+    origin: &Origin,
+    exchange: &Arc<Exchange>,
+    record: &mut Record,
+    mut request: Request<Incoming>,
+) -> Result<Passed, Refusal> {
     framing::check(&request, exchange.begin(), origin.external.as_ref())?;
     if *origin.phase.borrow() != Phase::Serving {
         return Err(Refusal::new(Reason::NotReady, "draining"));
@@ -87,7 +92,9 @@ async fn pass(origin: &Origin, exchange: &Arc<Exchange>, record: &mut Record, mu
         (StatusCode::SWITCHING_PROTOCOLS, Some(client)) if is_websocket(&response) => {
             Ok(Passed::Tunnel { client, response, lease, expires: proof.expires })
         }
-        (StatusCode::SWITCHING_PROTOCOLS, _) => Err(Refusal::new(Reason::UpstreamUnreachable, "the upstream switched to a protocol that was not asked for")),
+        (StatusCode::SWITCHING_PROTOCOLS, _) => {
+            Err(Refusal::new(Reason::UpstreamUnreachable, "the upstream switched to a protocol that was not asked for"))
+        }
         _ => Ok(Passed::Exchange { response, lease }),
     }
 }
@@ -139,7 +146,14 @@ impl Handler for Origin {
 }
 
 impl Origin {
-    fn open_tunnel(&self, client: OnUpgrade, mut response: Response<Incoming>, lease: Lease, expires: u64, mut record: Record) -> Response<Answer> {
+    fn open_tunnel(
+        &self,
+        client: OnUpgrade,
+        mut response: Response<Incoming>,
+        lease: Lease,
+        expires: u64,
+        mut record: Record,
+    ) -> Response<Answer> {
         record.status = Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
         let upstream = hyper::upgrade::on(&mut response);
         lease.detach();

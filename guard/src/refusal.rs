@@ -270,9 +270,7 @@ pub fn prefers_html(headers: &HeaderMap) -> bool {
         for range in line.to_str().unwrap_or_default().split(',') {
             let mut parts = range.split(';');
             let kind = parts.next().unwrap_or_default().trim();
-            let weight = parts
-                .find_map(|part| part.trim().strip_prefix("q="))
-                .map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0));
+            let weight = parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0));
             if kind.eq_ignore_ascii_case("text/html") {
                 html = html.max(weight);
             } else if kind.eq_ignore_ascii_case("application/json") {

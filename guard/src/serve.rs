@@ -280,7 +280,13 @@ struct Held {
     _permit: OwnedSemaphorePermit,
 }
 
-async fn connection<H: Handler>(handler: Arc<H>, stream: TcpStream, peer: IpAddr, mut phase: watch::Receiver<Phase>, _held: Held) {
+async fn connection<H: Handler>(
+    handler: Arc<H>,
+    stream: TcpStream,
+    peer: IpAddr,
+    mut phase: watch::Receiver<Phase>,
+    _held: Held,
+) {
     sockets::tune(&stream);
     let refuse = {
         let handler = handler.clone();

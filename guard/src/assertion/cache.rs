@@ -47,7 +47,8 @@ impl Cache {
     /// The proof for this token, if it still stands at `now` (seconds since 1970) under `keys`.
     pub fn get(&self, token: &TokenDigest, now: u64, keys: &KeySet) -> Option<Verified> {
         let Entry { verified, since } = self.entries.get(token)?;
-        let alive = verified.expires.saturating_add(LEEWAY_SECONDS) > now && since.elapsed() < MAX_AGE && keys.holds(verified.key);
+        let alive =
+            verified.expires.saturating_add(LEEWAY_SECONDS) > now && since.elapsed() < MAX_AGE && keys.holds(verified.key);
         alive.then(|| verified.clone())
     }
 

@@ -42,7 +42,11 @@ fn a_person_and_a_service_token_pass() {
     let who = |claims: &Value| check(&signer, &signer.mint(claims)).map(|verified| (*verified.identity).clone());
     let person_identity = Identity::Person { sub: "7335d417".to_owned(), email: "ada@example.com".to_owned() };
     assert_eq!(who(&person()), Ok(person_identity.clone()));
-    assert_eq!(who(&with("aud", json!("also-ours"))), Ok(person_identity.clone()), "aud as a string, as service tokens once had it");
+    assert_eq!(
+        who(&with("aud", json!("also-ours"))),
+        Ok(person_identity.clone()),
+        "aud as a string, as service tokens once had it"
+    );
     assert_eq!(who(&with("aud", json!(["another", "ours"]))), Ok(person_identity.clone()));
     assert_eq!(who(&without("nbf")), Ok(person_identity.clone()));
     assert_eq!(who(&without("type")), Ok(person_identity.clone()));
@@ -109,7 +113,10 @@ fn the_token_never_chooses_the_algorithm_or_the_key() {
         (signer.sign(&json!({"alg": "RS256", "kid": kid, "crit": null}), &person()), E::Critical),
         (signer.sign(&json!({"alg": "RS256", "kid": kid, "typ": "at+jwt"}), &person()), E::Type),
         (signer.sign(&json!({"alg": "RS256"}), &person()), E::Malformed("no kid")),
-        (signer.sign(&json!({"alg": "RS256", "kid": 7}), &person()), E::Malformed("the header is not a JSON object of the right types")),
+        (
+            signer.sign(&json!({"alg": "RS256", "kid": 7}), &person()),
+            E::Malformed("the header is not a JSON object of the right types"),
+        ),
         (stranger.sign(&embedded, &person()), E::UnknownKey),
     ] {
         assert_eq!(check(&signer, &token).map(|_| ()), Err(wanted), "{token}");

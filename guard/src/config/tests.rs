@@ -4,7 +4,12 @@ use super::*;
 
 fn good() -> OriginArgs {
     let some = |text: &str| Some(text.to_owned());
-    OriginArgs { upstream: some("http://immich-server:2283"), access_team: some("family"), access_aud: some("a1,b2"), ..OriginArgs::default() }
+    OriginArgs {
+        upstream: some("http://immich-server:2283"),
+        access_team: some("family"),
+        access_aud: some("a1,b2"),
+        ..OriginArgs::default()
+    }
 }
 
 fn problems(args: &OriginArgs) -> Vec<&'static str> {
@@ -28,11 +33,21 @@ fn the_defaults_are_the_contracts() {
 
 #[test]
 fn three_ways_to_write_a_team_mean_one_issuer() {
-    for text in ["family", "Family.cloudflareaccess.com", "https://family.cloudflareaccess.com", "https://family.cloudflareaccess.com/"] {
+    for text in
+        ["family", "Family.cloudflareaccess.com", "https://family.cloudflareaccess.com", "https://family.cloudflareaccess.com/"]
+    {
         assert_eq!(read_team(text).as_deref(), Ok("family.cloudflareaccess.com"), "{text}");
     }
     assert_eq!(read_team("agency.fed.cloudflareaccess.com").as_deref(), Ok("agency.fed.cloudflareaccess.com"));
-    for text in ["http://family.cloudflareaccess.com", "family.example.com", "a b", "-a", "https://family.cloudflareaccess.com/x", ".cloudflareaccess.com", "__ACCESS_TEAM__"] {
+    for text in [
+        "http://family.cloudflareaccess.com",
+        "family.example.com",
+        "a b",
+        "-a",
+        "https://family.cloudflareaccess.com/x",
+        ".cloudflareaccess.com",
+        "__ACCESS_TEAM__",
+    ] {
         assert!(read_team(text).is_err(), "{text}");
     }
 }
@@ -96,8 +111,18 @@ fn an_empty_variable_counts_as_absent() {
 #[test]
 fn plain_http_to_a_key_set_stays_on_this_machine() {
     let at = |text: &str| problems(&OriginArgs { jwks_url: Some(text.to_owned()), ..good() }).is_empty();
-    assert!(at("https://keys.example.com/certs") && at("http://127.0.0.1:9/certs") && at("http://[::1]:9/") && at("http://localhost/certs"));
-    assert!(!at("http://10.0.0.1/certs") && !at("http://127.0.0.1.example.com/certs") && !at("http://localhost.example.com/") && !at("ftp://127.0.0.1/"));
+    assert!(
+        at("https://keys.example.com/certs")
+            && at("http://127.0.0.1:9/certs")
+            && at("http://[::1]:9/")
+            && at("http://localhost/certs")
+    );
+    assert!(
+        !at("http://10.0.0.1/certs")
+            && !at("http://127.0.0.1.example.com/certs")
+            && !at("http://localhost.example.com/")
+            && !at("ftp://127.0.0.1/")
+    );
 }
 
 #[test]
@@ -112,5 +137,8 @@ fn zero_is_no_limit_and_the_external_host_loses_its_own_port() {
 #[test]
 fn the_two_ports_are_never_one() {
     let some = |text: &str| Some(text.to_owned());
-    assert_eq!(problems(&OriginArgs { listen: some("0.0.0.0:1"), admin_listen: some("0.0.0.0:1"), ..good() }), ["GUARD_ADMIN_LISTEN"]);
+    assert_eq!(
+        problems(&OriginArgs { listen: some("0.0.0.0:1"), admin_listen: some("0.0.0.0:1"), ..good() }),
+        ["GUARD_ADMIN_LISTEN"]
+    );
 }

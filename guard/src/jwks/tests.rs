@@ -90,7 +90,14 @@ async fn a_flood_of_unknown_kids_causes_one_fetch_a_minute() {
         keys.refetched().await;
     }
     assert_eq!(source.fetches() - before, 1, "ten thousand in a row");
-    let crowd: Vec<_> = (0..1_000).map(|_| tokio::spawn({ let keys = keys.clone(); async move { keys.refetched().await } })).collect();
+    let crowd: Vec<_> = (0..1_000)
+        .map(|_| {
+            tokio::spawn({
+                let keys = keys.clone();
+                async move { keys.refetched().await }
+            })
+        })
+        .collect();
     for caller in crowd {
         caller.await.unwrap();
     }
@@ -146,7 +153,9 @@ async fn a_bad_document_never_replaces_a_good_set() {
     let source = Script::new(Some(document(&[signer.jwk()])));
     let keys = start(&source);
     keys.ready().await;
-    for bad in ["", "{}", "[]", "{\"keys\":[]}", "{\"keys\":{}}", "<html>", "{\"keys\":[{\"kty\":\"oct\",\"kid\":\"a\",\"k\":\"aa\"}]}"] {
+    for bad in
+        ["", "{}", "[]", "{\"keys\":[]}", "{\"keys\":{}}", "<html>", "{\"keys\":[{\"kty\":\"oct\",\"kid\":\"a\",\"k\":\"aa\"}]}"]
+    {
         source.now_answers(Some(bad.to_owned()));
         tokio::time::sleep(REFRESH + REFRESH / 5).await;
         assert!(keys.current().unwrap().find(signer.kid()).is_some(), "after {bad:?}");
@@ -158,7 +167,11 @@ fn only_keys_that_may_verify_rs256_are_read() {
     let signer = Signer::generate();
     let changed = |member: &str, value: Value| {
         let mut jwk = signer.jwk();
-        if value.is_null() { jwk.as_object_mut().unwrap().remove(member); } else { jwk[member] = value; }
+        if value.is_null() {
+            jwk.as_object_mut().unwrap().remove(member);
+        } else {
+            jwk[member] = value;
+        }
         KeySet::parse(document(&[jwk]).as_bytes()).is_ok()
     };
     assert!(changed("use", Value::Null), "use may be absent");

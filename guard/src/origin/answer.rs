@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
 use super::limit::Progress;
+use super::record::Record;
 use super::upstream::Lease;
 use crate::serve::wire::Exchange;
-use super::record::Record;
 
 /// Dropping it, at its end or early, gives back the upstream connection, closes the exchange, and writes the log line.
 pub struct Answer {
@@ -33,7 +33,11 @@ struct Story {
 impl Answer {
     /// Immich's.
     pub fn streamed(body: Incoming, lease: Lease, record: Record, exchange: Arc<Exchange>) -> Self {
-        Self { body: Kind::Streamed(body), ended: false, story: Some(Story { record, exchange, lease: Some(lease), unread: false }) }
+        Self {
+            body: Kind::Streamed(body),
+            ended: false,
+            story: Some(Story { record, exchange, lease: Some(lease), unread: false }),
+        }
     }
 
     /// Our own. `unread`: bytes of the request may still come.

@@ -30,7 +30,9 @@ pub fn check<B>(request: &Request<B>, seen: Option<Ambiguity>, external: Option<
     let headers = request.headers();
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next()
-        && (!coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() || headers.contains_key(CONTENT_LENGTH))
+        && (!coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+            || codings.next().is_some()
+            || headers.contains_key(CONTENT_LENGTH))
     {
         return bad("Transfer-Encoding is not exactly chunked");
     }
@@ -47,7 +49,9 @@ fn host(headers: &HeaderMap, external: Option<&External>) -> Result<(), Refusal>
         return Err(Refusal::new(Reason::BadRequest, "Host is not a host"));
     };
     match external {
-        Some(external) if !external.is_host(host) => Err(Refusal::new(Reason::Misdirected, "Host is not that of GUARD_EXTERNAL_URL")),
+        Some(external) if !external.is_host(host) => {
+            Err(Refusal::new(Reason::Misdirected, "Host is not that of GUARD_EXTERNAL_URL"))
+        }
         _ => Ok(()),
     }
 }

@@ -80,10 +80,8 @@ pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, provenance: &Prove
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    let host = provenance.external.map_or_else(
-        || headers.get(HOST).cloned(),
-        |external| HeaderValue::from_str(&external.host).ok(),
-    );
+    let host =
+        provenance.external.map_or_else(|| headers.get(HOST).cloned(), |external| HeaderValue::from_str(&external.host).ok());
     if let Some(host) = host {
         headers.insert(X_FORWARDED_HOST, host);
     }
@@ -115,7 +113,8 @@ pub fn to_client(headers: &mut HeaderMap, upgraded: bool) {
 pub fn wants_websocket<B>(request: &hyper::Request<B>) -> bool {
     let headers = request.headers();
     let mut upgrades = headers.get_all(UPGRADE).iter();
-    let websocket = matches!((upgrades.next(), upgrades.next()), (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let websocket =
+        matches!((upgrades.next(), upgrades.next()), (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"websocket"));
     websocket
         && request.method() == hyper::Method::GET
         && request.version() == hyper::Version::HTTP_11

@@ -83,7 +83,10 @@ pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
                 max_body: config.max_body,
                 external: config.external.clone(),
                 upstream: Arc::new(Upstream::new(config.upstream.clone(), config.connect_timeout, metrics.clone())),
-                signpost: Signpost { lan_url: config.lan_url.clone(), limit: config.max_body.map(size_in_words).unwrap_or_default() },
+                signpost: Signpost {
+                    lan_url: config.lan_url.clone(),
+                    limit: config.max_body.map(size_in_words).unwrap_or_default(),
+                },
                 log_identity: config.log.identity,
                 metrics: metrics.clone(),
                 lifecycle: lifecycle.clone(),
@@ -92,7 +95,10 @@ pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
         })
         .collect();
 
-    let refresh = { let keys = keys.clone(); async move { keys.keep_fresh(source).await } };
+    let refresh = {
+        let keys = keys.clone();
+        async move { keys.keep_fresh(source).await }
+    };
     let view = Arc::new(Status::new(config, metrics.clone(), keys.clone(), lifecycle.phase()));
     let background: Vec<Background> = vec![Box::pin(refresh), Box::pin(admin::serve(admin, view))];
     let running = serve::start(listener, config.grace, &lifecycle, origins, background)?;

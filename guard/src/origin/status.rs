@@ -73,7 +73,17 @@ impl View for Status {
         let _ = write!(page, "<h1>The door is {verdict}</h1><ol class=way>");
         for (good, name, text) in [
             (keys_good, "Front door", format!("{}<br>{keys}", escape(&self.issuer))),
-            (ready.is_ok(), "guard", format!("{} passed, {} refused<br>{} under way, {} tunnels", metrics.passed.get(), metrics.refused.get(), metrics.inflight.get(), metrics.open_tunnels.get())),
+            (
+                ready.is_ok(),
+                "guard",
+                format!(
+                    "{} passed, {} refused<br>{} under way, {} tunnels",
+                    metrics.passed.get(),
+                    metrics.refused.get(),
+                    metrics.inflight.get(),
+                    metrics.open_tunnels.get()
+                ),
+            ),
             (upstream_bad == 0, "Immich", format!("{}<br>{upstream_bad} times not reached", escape(&self.upstream))),
         ] {
             let mark = if good { "good" } else { "bad" };

@@ -14,10 +14,10 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 
+use super::record::Record;
 use crate::serve::Phase;
 use crate::serve::wire::Wire;
 use crate::telemetry::metrics::{Counted, Held};
-use super::record::Record;
 
 /// The buffer of one direction, in bytes.
 const BUFFER_BYTES: usize = 8 * 1024;

@@ -139,13 +139,25 @@ mod tests {
     fn each_ambiguity_is_seen_and_plain_heads_are_not() {
         assert_eq!(verdict("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), None);
         assert_eq!(verdict("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc\n\n"), None);
-        assert_eq!(verdict("POST / HTTP/1.1\r\ncontent-LENGTH: 5\r\nTransfer-encoding: chunked\r\n\r\n"), Some(Ambiguity::TwoFramings));
-        assert_eq!(verdict("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"), Some(Ambiguity::TwoFramings));
+        assert_eq!(
+            verdict("POST / HTTP/1.1\r\ncontent-LENGTH: 5\r\nTransfer-encoding: chunked\r\n\r\n"),
+            Some(Ambiguity::TwoFramings)
+        );
+        assert_eq!(
+            verdict("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"),
+            Some(Ambiguity::TwoFramings)
+        );
         assert_eq!(verdict("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"), Some(Ambiguity::TwoLengths));
-        assert_eq!(verdict("\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"), Some(Ambiguity::TwoLengths));
+        assert_eq!(
+            verdict("\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"),
+            Some(Ambiguity::TwoLengths)
+        );
         assert_eq!(verdict("GET / HTTP/1.1\nHost: a\r\n\r\n"), Some(Ambiguity::BareLineFeed));
         assert_eq!(verdict("GET / HTTP/1.1\r\nHost: a\r\n\n"), Some(Ambiguity::BareLineFeed));
-        assert_eq!(verdict("POST / HTTP/1.1\r\nX-Content-Length: 5\r\nX: content-length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"), None);
+        assert_eq!(
+            verdict("POST / HTTP/1.1\r\nX-Content-Length: 5\r\nX: content-length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            None
+        );
     }
 
     proptest::proptest! {

@@ -45,7 +45,10 @@ pub async fn serve(listener: TcpListener, view: Arc<dyn View>) {
             let response = answer(&request, &*view);
             async move { Ok::<_, Infallible>(response) }
         });
-        let connection = http1::Builder::new().timer(TokioTimer::new()).header_read_timeout(IDLE_TIME).serve_connection(TokioIo::new(stream), service);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE_TIME)
+            .serve_connection(TokioIo::new(stream), service);
         // A probe that leaves early is nobody's trouble.
         tokio::spawn(async move { drop(connection.await) });
     }

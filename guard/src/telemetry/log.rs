@@ -119,7 +119,10 @@ impl Waiting {
             let dropped = std::mem::take(&mut lines.dropped);
             drop(lines);
             if dropped > 0 {
-                let _ = writeln!(batch, "{{\"level\":\"warn\",\"message\":\"{dropped} log lines dropped: the reader of stdout is slow\"}}");
+                let _ = writeln!(
+                    batch,
+                    "{{\"level\":\"warn\",\"message\":\"{dropped} log lines dropped: the reader of stdout is slow\"}}"
+                );
             }
             // Nobody is left to tell when stdout is gone.
             let _ = std::io::stdout().write_all(&batch);

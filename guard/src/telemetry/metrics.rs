@@ -99,7 +99,11 @@ impl Metrics {
         let refusals = family(&mut registry, "refusals", "Refused requests, by public reason");
         let assertion_failures = family(&mut registry, "assertion_failures", "Assertions that did not verify, by true cause");
         let request_duration = Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0]);
-        registry.register("request_duration_seconds", "From the end of the head to the end of the answer", request_duration.clone());
+        registry.register(
+            "request_duration_seconds",
+            "From the end of the head to the end of the answer",
+            request_duration.clone(),
+        );
         let request_body_bytes = counter(&mut registry, "request_body_bytes", "Bytes of request bodies passed on");
         let response_body_bytes = counter(&mut registry, "response_body_bytes", "Bytes of answers passed back");
         let upstream_errors = family(&mut registry, "upstream_errors", "Trouble between guard and its upstream");

@@ -12,6 +12,7 @@
 )]
 
 mod deadline;
+pub mod home;
 pub mod immich;
 pub mod issuer;
 pub mod noise;
@@ -19,6 +20,7 @@ pub mod raw;
 mod server;
 pub mod ws;
 
+pub use home::Home;
 pub use immich::Immich;
 pub use issuer::{Behaviour, Issuer};
 pub use raw::{RawClient, RawConn, RawUpstream};

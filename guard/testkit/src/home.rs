@@ -1,0 +1,76 @@
+//! A whole home on loopback: an issuer, an Immich, and a real guard between them, as `guard origin` would start it.
+
+use guard::config::OriginArgs;
+use guard::origin::start::{Door, start};
+
+use crate::{Immich, Issuer, RawClient};
+
+/// What stands in one test.
+pub struct Home {
+    /// The front door's key server.
+    pub issuer: Issuer,
+    /// The photo server.
+    pub immich: Immich,
+    /// The guard, ready.
+    pub door: Door,
+}
+
+impl Home {
+    /// Everything with its defaults, and ready.
+    pub async fn start() -> Self {
+        Self::with(|_args| {}).await
+    }
+
+    /// The same, with the guard's arguments changed first.
+    pub async fn with(change: impl FnOnce(&mut OriginArgs)) -> Self {
+        let issuer = Issuer::start().await;
+        let immich = Immich::start().await;
+        let mut args = args(&issuer, &immich.url());
+        change(&mut args);
+        let door = open(&args);
+        door.keys.ready().await;
+        Self { issuer, immich, door }
+    }
+
+    /// A raw connection to the guard.
+    pub async fn connect(&self) -> RawClient {
+        RawClient::connect(self.door.address).await
+    }
+
+    /// A token of a person, good for an hour.
+    pub fn token(&self) -> String {
+        self.issuer.token_for("ada@example.com")
+    }
+
+    /// The head of a request by that person: `extra` are whole lines, each with its CRLF.
+    pub fn head(&self, request_line: &str, extra: &str) -> String {
+        format!("{request_line} HTTP/1.1\r\nHost: photos.example.com\r\nCf-Access-Jwt-Assertion: {}\r\n{extra}\r\n", self.token())
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        self.door.stop();
+    }
+}
+
+/// Arguments for a guard in front of `upstream` that trusts `issuer`: ports chosen by the system, two workers, a short grace.
+pub fn args(issuer: &Issuer, upstream: &str) -> OriginArgs {
+    let some = |text: &str| Some(text.to_owned());
+    OriginArgs {
+        listen: some("127.0.0.1:0"),
+        admin_listen: some("127.0.0.1:0"),
+        upstream: some(upstream),
+        access_team: some(issuer.team()),
+        access_aud: some(issuer.aud()),
+        jwks_url: some(&issuer.url()),
+        workers: some("2"),
+        grace: some("10s"),
+        ..OriginArgs::default()
+    }
+}
+
+/// A guard with these arguments, ready or not.
+pub fn open(args: &OriginArgs) -> Door {
+    start(&args.check().expect("good arguments")).expect("a guard that starts")
+}
