@@ -4,7 +4,8 @@ MAKEFLAGS += --no-builtin-rules
 
 HOST = $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 # Absolute: `cargo bench` runs a bench in its crate's folder.
-GUARD_BIN = $(CURDIR)/target/$(HOST)/release/guard
+TARGET_DIR = $(abspath $(or $(CARGO_TARGET_DIR),target))
+GUARD_BIN = $(TARGET_DIR)/$(HOST)/release/guard
 MAX_BINARY_BYTES = 8388608
 DEMO_ARGS ?=
 
@@ -18,7 +19,8 @@ help: ## This list
 
 .PHONY: demo
 demo: need-cargo need-cc ## Guard, an issuer and a small photo server on loopback, with a tour (DEMO_ARGS=--tour ends after it)
-	cargo run -q --locked -p guard -- demo $(DEMO_ARGS)
+	@test -x $(TARGET_DIR)/debug/guard || echo 'building guard: a few minutes the first time'
+	@cargo run -q --locked -p guard -- demo $(DEMO_ARGS)
 
 ##@ Check
 
@@ -56,7 +58,7 @@ bench: bench-quick bench-uploads ## Every measurement
 BENCH = GUARD_BIN=$(GUARD_BIN) cargo bench --locked --profile dev -p guard --bench
 
 .PHONY: bench-quick
-bench-quick: build need-haproxy ## CPU per request beside HAProxy with the same rules (ROUNDS, REQUESTS, CONNECTIONS)
+bench-quick: build need-haproxy ## CPU per request beside HAProxy with the same rules (options: ROUNDS, REQUESTS, CONNECTIONS, WORKERS, ONLY)
 	$(BENCH) quick
 
 .PHONY: bench-uploads

@@ -4,14 +4,15 @@
 //! whatever else runs. The comparison is of the whole job, not of one function: guard verifies a token once and remembers it,
 //! HAProxy verifies it on every request; guard also strips and sets headers, which HAProxy is spared here.
 //!
-//! `GUARD_BIN` is the binary. `ROUNDS` (3), `REQUESTS` a round (100000), `CONNECTIONS` (32), `ONLY` (`guard` or `haproxy`).
+//! `GUARD_BIN` is the binary. `ROUNDS` (3), `REQUESTS` a round (100000), `CONNECTIONS` (32), `WORKERS` of
+//! either proxy (2), `ONLY` (`guard` or `haproxy`).
 #![allow(clippy::cast_precision_loss, reason = "figures for people, far below 2^52")]
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use support::access::Access;
-use support::door::{self, Door, WORKERS};
+use support::door::{self, Door, Setting};
 use support::load::Load;
 use support::{Outcome, Scratch, backend, guard_binary, median, on_path, option};
 
@@ -43,6 +44,7 @@ fn run() -> Outcome<()> {
     let rounds: usize = option("ROUNDS", 3)?;
     let requests: usize = option("REQUESTS", 100_000)?;
     let connections: usize = option("CONNECTIONS", 32)?;
+    let workers: usize = option("WORKERS", 2)?;
     if rounds == 0 || connections == 0 || requests < connections {
         return Err("ROUNDS and CONNECTIONS are at least 1, REQUESTS at least CONNECTIONS".into());
     }
@@ -69,19 +71,19 @@ fn run() -> Outcome<()> {
         println!("haproxy: {}", String::from_utf8_lossy(&version).lines().next().unwrap_or_default());
     }
     println!(
-        "{WORKERS} worker threads each, {connections} connections, {requests} requests a round; a request is {} bytes, its token {}",
+        "{workers} worker threads each, {connections} connections, {requests} requests a round; a request is {} bytes, its token {}",
         request.len(),
         access.token.len()
     );
 
     for access_log in [true, false] {
+        let setting = Setting { access: &access, upstream, workers, access_log };
         let mut doors: Vec<(&'static str, Door)> = Vec::new();
         if let Some(binary) = &guard {
-            let log = if access_log { "info" } else { "warn" };
-            doors.push(("guard", door::guard(binary, &access, upstream, log)?));
+            doors.push(("guard", door::guard(binary, &setting)?));
         }
         if let Some(binary) = &haproxy {
-            doors.push(("haproxy", door::haproxy(binary, &access, upstream, access_log, &scratch)?));
+            doors.push(("haproxy", door::haproxy(binary, &setting, &scratch)?));
         }
         for (name, door) in &doors {
             door.check(name, &access)?;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use support::access::Access;
 use support::backend::Sink;
+use support::door::Setting;
 use support::process::memory_of;
 use support::{Outcome, backend, door, guard_binary, median, option};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -24,6 +25,8 @@ mod support;
 
 /// What memory may grow by, in KiB: a megabyte for each upload.
 const GROWTH_LIMIT_KIB: u64 = 32 * 1024;
+/// Worker threads of guard.
+const WORKERS: usize = 2;
 /// How much a client writes at once, in bytes.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// After this the uploads count as hung.
@@ -51,10 +54,11 @@ fn run() -> Outcome<()> {
 fn starts(binary: &Path, access: &Access) -> Outcome<()> {
     let count: usize = option("STARTS", 10)?;
     let upstream = backend::fixed("text/plain", b"")?;
+    let setting = Setting { access, upstream, workers: WORKERS, access_log: false };
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {
         let start = Instant::now();
-        let _door = door::guard(binary, access, upstream, "warn")?;
+        let _door = door::guard(binary, &setting)?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
     }
     let most = times.iter().copied().fold(0.0, f64::max);
@@ -66,7 +70,8 @@ fn uploads(binary: &Path, access: &Access) -> Outcome<()> {
     let count: usize = option("UPLOADS", 32)?;
     let length = option::<u64>("UPLOAD_MIB", 90)? * 1024 * 1024;
     let sink = Sink::start(Duration::from_millis(option("PAUSE_MS", 1000)?))?;
-    let door = door::guard(binary, access, sink.address, "info")?;
+    let setting = Setting { access, upstream: sink.address, workers: WORKERS, access_log: true };
+    let door = door::guard(binary, &setting)?;
 
     let before = door.proxy.memory()?.now;
     let stop = Arc::new(AtomicBool::new(false));

@@ -10,14 +10,22 @@ use super::access::{AUDIENCE, Access, ISSUER, TEAM, anonymous_head};
 use super::process::{Proxy, free_address};
 use super::{BODY_LIMIT_BYTES, Outcome, Scratch};
 
-/// Worker threads of either proxy.
-pub(crate) const WORKERS: usize = 2;
 /// How long a proxy may take to start.
 const START: Duration = Duration::from_secs(20);
 /// How often a proxy that starts is asked whether it has.
 const START_POLL: Duration = Duration::from_micros(500);
 /// How long one of the checks may wait for an answer.
 const ANSWER: Duration = Duration::from_secs(5);
+
+/// What both proxies are told alike.
+pub(crate) struct Setting<'a> {
+    pub(crate) access: &'a Access,
+    pub(crate) upstream: SocketAddr,
+    /// Worker threads.
+    pub(crate) workers: usize,
+    /// One line for each request.
+    pub(crate) access_log: bool,
+}
 
 /// A proxy that is ready, and where it listens.
 pub(crate) struct Door {
@@ -26,7 +34,7 @@ pub(crate) struct Door {
 }
 
 /// Starts `guard origin` and returns once `/readyz` is 200: it listens and has the key set.
-pub(crate) fn guard(binary: &Path, access: &Access, upstream: SocketAddr, log: &str) -> Outcome<Door> {
+pub(crate) fn guard(binary: &Path, setting: &Setting<'_>) -> Outcome<Door> {
     let (address, admin) = (free_address()?, free_address()?);
     let mut command = Command::new(binary);
     command
@@ -34,30 +42,24 @@ pub(crate) fn guard(binary: &Path, access: &Access, upstream: SocketAddr, log: &
         .env_clear()
         .env("GUARD_LISTEN", address.to_string())
         .env("GUARD_ADMIN_LISTEN", admin.to_string())
-        .env("GUARD_UPSTREAM", format!("http://{upstream}"))
+        .env("GUARD_UPSTREAM", format!("http://{}", setting.upstream))
         .env("GUARD_ACCESS_TEAM", TEAM)
         .env("GUARD_ACCESS_AUD", AUDIENCE)
-        .env("GUARD_JWKS_URL", access.key_set_url())
-        .env("GUARD_MAX_BODY", format!("{BODY_LIMIT_BYTES}"))
-        .env("GUARD_WORKERS", format!("{WORKERS}"))
-        .env("GUARD_LOG", log);
+        .env("GUARD_JWKS_URL", setting.access.key_set_url())
+        .env("GUARD_MAX_BODY", BODY_LIMIT_BYTES.to_string())
+        .env("GUARD_WORKERS", setting.workers.to_string())
+        .env("GUARD_LOG", if setting.access_log { "info" } else { "warn" });
     let mut proxy = Proxy::start("guard", command)?;
     let readyz = format!("GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
     proxy.wait_until(START, START_POLL, || status(admin, &readyz).is_ok_and(|status| status == 200))?;
     Ok(Door { proxy, address })
 }
 
-/// Starts `HAProxy` and returns once a request with a token gets through. `access_log` writes one line per request to stdout.
-pub(crate) fn haproxy(
-    binary: &Path,
-    access: &Access,
-    upstream: SocketAddr,
-    access_log: bool,
-    scratch: &Scratch,
-) -> Outcome<Door> {
+/// Starts `HAProxy` and returns once a request with a token gets through. Its access lines go to stdout.
+pub(crate) fn haproxy(binary: &Path, setting: &Setting<'_>, scratch: &Scratch) -> Outcome<Door> {
     let address = free_address()?;
-    let pem = scratch.write("access.pem", &access.public_pem)?;
-    let configuration = scratch.write("haproxy.cfg", &haproxy_configuration(address, upstream, &pem, access_log))?;
+    let pem = scratch.write("access.pem", &setting.access.public_pem)?;
+    let configuration = scratch.write("haproxy.cfg", &haproxy_configuration(address, setting, &pem))?;
 
     let check = Command::new(binary).arg("-c").arg("-f").arg(&configuration).output()?;
     if !check.status.success() {
@@ -69,19 +71,20 @@ pub(crate) fn haproxy(
     // -db: one process in the foreground, the one that is measured.
     command.arg("-db").arg("-f").arg(&configuration).env_clear();
     let mut proxy = Proxy::start("haproxy", command)?;
-    let request = access.head("GET /api/server/ping", "Connection: close\r\n");
+    let request = setting.access.head("GET /api/server/ping", "Connection: close\r\n");
     proxy.wait_until(START, START_POLL, || status(address, &request).is_ok_and(|status| status == 200))?;
     Ok(Door { proxy, address })
 }
 
 /// The rules as `HAProxy` has them. It reads its one key at start, so it is given the signer's; it verifies every request anew.
-fn haproxy_configuration(address: SocketAddr, upstream: SocketAddr, pem: &Path, access_log: bool) -> String {
+fn haproxy_configuration(address: SocketAddr, setting: &Setting<'_>, pem: &Path) -> String {
+    let Setting { upstream, workers, access_log, .. } = *setting;
     let pem = pem.display();
     let (global_log, defaults_log) =
         if access_log { ("log stdout format raw local0", "log global\n  option httplog") } else { ("", "") };
     format!(
         r#"global
-  nbthread {WORKERS}
+  nbthread {workers}
   maxconn 2048
   {global_log}
 
