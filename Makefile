@@ -1,0 +1,81 @@
+# Needs git, make, a C compiler, Rust and Go. `make` alone prints the targets.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+HOST = $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+# Absolute: `cargo bench` runs a bench in its crate's folder.
+TARGET_DIR = $(abspath $(or $(CARGO_TARGET_DIR),target))
+GUARD_BIN = $(TARGET_DIR)/$(HOST)/release/guard
+MAX_BINARY_BYTES = 8388608
+DEMO_ARGS ?=
+
+##@ Use
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## "; print "usage: make TARGET" } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: need-cargo need-cc ## Guard, an issuer and a small photo server on loopback, with a tour (DEMO_ARGS=--tour ends after it)
+	@test -x $(TARGET_DIR)/debug/guard || echo 'building guard: a few minutes the first time'
+	@cargo run -q --locked -p guard -- demo $(DEMO_ARGS)
+
+##@ Check
+
+.PHONY: test
+test: need-cargo need-cc need-go ## Every test that needs no cluster
+	cargo test --workspace --locked
+
+.PHONY: lint
+lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licences and bans of the dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+	.ci/deny
+
+.PHONY: fmt
+fmt: need-cargo ## Formats the Rust code
+	cargo fmt --all
+
+##@ Build
+
+.PHONY: build
+build: need-cargo need-cc ## The release binary, checked: statically linked and below 8 MiB
+	RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target $(HOST) -p guard
+	@ldd $(GUARD_BIN) 2>&1 | grep -E 'statically linked|not a dynamic executable' \
+	  || { echo "$(GUARD_BIN) is linked dynamically:"; ldd $(GUARD_BIN); exit 1; }
+	@size=$$(wc -c < $(GUARD_BIN)); echo "$(GUARD_BIN): $$size bytes (limit $(MAX_BINARY_BYTES))"; \
+	  test "$$size" -lt $(MAX_BINARY_BYTES)
+
+##@ Measure
+
+.PHONY: bench
+bench: bench-quick bench-uploads ## Every measurement
+
+# The dev profile: the load's own speed is not what is measured, and its dependencies are built already.
+BENCH = GUARD_BIN=$(GUARD_BIN) cargo bench --locked --profile dev -p guard --bench
+
+.PHONY: bench-quick
+bench-quick: build need-haproxy ## CPU per request beside HAProxy with the same rules (options: ROUNDS, REQUESTS, CONNECTIONS, WORKERS, ONLY)
+	$(BENCH) quick
+
+.PHONY: bench-uploads
+bench-uploads: build ## Memory under 32 uploads of 90 MiB at once, and the time from exec to ready
+	$(BENCH) uploads
+
+# $(call need,COMMAND,HOW TO GET IT)
+need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
+
+.PHONY: need-cargo need-cc need-go need-cargo-deny need-haproxy
+need-cargo:
+	$(call need,cargo,install Rust from https://rustup.rs)
+need-cc:
+	$(call need,cc,install a C compiler (Debian: apt-get install build-essential))
+need-go:
+	$(call need,go,install Go from https://go.dev/dl)
+need-cargo-deny: need-cargo
+	$(call need,cargo-deny,cargo install cargo-deny --locked)
+need-haproxy:
+	$(call need,haproxy,install HAProxy 2.5 or newer (Debian: apt-get install haproxy))
