@@ -6,7 +6,7 @@
 pub mod units;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Args;
@@ -257,11 +257,9 @@ impl OriginArgs {
     /// Checks everything. The error lists every problem.
     pub fn check(&self) -> Result<OriginConfig, Problems> {
         let mut r = Reader::default();
-        let set = |text: &'static str| {
-            SocketAddr::V4(text.parse().unwrap_or(std::net::SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0)))
-        };
-        let listen = r.value("GUARD_LISTEN", given(&self.listen), set("0.0.0.0:8080"), read_listen);
-        let admin_listen = r.value("GUARD_ADMIN_LISTEN", given(&self.admin_listen), set("0.0.0.0:9090"), read_listen);
+        let everywhere = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        let listen = r.value("GUARD_LISTEN", given(self.listen.as_deref()), everywhere(8080), read_listen);
+        let admin_listen = r.value("GUARD_ADMIN_LISTEN", given(self.admin_listen.as_deref()), everywhere(9090), read_listen);
         if listen == admin_listen && listen.port() != 0 {
             let found = listen.to_string();
             r.problem(
@@ -272,39 +270,41 @@ impl OriginArgs {
         }
         let upstream = r.required(
             "GUARD_UPSTREAM",
-            given(&self.upstream),
+            given(self.upstream.as_deref()),
             "Immich's address, such as http://immich-server:2283",
             read_upstream,
         );
         let front_door = self.check_front_door(&mut r);
         let allow = AllowList {
-            emails: r.value("GUARD_ALLOW_EMAIL", given(&self.allow_email), Vec::new(), read_emails),
-            services: r.value("GUARD_ALLOW_SERVICE", given(&self.allow_service), Vec::new(), read_names),
+            emails: r.value("GUARD_ALLOW_EMAIL", given(self.allow_email.as_deref()), Vec::new(), read_emails),
+            services: r.value("GUARD_ALLOW_SERVICE", given(self.allow_service.as_deref()), Vec::new(), read_names),
         };
-        let max_body = r.value("GUARD_MAX_BODY", given(&self.max_body), DEFAULT_MAX_BODY_BYTES, units::read_size);
-        let external = r.value("GUARD_EXTERNAL_URL", given(&self.external_url), None, |text| read_external(text).map(Some));
-        let lan_url =
-            r.value("GUARD_LAN_URL", given(&self.lan_url), None, |text| read_external(text).map(|_| Some(text.to_owned())));
+        let max_body = r.value("GUARD_MAX_BODY", given(self.max_body.as_deref()), DEFAULT_MAX_BODY_BYTES, units::read_size);
+        let external =
+            r.value("GUARD_EXTERNAL_URL", given(self.external_url.as_deref()), None, |text| read_external(text).map(Some));
+        let lan_url = r.value("GUARD_LAN_URL", given(self.lan_url.as_deref()), None, |text| {
+            read_external(text).map(|_| Some(text.to_owned()))
+        });
         let connect_timeout = r.value(
             "GUARD_UPSTREAM_TIMEOUT",
-            given(&self.upstream_timeout),
+            given(self.upstream_timeout.as_deref()),
             Duration::from_secs(10),
             units::read_positive_duration,
         );
-        let grace = r.value("GUARD_GRACE", given(&self.grace), Duration::from_secs(25), units::read_duration);
+        let grace = r.value("GUARD_GRACE", given(self.grace.as_deref()), Duration::from_secs(25), units::read_duration);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = r.value("GUARD_WORKERS", given(&self.workers), cores, |text| match text.parse() {
+        let workers = r.value("GUARD_WORKERS", given(self.workers.as_deref()), cores, |text| match text.parse() {
             Ok(number @ 1..=MAX_WORKERS) => Ok(number),
             _ => Err(format!("a number from 1 to {MAX_WORKERS}")),
         });
         let log = LogConfig {
-            filter: r.value("GUARD_LOG", given(&self.log), "info".to_owned(), read_filter),
-            format: r.value("GUARD_LOG_FORMAT", given(&self.log_format), Format::Json, |text| match text {
+            filter: r.value("GUARD_LOG", given(self.log.as_deref()), "info".to_owned(), read_filter),
+            format: r.value("GUARD_LOG_FORMAT", given(self.log_format.as_deref()), Format::Json, |text| match text {
                 "json" => Ok(Format::Json),
                 "text" => Ok(Format::Text),
                 _ => Err("json or text".to_owned()),
             }),
-            identity: r.value("GUARD_LOG_IDENTITY", given(&self.log_identity), LogIdentity::Sub, |text| match text {
+            identity: r.value("GUARD_LOG_IDENTITY", given(self.log_identity.as_deref()), LogIdentity::Sub, |text| match text {
                 "sub" => Ok(LogIdentity::Sub),
                 "email" => Ok(LogIdentity::Email),
                 _ => Err("sub or email".to_owned()),
@@ -330,21 +330,21 @@ impl OriginArgs {
     }
 
     fn check_front_door(&self, r: &mut Reader) -> Option<DoorConfig> {
-        match given(&self.front_door).unwrap_or("cloudflare-access") {
+        match given(self.front_door.as_deref()).unwrap_or("cloudflare-access") {
             "cloudflare-access" => {
                 let team = r.required(
                     "GUARD_ACCESS_TEAM",
-                    given(&self.access_team),
+                    given(self.access_team.as_deref()),
                     "the Access team name, such as family or family.cloudflareaccess.com",
                     read_team,
                 );
                 let audiences = r.required(
                     "GUARD_ACCESS_AUD",
-                    given(&self.access_aud),
+                    given(self.access_aud.as_deref()),
                     "the AUD tag of the Access application (Zero Trust > Access > Applications > Overview)",
                     read_names,
                 );
-                let jwks = r.value("GUARD_JWKS_URL", given(&self.jwks_url), None, |text| read_key_url(text).map(Some));
+                let jwks = r.value("GUARD_JWKS_URL", given(self.jwks_url.as_deref()), None, |text| read_key_url(text).map(Some));
                 let (domain, audiences) = (team?, audiences?);
                 let issuer = format!("https://{domain}");
                 let jwks = jwks.or_else(|| format!("{issuer}/cdn-cgi/access/certs").parse().ok())?;
@@ -359,8 +359,8 @@ impl OriginArgs {
 }
 
 /// An empty variable counts as absent: manifests often set one to nothing.
-fn given(text: &Option<String>) -> Option<&str> {
-    text.as_deref().map(str::trim).filter(|text| !text.is_empty())
+fn given(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
 }
 
 fn read_listen(text: &str) -> Result<SocketAddr, String> {
@@ -407,7 +407,7 @@ fn read_key_url(text: &str) -> Result<Uri, String> {
     }
 }
 
-/// `team`, `team.cloudflareaccess.com` and its URL all mean the same domain; FedRAMP teams are below `fed.cloudflareaccess.com`.
+/// `team`, `team.cloudflareaccess.com` and its URL all mean the same domain; teams of US agencies are below `fed.cloudflareaccess.com`.
 fn read_team(text: &str) -> Result<String, String> {
     const DOMAIN: &str = ".cloudflareaccess.com";
     let wanted = || "a team name, TEAM.cloudflareaccess.com, or https://TEAM.cloudflareaccess.com".to_owned();

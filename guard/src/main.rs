@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use guard::config::OriginArgs;
+use guard::demo::{self, DemoArgs, DemoError};
 use guard::origin;
 use guard::telemetry::log::Log;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,11 +25,14 @@ struct Cli {
 enum Command {
     /// Let a request reach Immich only with a proof, carrying only so much
     Origin(Box<OriginArgs>),
+    /// Show all of it on loopback, with a tour of real requests
+    Demo(DemoArgs),
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Origin(args) => run_origin(&args),
+        Command::Demo(args) => run_demo(&args),
     }
 }
 
@@ -54,6 +58,23 @@ fn run_origin(args: &OriginArgs) -> ExitCode {
     };
     log.flush();
     code
+}
+
+fn run_demo(args: &DemoArgs) -> ExitCode {
+    raise_file_limit();
+    let outcome = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(DemoError::from)
+        .and_then(|runtime| runtime.block_on(demo::run(args)));
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("guard demo: {error}");
+            ExitCode::from(if matches!(error, DemoError::Arguments(_)) { 2 } else { 1 })
+        }
+    }
 }
 
 /// Every connection is two sockets; shells hand out 1024.

@@ -167,6 +167,11 @@ pub fn start<H: Handler>(
     background: Vec<Background>,
 ) -> io::Result<Running> {
     let address = listener.local_addr()?;
+    let control_runtime = runtime()?;
+    let listener = {
+        let _reactor = control_runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
     let mut hands = Vec::new();
     let mut threads = Vec::new();
     for (number, handler) in handlers.into_iter().enumerate() {
@@ -176,14 +181,14 @@ pub fn start<H: Handler>(
         let work = move || runtime.block_on(work(handler, incoming, lifecycle));
         threads.push(std::thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);
     }
-    let (runtime, shared) = (runtime()?, lifecycle.clone());
+    let shared = lifecycle.clone();
     let control = move || {
-        let drained = runtime.block_on(async {
+        let drained = control_runtime.block_on(async {
             for task in background {
                 tokio::spawn(task);
             }
             tokio::select! {
-                never = accept(listener, hands, &shared) => match never {},
+                never = accept(listener, hands) => match never {},
                 drained = drain(&shared, grace) => drained,
             }
         });
@@ -208,25 +213,16 @@ struct Handover {
     permit: OwnedSemaphorePermit,
 }
 
-async fn accept(listener: TcpListener, hands: Vec<mpsc::UnboundedSender<Handover>>, lifecycle: &Lifecycle) -> Infallible {
+async fn accept(listener: tokio::net::TcpListener, hands: Vec<mpsc::UnboundedSender<Handover>>) -> Infallible {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let listener = loop {
-        match listener.try_clone().and_then(tokio::net::TcpListener::from_std) {
-            Ok(listener) => break listener,
-            Err(error) => pause_after(&error).await,
-        }
-    };
     let mut turn = hands.iter().cycle();
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else { return std::future::pending().await };
+        let (Ok(permit), Some(hand)) = (permits.clone().acquire_owned().await, turn.next()) else {
+            return std::future::pending().await;
+        };
         match listener.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
-            Ok((stream, peer)) => {
-                if let Some(hand) = turn.next() {
-                    // A worker that is gone drops the socket: the process is ending.
-                    let _ = hand.send(Handover { stream, peer: peer.ip().to_canonical(), permit });
-                }
-            }
-            Err(_) if *lifecycle.phase.borrow() == Phase::Gone => return std::future::pending().await,
+            // A worker that is gone drops the socket: the process is ending.
+            Ok((stream, peer)) => drop(hand.send(Handover { stream, peer: peer.ip().to_canonical(), permit })),
             Err(error) => pause_after(&error).await,
         }
     }

@@ -40,6 +40,15 @@ impl Ambiguity {
 /// The longest header name that matters here, with its colon: `transfer-encoding:`.
 const LONGEST: usize = 18;
 
+/// How far a head has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Before,
+    Inside,
+    After,
+}
+
 /// Reads a head in whatever pieces it comes, up to its empty line, and remembers only what it needs.
 #[derive(Debug, Default)]
 pub struct HeadScan {
@@ -50,8 +59,7 @@ pub struct HeadScan {
     last_was_cr: bool,
     /// Lines with content so far: an empty line ends the head only behind one (RFC 9112, 2.2 lets empty lines precede a request).
     lines: usize,
-    started: bool,
-    done: bool,
+    stage: Stage,
     lengths: u8,
     codings: u8,
     bare_line_feed: bool,
@@ -60,8 +68,8 @@ pub struct HeadScan {
 impl HeadScan {
     /// Takes the next bytes. What comes after the empty line is not the head's and is passed over.
     pub fn read(&mut self, mut bytes: &[u8]) {
-        while !self.done && !bytes.is_empty() {
-            self.started = true;
+        while self.stage != Stage::After && !bytes.is_empty() {
+            self.stage = Stage::Inside;
             let end = bytes.iter().position(|byte| *byte == b'\n');
             let piece = &bytes[..end.unwrap_or(bytes.len())];
             if self.length < LONGEST {
@@ -84,7 +92,7 @@ impl HeadScan {
 
     /// Whether some of a head has come, and not all of it.
     pub fn is_partial(&self) -> bool {
-        self.started && !self.done
+        self.stage == Stage::Inside
     }
 
     /// What the head showed; then it starts anew.
@@ -108,8 +116,8 @@ impl HeadScan {
         if content > 0 {
             self.lines += 1;
         }
-        if content == 0 {
-            self.done = self.lines > 0;
+        if content == 0 && self.lines > 0 {
+            self.stage = Stage::After;
         } else if starts_with(line, b"content-length:") {
             self.lengths = self.lengths.saturating_add(1);
         } else if starts_with(line, b"transfer-encoding:") {
@@ -131,7 +139,7 @@ mod tests {
     fn verdict(head: &str) -> Option<Ambiguity> {
         let mut scan = HeadScan::default();
         scan.read(head.as_bytes());
-        assert!(scan.done, "{head:?}");
+        assert_eq!(scan.stage, Stage::After, "{head:?}");
         scan.verdict()
     }
 

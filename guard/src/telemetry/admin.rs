@@ -13,10 +13,12 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::metrics::CONTENT_TYPE as METRICS_TYPE;
-use crate::jwks::FIRST_BACKOFF;
+use super::text::Text;
 
 /// How long an admin connection may idle.
 const IDLE_TIME: Duration = Duration::from_secs(60);
+/// The pause after an accept that failed.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// What a process shows of itself.
@@ -37,7 +39,7 @@ pub async fn serve(listener: TcpListener, view: Arc<dyn View>) {
     };
     loop {
         let Ok((stream, _peer)) = listener.accept().await else {
-            tokio::time::sleep(FIRST_BACKOFF).await;
+            tokio::time::sleep(ACCEPT_BACKOFF).await;
             continue;
         };
         let view = view.clone();
@@ -54,7 +56,7 @@ pub async fn serve(listener: TcpListener, view: Arc<dyn View>) {
     }
 }
 
-fn answer<B>(request: &Request<B>, view: &dyn View) -> Response<Body> {
+fn answer<B>(request: &Request<B>, view: &dyn View) -> Response<Text> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "read only\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -72,29 +74,10 @@ fn answer<B>(request: &Request<B>, view: &dyn View) -> Response<Body> {
     }
 }
 
-fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body(Some(text.into())));
+fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Text> {
+    let mut response = Response::new(Text::new(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// One piece of text.
-struct Body(Option<Bytes>);
-
-impl hyper::body::Body for Body {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        _cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Infallible>>> {
-        std::task::Poll::Ready(self.get_mut().0.take().map(|bytes| Ok(hyper::body::Frame::data(bytes))))
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        hyper::body::SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
-    }
 }

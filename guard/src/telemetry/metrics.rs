@@ -1,6 +1,6 @@
 //! Every metric of the contract, as fields: the request path counts without a look-up.
 //!
-//! Exposition is the OpenMetrics text of the `prometheus-client` crate, which Prometheus reads.
+//! Exposition is the `OpenMetrics` text of the `prometheus-client` crate, which Prometheus reads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -1,0 +1,19 @@
+//! The demo's tour ends with every step as wanted: what a newcomer runs first never lies.
+
+use std::process::Command;
+
+#[test]
+fn the_tour_ends_with_every_step_as_wanted() -> std::io::Result<()> {
+    let output = Command::new(env!("CARGO_BIN_EXE_guard")).args(["demo", "--tour"]).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && !said.contains('✗'), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+#[test]
+fn a_demo_before_something_that_is_no_url_says_so_and_exits_2() -> std::io::Result<()> {
+    let output = Command::new(env!("CARGO_BIN_EXE_guard")).args(["demo", "--tour", "--upstream", "immich"]).output()?;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("GUARD_UPSTREAM"));
+    Ok(())
+}
