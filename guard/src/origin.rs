@@ -1,6 +1,6 @@
 //! The door: a request passes only with a proof, carries only so much, and is streamed.
 //!
-//! [`pass`] is the function to read: frame, identify, meter, forward, stream back. Decision before effect: everything that can refuse
+//! `pass` is the function to read: frame, identify, meter, forward, stream back. Decision before effect: everything that can refuse
 //! comes before anything is stripped or sent.
 
 pub mod answer;
