@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use clap::Args;
 use hyper::Uri;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::assertion::Rules;
@@ -46,6 +48,9 @@ pub struct OriginArgs {
     /// Another key set than the front door's own: https, or http to a loopback address
     #[arg(long, env = "GUARD_JWKS_URL", value_name = "URL", hide_env_values = true)]
     pub jwks_url: Option<String>,
+    /// More certificate authorities to trust for https, as a PEM file
+    #[arg(long, env = "GUARD_CA_FILE", value_name = "FILE", hide_env_values = true)]
+    pub ca_file: Option<String>,
     /// Addresses or @domains that may enter, comma-separated [default: anyone verified]
     #[arg(long, env = "GUARD_ALLOW_EMAIL", value_name = "LIST", hide_env_values = true)]
     pub allow_email: Option<String>,
@@ -92,6 +97,8 @@ pub struct OriginConfig {
     pub upstream: Authority,
     /// Who vouches.
     pub front_door: DoorConfig,
+    /// Certificate authorities to trust beside the public ones.
+    pub extra_roots: Vec<CertificateDer<'static>>,
     /// Who of the verified may enter.
     pub allow: AllowList,
     /// The largest request body in bytes; none = no limit.
@@ -275,6 +282,7 @@ impl OriginArgs {
             read_upstream,
         );
         let front_door = self.check_front_door(&mut r);
+        let extra_roots = r.value("GUARD_CA_FILE", given(self.ca_file.as_deref()), Vec::new(), read_certificates);
         let allow = AllowList {
             emails: r.value("GUARD_ALLOW_EMAIL", given(self.allow_email.as_deref()), Vec::new(), read_emails),
             services: r.value("GUARD_ALLOW_SERVICE", given(self.allow_service.as_deref()), Vec::new(), read_names),
@@ -316,6 +324,7 @@ impl OriginArgs {
                 admin_listen,
                 upstream,
                 front_door,
+                extra_roots,
                 allow,
                 max_body: (max_body != 0).then_some(max_body),
                 external,
@@ -422,6 +431,15 @@ fn read_team(text: &str) -> Result<String, String> {
         && !name.starts_with('-')
         && !name.ends_with('-');
     if is_label { Ok(format!("{team}{DOMAIN}")) } else { Err(wanted()) }
+}
+
+fn read_certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err("a PEM file with at least one certificate".to_owned()),
+        Err(error) => Err(format!("a readable PEM file with certificates ({error})")),
+    }
 }
 
 fn read_names(text: &str) -> Result<Vec<String>, String> {

@@ -227,6 +227,11 @@ impl Keys {
         while self.current().is_none() && finished.changed().await.is_ok() {}
     }
 
+    /// Waits until the first attempt to fetch is over, good or bad.
+    pub async fn attempted(&self) {
+        let _ = self.finished.subscribe().wait_for(|count| *count > 0).await;
+    }
+
     /// Called for a `kid` that the current set does not have: waits for one fetch if the floor allows one, joins the one in flight
     /// if there is one, and returns at once otherwise. However many call, at most one fetch a [`REFETCH_FLOOR`] follows.
     pub async fn refetched(&self) {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use guard::config::OriginArgs;
 use guard::demo::{self, DemoArgs, DemoError};
 use guard::origin;
@@ -45,6 +45,7 @@ fn run_origin(args: &OriginArgs) -> ExitCode {
         }
     };
     let log = Log::install(config.log.filter(), config.log.format);
+    warn_of_unknown_variables();
     raise_file_limit();
     let code = match origin::start::start(&config) {
         Ok(door) => match wait_for_stop(&door) {
@@ -73,6 +74,17 @@ fn run_demo(args: &DemoArgs) -> ExitCode {
         Err(error) => {
             eprintln!("guard demo: {error}");
             ExitCode::from(if matches!(error, DemoError::Arguments(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+/// A misspelt variable would otherwise be a limit that nobody notices is missing.
+fn warn_of_unknown_variables() {
+    let command = Cli::command();
+    let known: Vec<_> = command.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_env).collect();
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("GUARD_") && !known.contains(&name.as_os_str()) {
+            tracing::warn!(variable = %name.to_string_lossy(), "no such variable: is it misspelt?");
         }
     }
 }

@@ -154,7 +154,7 @@ impl Origin {
         expires: u64,
         mut record: Record,
     ) -> Response<Answer> {
-        record.status = Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+        record.becomes_tunnel();
         let upstream = hyper::upgrade::on(&mut response);
         lease.detach();
         let tunnel = Tunnel {

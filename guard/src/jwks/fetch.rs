@@ -1,6 +1,7 @@
 //! One bounded GET: a URL in, the body of its 200 out. No redirects, no proxy, no compression, no cookies.
 //!
-//! `https` with the roots compiled in (a scratch image has no CA files); `http` only where configuration allowed a loopback address.
+//! `https` with the roots compiled in (a scratch image has no CA files) and those of `GUARD_CA_FILE`; `http` only where configuration
+//! allowed a loopback address.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{ACCEPT, HOST, HeaderValue, USER_AGENT};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -70,8 +71,8 @@ pub struct Document {
 pub struct BadUrl;
 
 impl Document {
-    /// The document at `uri`: `https` anywhere, `http` to a loopback address only.
-    pub fn at(uri: Uri) -> Result<Self, BadUrl> {
+    /// The document at `uri`: `https` anywhere, `http` to a loopback address only. `extra_roots` are trusted beside the public ones.
+    pub fn at(uri: Uri, extra_roots: &[CertificateDer<'static>]) -> Result<Self, BadUrl> {
         let host = uri.host().ok_or(BadUrl)?.trim_start_matches('[').trim_end_matches(']').to_owned();
         let (port, tls) = match uri.scheme_str() {
             Some("https") => (443, true),
@@ -80,7 +81,7 @@ impl Document {
         };
         let tls = if tls {
             let name = ServerName::try_from(host.clone()).map_err(|_| BadUrl)?;
-            Some((connector(), name))
+            Some((connector(extra_roots), name))
         } else {
             None
         };
@@ -157,8 +158,9 @@ pub fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn connector() -> TlsConnector {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+fn connector(extra_roots: &[CertificateDer<'static>]) -> TlsConnector {
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    roots.add_parsable_certificates(extra_roots.iter().cloned());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     #[expect(clippy::expect_used, reason = "aws-lc-rs supports the protocol versions that rustls calls safe")]
     let config = rustls::ClientConfig::builder_with_provider(provider)

@@ -15,7 +15,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::refusal::{Reason, Refusal};
 
-/// How long a body may go without a byte before the request counts as stalled.
+/// How long guard waits for the next byte of a body before the request counts as stalled. Time in which Immich does not take any does
+/// not count.
 pub const STALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// Refuses a request whose declared length is above the limit: nothing was read yet, and Immich was not dialled.
@@ -112,24 +113,33 @@ impl Outgoing {
         if body.is_end_stream() {
             return (Self::Empty, None);
         }
-        let meter = Arc::new(Meter::default());
-        let metered = Metered { body, limit: limit.unwrap_or(u64::MAX), meter: meter.clone(), stall: None, last: Instant::now() };
+        let (metered, meter) = Metered::new(body, limit.unwrap_or(u64::MAX));
         (Self::Metered(metered), Some(meter))
     }
 }
 
 /// The counting body.
-pub struct Metered {
-    body: Incoming,
+pub struct Metered<B = Incoming> {
+    body: B,
     limit: u64,
     meter: Arc<Meter>,
-    stall: Option<Pin<Box<Sleep>>>,
-    last: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Since when the client owes a byte.
+    waiting_since: Option<Instant>,
 }
 
-impl Metered {
+impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Metered<B> {
+    fn new(body: B, limit: u64) -> (Self, Arc<Meter>) {
+        let meter = Arc::new(Meter::default());
+        (Self { body, limit, meter: meter.clone(), timer: None, waiting_since: None }, meter)
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_ready() {
+            self.waiting_since = None;
+        }
+        let frame = match polled {
             Poll::Pending => return self.poll_stall(cx),
             Poll::Ready(None) => {
                 self.meter.set(Progress::Whole);
@@ -149,7 +159,6 @@ impl Metered {
             }
             self.meter.bytes.store(total, Ordering::Release);
         }
-        self.last = Instant::now();
         if self.body.is_end_stream() {
             self.meter.set(Progress::Whole);
         }
@@ -158,15 +167,15 @@ impl Metered {
 
     /// One timer for the whole body: it is moved on only when it fires, not with every frame.
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(STALL_LIMIT)));
+        let deadline = *self.waiting_since.get_or_insert_with(Instant::now) + STALL_LIMIT;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(STALL_LIMIT)));
         loop {
-            ready!(stall.as_mut().poll(cx));
-            let deadline = self.last + STALL_LIMIT;
+            ready!(timer.as_mut().poll(cx));
             if deadline <= Instant::now() {
                 self.meter.set(Progress::Stalled);
                 return Poll::Ready(Some(Err(BodyError::Stalled)));
             }
-            stall.as_mut().reset(deadline);
+            timer.as_mut().reset(deadline);
         }
     }
 }
@@ -194,5 +203,72 @@ impl Body for Outgoing {
             Self::Empty => SizeHint::with_exact(0),
             Self::Metered(metered) => metered.body.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// A client that has sent these pieces and then owes more; none ends the body.
+    struct Script(VecDeque<Option<&'static [u8]>>);
+
+    impl Body for Script {
+        type Data = Bytes;
+        type Error = hyper::Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+            match self.0.pop_front() {
+                Some(Some(piece)) => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(piece))))),
+                Some(None) => Poll::Ready(None),
+                None => Poll::Pending,
+            }
+        }
+    }
+
+    fn body(pieces: &[Option<&'static [u8]>], limit: u64) -> (Metered<Script>, Arc<Meter>) {
+        Metered::new(Script(pieces.iter().copied().collect()), limit)
+    }
+
+    async fn next(body: &mut Metered<Script>) -> Option<Result<Frame<Bytes>, BodyError>> {
+        std::future::poll_fn(|cx| body.poll(cx)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn exactly_n_bytes_pass_and_the_piece_with_byte_n_plus_1_does_not() {
+        let (mut exact, meter) = body(&[Some(b"abc"), Some(b"de"), None], 5);
+        while let Some(frame) = next(&mut exact).await {
+            assert!(frame.is_ok());
+        }
+        assert_eq!((meter.bytes(), meter.progress()), (5, Progress::Whole));
+
+        let (mut above, meter) = body(&[Some(b"abc"), Some(b"def"), None], 5);
+        assert!(matches!(next(&mut above).await, Some(Ok(_))));
+        assert!(matches!(next(&mut above).await, Some(Err(BodyError::TooLarge))));
+        assert_eq!((meter.bytes(), meter.progress()), (3, Progress::TooLarge));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_owes_a_byte_for_too_long_has_stalled() {
+        let (mut stalled, meter) = body(&[Some(b"abc")], 5);
+        assert!(matches!(next(&mut stalled).await, Some(Ok(_))));
+        let before = Instant::now();
+        assert!(matches!(next(&mut stalled).await, Some(Err(BodyError::Stalled))));
+        assert_eq!(before.elapsed().as_secs(), STALL_LIMIT.as_secs());
+        assert_eq!(meter.refusal().map(|refusal| refusal.reason), Some(Reason::RequestTimeout));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_immich_takes_nothing_is_not_the_clients() {
+        let (mut slow, meter) = body(&[], 5);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(slow.poll(&mut cx).is_pending(), "the client owes a byte");
+        slow.body.0.push_back(Some(b"abc"));
+        tokio::time::advance(STALL_LIMIT * 3).await;
+        assert!(slow.poll(&mut cx).is_ready(), "it came long ago, and Immich takes it only now");
+        assert!(slow.poll(&mut cx).is_pending(), "and the wait for the next begins only now");
+        assert_eq!(meter.progress(), Progress::Arriving);
     }
 }

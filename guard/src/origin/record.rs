@@ -39,7 +39,7 @@ pub struct Record {
     started: Instant,
     log_identity: LogIdentity,
     metrics: Arc<Metrics>,
-    _inflight: Held,
+    inflight: Option<Held>,
 }
 
 impl Record {
@@ -59,7 +59,7 @@ impl Record {
             refusal: None,
             started: Instant::now(),
             log_identity,
-            _inflight: Held::on(&metrics.inflight),
+            inflight: Some(Held::on(&metrics.inflight)),
             metrics: metrics.clone(),
         }
     }
@@ -67,6 +67,12 @@ impl Record {
     /// How the request's body stands; none where it has none.
     pub fn body_progress(&self) -> Option<Progress> {
         self.meter.as_ref().map(|meter| meter.progress())
+    }
+
+    /// It became a tunnel: open for hours, it counts as one, and no longer as a request under way.
+    pub fn becomes_tunnel(&mut self) {
+        self.status = Some(101);
+        self.inflight = None;
     }
 
     /// It was refused.
@@ -83,7 +89,9 @@ impl Drop for Record {
         if let Some(meter) = &self.meter {
             self.bytes_in = meter.bytes();
         }
-        self.metrics.request_duration.observe(elapsed.as_secs_f64());
+        if self.inflight.is_some() {
+            self.metrics.request_duration.observe(elapsed.as_secs_f64());
+        }
         self.metrics.request_body_bytes.inc_by(self.bytes_in);
         self.metrics.response_body_bytes.inc_by(self.bytes_out);
         let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);

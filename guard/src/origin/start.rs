@@ -73,7 +73,7 @@ pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
     let keys = Arc::new(Keys::new(metrics.clone()));
     let lifecycle = Lifecycle::new();
     let DoorConfig::CloudflareAccess { rules, jwks } = &config.front_door;
-    let source = Document::at(jwks.clone())?;
+    let source = Document::at(jwks.clone(), &config.extra_roots)?;
 
     let origins = (0..config.workers)
         .map(|_| {

@@ -1,4 +1,6 @@
 //! Sockets as guard wants them, on both sides: no delay, dead peers noticed, room in the queue.
+//!
+//! `TCP_USER_TIMEOUT` is left alone: it also ends a connection whose peer reads nothing for a while, and that is a paused video.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,8 +11,6 @@ use tokio::net::TcpStream;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
-/// How long written bytes may stay unacknowledged before the peer counts as dead (RFC 5482).
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Silence after which the kernel asks whether an idle peer still lives.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -29,6 +29,4 @@ pub fn tune(stream: &TcpStream) {
     let socket = SockRef::from(stream);
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 4));
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_user_timeout(Some(USER_TIMEOUT));
 }
