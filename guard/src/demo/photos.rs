@@ -219,6 +219,8 @@ fn text(status: StatusCode, kind: &'static str, text: String) -> Response<Bytest
 /// A landscape made of its number: hills, a sun, a sky.
 fn picture(path: &str) -> String {
     let seed: u32 = path.bytes().fold(7, |seed, byte| seed.wrapping_mul(31).wrapping_add(u32::from(byte)));
+    // Neighbouring numbers, unlike pictures (Knuth's multiplicative hash).
+    let seed = seed.wrapping_mul(2_654_435_761).rotate_right(7);
     let (hue, sun) = (seed % 360, 40 + seed / 7 % 220);
     let mut svg = format!(
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 300 200'><rect width='300' height='200' fill='hsl({hue} 60% 82%)'/>\
