@@ -114,6 +114,26 @@ pub enum AssertionError {
 }
 
 impl AssertionError {
+    /// Every label.
+    pub const LABELS: [&'static str; 16] = [
+        "missing",
+        "repeated",
+        "too-long",
+        "malformed",
+        "algorithm",
+        "type",
+        "critical",
+        "issuer",
+        "audience",
+        "no-expiry",
+        "expired",
+        "not-yet",
+        "not-application",
+        "no-identity",
+        "unknown-key",
+        "signature",
+    ];
+
     /// The value of the metric label `cause`.
     pub const fn label(self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 //! Two stages: [`OriginArgs`] is what flags and variables said, as text; [`OriginConfig`] is what the rest of guard may rely on.
 //! A flag wins over its variable; an empty variable counts as absent. Secrets have no flags.
 
+pub mod read;
 pub mod units;
 
 use std::fmt;
@@ -12,11 +13,8 @@ use std::time::Duration;
 use clap::Args;
 use hyper::Uri;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::assertion::Rules;
-use crate::jwks::fetch::is_loopback;
 use crate::telemetry::log::{Format, LogIdentity};
 
 /// The default of `GUARD_MAX_BODY`: what nginx's `100m` means, and the lenient reading of the edge's "100 MB".
@@ -150,8 +148,10 @@ pub struct External {
 pub enum DoorConfig {
     /// Cloudflare Access.
     CloudflareAccess {
-        /// Issuer and audiences.
-        rules: Rules,
+        /// `iss`: the team's domain as a URL.
+        issuer: String,
+        /// `aud`: the AUD tags, one of which must be there.
+        audiences: Vec<String>,
         /// Where the key set is.
         jwks: Uri,
     },
@@ -218,6 +218,11 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// An empty variable counts as absent: manifests often set one to nothing.
+fn given(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
+}
+
 /// Collects problems while values are read.
 #[derive(Default)]
 struct Reader(Vec<Problem>);
@@ -265,8 +270,8 @@ impl OriginArgs {
     pub fn check(&self) -> Result<OriginConfig, Problems> {
         let mut r = Reader::default();
         let everywhere = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
-        let listen = r.value("GUARD_LISTEN", given(self.listen.as_deref()), everywhere(8080), read_listen);
-        let admin_listen = r.value("GUARD_ADMIN_LISTEN", given(self.admin_listen.as_deref()), everywhere(9090), read_listen);
+        let listen = r.value("GUARD_LISTEN", given(self.listen.as_deref()), everywhere(8080), read::listen);
+        let admin_listen = r.value("GUARD_ADMIN_LISTEN", given(self.admin_listen.as_deref()), everywhere(9090), read::listen);
         if listen == admin_listen && listen.port() != 0 {
             let found = listen.to_string();
             r.problem(
@@ -279,19 +284,19 @@ impl OriginArgs {
             "GUARD_UPSTREAM",
             given(self.upstream.as_deref()),
             "Immich's address, such as http://immich-server:2283",
-            read_upstream,
+            read::upstream,
         );
         let front_door = self.check_front_door(&mut r);
-        let extra_roots = r.value("GUARD_CA_FILE", given(self.ca_file.as_deref()), Vec::new(), read_certificates);
+        let extra_roots = r.value("GUARD_CA_FILE", given(self.ca_file.as_deref()), Vec::new(), read::certificates);
         let allow = AllowList {
-            emails: r.value("GUARD_ALLOW_EMAIL", given(self.allow_email.as_deref()), Vec::new(), read_emails),
-            services: r.value("GUARD_ALLOW_SERVICE", given(self.allow_service.as_deref()), Vec::new(), read_names),
+            emails: r.value("GUARD_ALLOW_EMAIL", given(self.allow_email.as_deref()), Vec::new(), read::emails),
+            services: r.value("GUARD_ALLOW_SERVICE", given(self.allow_service.as_deref()), Vec::new(), read::names),
         };
         let max_body = r.value("GUARD_MAX_BODY", given(self.max_body.as_deref()), DEFAULT_MAX_BODY_BYTES, units::read_size);
         let external =
-            r.value("GUARD_EXTERNAL_URL", given(self.external_url.as_deref()), None, |text| read_external(text).map(Some));
+            r.value("GUARD_EXTERNAL_URL", given(self.external_url.as_deref()), None, |text| read::external(text).map(Some));
         let lan_url = r.value("GUARD_LAN_URL", given(self.lan_url.as_deref()), None, |text| {
-            read_external(text).map(|_| Some(text.to_owned()))
+            read::external(text).map(|_| Some(text.to_owned()))
         });
         let connect_timeout = r.value(
             "GUARD_UPSTREAM_TIMEOUT",
@@ -306,7 +311,7 @@ impl OriginArgs {
             _ => Err(format!("a number from 1 to {MAX_WORKERS}")),
         });
         let log = LogConfig {
-            filter: r.value("GUARD_LOG", given(self.log.as_deref()), "info".to_owned(), read_filter),
+            filter: r.value("GUARD_LOG", given(self.log.as_deref()), "info".to_owned(), read::filter),
             format: r.value("GUARD_LOG_FORMAT", given(self.log_format.as_deref()), Format::Json, |text| match text {
                 "json" => Ok(Format::Json),
                 "text" => Ok(Format::Text),
@@ -345,19 +350,19 @@ impl OriginArgs {
                     "GUARD_ACCESS_TEAM",
                     given(self.access_team.as_deref()),
                     "the Access team name, such as family or family.cloudflareaccess.com",
-                    read_team,
+                    read::team,
                 );
                 let audiences = r.required(
                     "GUARD_ACCESS_AUD",
                     given(self.access_aud.as_deref()),
                     "the AUD tag of the Access application (Zero Trust > Access > Applications > Overview)",
-                    read_names,
+                    read::names,
                 );
-                let jwks = r.value("GUARD_JWKS_URL", given(self.jwks_url.as_deref()), None, |text| read_key_url(text).map(Some));
+                let jwks = r.value("GUARD_JWKS_URL", given(self.jwks_url.as_deref()), None, |text| read::key_url(text).map(Some));
                 let (domain, audiences) = (team?, audiences?);
                 let issuer = format!("https://{domain}");
                 let jwks = jwks.or_else(|| format!("{issuer}/cdn-cgi/access/certs").parse().ok())?;
-                Some(DoorConfig::CloudflareAccess { rules: Rules { issuer, audiences }, jwks })
+                Some(DoorConfig::CloudflareAccess { issuer, audiences, jwks })
             }
             other => {
                 r.problem("GUARD_FRONT_DOOR", Some(other), "cloudflare-access");
@@ -365,107 +370,6 @@ impl OriginArgs {
             }
         }
     }
-}
-
-/// An empty variable counts as absent: manifests often set one to nothing.
-fn given(text: Option<&str>) -> Option<&str> {
-    text.map(str::trim).filter(|text| !text.is_empty())
-}
-
-fn read_listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "an address and a port, such as 0.0.0.0:8080 or [::]:8080".to_owned())
-}
-
-fn read_upstream(text: &str) -> Result<Authority, String> {
-    let wanted = || "http://HOST:PORT without a path (TLS and path prefixes are not spoken to Immich)".to_owned();
-    let uri: Uri = text.parse().map_err(|_| wanted())?;
-    let bare = uri.path_and_query().is_none_or(|path| path == "/");
-    match (uri.scheme_str(), uri.host()) {
-        (Some("http"), Some(host)) if bare && !has_userinfo(&uri) => {
-            Ok(Authority { host: unbracketed(host), port: uri.port_u16().unwrap_or(80) })
-        }
-        _ => Err(wanted()),
-    }
-}
-
-fn read_external(text: &str) -> Result<External, String> {
-    let wanted = || "a URL without a path, such as https://photos.example.com".to_owned();
-    let uri: Uri = text.parse().map_err(|_| wanted())?;
-    let bare = uri.path_and_query().is_none_or(|path| path == "/");
-    let (scheme, port) = match uri.scheme_str() {
-        Some("https") => ("https", 443),
-        Some("http") => ("http", 80),
-        _ => return Err(wanted()),
-    };
-    let host = uri.host().filter(|host| !host.is_empty() && bare && !has_userinfo(&uri)).ok_or_else(wanted)?.to_ascii_lowercase();
-    let host = match uri.port_u16() {
-        Some(other) if other != port => format!("{host}:{other}"),
-        _ => host,
-    };
-    Ok(External { scheme, host })
-}
-
-fn read_key_url(text: &str) -> Result<Uri, String> {
-    let wanted = || "https://HOST/PATH, or http:// to a loopback address only".to_owned();
-    let uri: Uri = text.parse().map_err(|_| wanted())?;
-    let host = uri.host().map(unbracketed).unwrap_or_default();
-    match uri.scheme_str() {
-        Some("https") if !host.is_empty() && !has_userinfo(&uri) => Ok(uri),
-        Some("http") if is_loopback(&host) && !has_userinfo(&uri) => Ok(uri),
-        _ => Err(wanted()),
-    }
-}
-
-/// `team`, `team.cloudflareaccess.com` and its URL all mean the same domain; teams of US agencies are below `fed.cloudflareaccess.com`.
-fn read_team(text: &str) -> Result<String, String> {
-    const DOMAIN: &str = ".cloudflareaccess.com";
-    let wanted = || "a team name, TEAM.cloudflareaccess.com, or https://TEAM.cloudflareaccess.com".to_owned();
-    let text = text.to_ascii_lowercase();
-    let host = text.strip_prefix("https://").unwrap_or(&text);
-    let host = host.strip_suffix('/').unwrap_or(host);
-    let team = host.strip_suffix(DOMAIN).unwrap_or(host);
-    let name = team.strip_suffix(".fed").unwrap_or(team);
-    let is_label = !name.is_empty()
-        && name.len() <= 63
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        && !name.starts_with('-')
-        && !name.ends_with('-');
-    if is_label { Ok(format!("{team}{DOMAIN}")) } else { Err(wanted()) }
-}
-
-fn read_certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err("a PEM file with at least one certificate".to_owned()),
-        Err(error) => Err(format!("a readable PEM file with certificates ({error})")),
-    }
-}
-
-fn read_names(text: &str) -> Result<Vec<String>, String> {
-    let names: Vec<_> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    let odd = names.iter().any(|name| name.contains(|c: char| c.is_whitespace() || c.is_control()) || name.starts_with("__"));
-    if names.is_empty() || odd { Err("one or more values without spaces, comma-separated".to_owned()) } else { Ok(names) }
-}
-
-fn read_emails(text: &str) -> Result<Vec<String>, String> {
-    let wanted = || "addresses or @domains, comma-separated, such as ada@example.com,@family.example".to_owned();
-    let names = read_names(text).map_err(|_| wanted())?;
-    let good = names.iter().all(|name| name.matches('@').count() == 1 && !name.ends_with('@'));
-    if good { Ok(names.iter().map(|name| name.to_lowercase()).collect()) } else { Err(wanted()) }
-}
-
-fn read_filter(text: &str) -> Result<String, String> {
-    let wanted = "a level (error, warn, info, debug, trace) or tracing filter directives";
-    EnvFilter::builder().parse(text).map(|_| text.to_owned()).map_err(|_| wanted.to_owned())
-}
-
-fn unbracketed(host: &str) -> String {
-    host.trim_start_matches('[').trim_end_matches(']').to_owned()
-}
-
-fn has_userinfo(uri: &Uri) -> bool {
-    uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
 }
 
 #[cfg(test)]

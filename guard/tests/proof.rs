@@ -98,3 +98,16 @@ async fn a_connection_outlives_refusals_without_a_body() {
         assert_eq!(client.read_response().await.status, 200);
     }
 }
+
+#[tokio::test]
+async fn a_token_is_verified_once_and_then_remembered() {
+    let home = Home::start().await;
+    let mut client = home.connect().await;
+    let head = home.head("GET /api/server/ping", "");
+    for _ in 0..5 {
+        client.send(&head).await;
+        assert_eq!(client.read_response().await.status, 200);
+    }
+    let cache = &home.door.metrics.token_cache;
+    assert_eq!((cache.miss.get(), cache.hit.get()), (1, 4));
+}

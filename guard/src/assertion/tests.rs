@@ -171,3 +171,27 @@ proptest::proptest! {
         proptest::prop_assert!(rules().read(&token, NOW).is_err());
     }
 }
+
+#[test]
+fn every_cause_has_a_label_that_the_metrics_expect() {
+    use AssertionError as E;
+    let all = [
+        E::Missing,
+        E::Repeated,
+        E::TooLong,
+        E::Malformed(""),
+        E::Algorithm,
+        E::Type,
+        E::Critical,
+        E::Issuer,
+        E::Audience,
+        E::NoExpiry,
+        E::Expired,
+        E::NotYet,
+        E::NotApplication,
+        E::NoIdentity,
+        E::UnknownKey,
+        E::Signature,
+    ];
+    assert_eq!(all.map(AssertionError::label), AssertionError::LABELS);
+}

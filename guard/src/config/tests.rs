@@ -25,9 +25,9 @@ fn the_defaults_are_the_contracts() {
     assert_eq!(config.connect_timeout, Duration::from_secs(10));
     assert_eq!(config.grace, Duration::from_secs(25));
     assert_eq!(config.upstream, Authority { host: "immich-server".to_owned(), port: 2283 });
-    let DoorConfig::CloudflareAccess { rules, jwks } = config.front_door;
-    assert_eq!(rules.issuer, "https://family.cloudflareaccess.com");
-    assert_eq!(rules.audiences, ["a1", "b2"]);
+    let DoorConfig::CloudflareAccess { issuer, audiences, jwks } = config.front_door;
+    assert_eq!(issuer, "https://family.cloudflareaccess.com");
+    assert_eq!(audiences, ["a1", "b2"]);
     assert_eq!(jwks, "https://family.cloudflareaccess.com/cdn-cgi/access/certs");
 }
 
@@ -36,9 +36,9 @@ fn three_ways_to_write_a_team_mean_one_issuer() {
     for text in
         ["family", "Family.cloudflareaccess.com", "https://family.cloudflareaccess.com", "https://family.cloudflareaccess.com/"]
     {
-        assert_eq!(read_team(text).as_deref(), Ok("family.cloudflareaccess.com"), "{text}");
+        assert_eq!(read::team(text).as_deref(), Ok("family.cloudflareaccess.com"), "{text}");
     }
-    assert_eq!(read_team("agency.fed.cloudflareaccess.com").as_deref(), Ok("agency.fed.cloudflareaccess.com"));
+    assert_eq!(read::team("agency.fed.cloudflareaccess.com").as_deref(), Ok("agency.fed.cloudflareaccess.com"));
     for text in [
         "http://family.cloudflareaccess.com",
         "family.example.com",
@@ -48,7 +48,7 @@ fn three_ways_to_write_a_team_mean_one_issuer() {
         ".cloudflareaccess.com",
         "__ACCESS_TEAM__",
     ] {
-        assert!(read_team(text).is_err(), "{text}");
+        assert!(read::team(text).is_err(), "{text}");
     }
 }
 
@@ -130,7 +130,7 @@ fn plain_http_to_a_key_set_stays_on_this_machine() {
 #[test]
 fn zero_is_no_limit_and_the_external_host_loses_its_own_port() {
     assert_eq!(OriginArgs { max_body: Some("0".to_owned()), ..good() }.check().unwrap().max_body, None);
-    let external = |text: &str| read_external(text).map(|external| external.host);
+    let external = |text: &str| read::external(text).map(|external| external.host);
     assert_eq!(external("https://Photos.example.com:443/").as_deref(), Ok("photos.example.com"));
     assert_eq!(external("https://photos.example.com:8443").as_deref(), Ok("photos.example.com:8443"));
     assert!(external("https://photos.example.com/immich").is_err());

@@ -30,6 +30,9 @@ pub struct Access {
 impl Access {
     /// A check with an empty memory.
     pub fn new(rules: Rules, keys: Arc<Keys>, metrics: Arc<Metrics>) -> Self {
+        for cause in AssertionError::LABELS {
+            metrics.expect_assertion_failure(cause);
+        }
         Self { rules, keys, cache: Mutex::default(), metrics }
     }
 
@@ -39,7 +42,7 @@ impl Access {
             return Err(Refusal::new(Reason::NotReady, "no usable key set yet"));
         };
         let refuse = |error: AssertionError| {
-            self.metrics.assertion_failure(error);
+            self.metrics.assertion_failure(error.label());
             Refusal::new(Reason::Unauthorized, error.to_string())
         };
         let token = only_line(headers).map_err(refuse)?;

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::Source;
+use crate::config::read::is_loopback;
 
 /// The most that one fetch may take, connecting included.
 pub const MAX_TIME: Duration = Duration::from_secs(5);
@@ -151,11 +152,6 @@ impl Source for Document {
     async fn fetch(&self) -> Result<Bytes, FetchError> {
         tokio::time::timeout(MAX_TIME, self.get()).await.unwrap_or_else(|_| Err(FetchError::Timeout(self.place())))
     }
-}
-
-/// Whether a host names this machine only: an address of 127.0.0.0/8, `::1`, or `localhost`.
-pub fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn connector(extra_roots: &[CertificateDer<'static>]) -> TlsConnector {

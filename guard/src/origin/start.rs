@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Origin;
 use super::status::Status;
 use super::upstream::Upstream;
+use crate::assertion::Rules;
 use crate::config::units::size_in_words;
 use crate::config::{DoorConfig, OriginConfig};
 use crate::frontdoor::{FrontDoor, cloudflare};
@@ -72,7 +73,8 @@ pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
     let metrics = Arc::new(Metrics::new());
     let keys = Arc::new(Keys::new(metrics.clone()));
     let lifecycle = Lifecycle::new();
-    let DoorConfig::CloudflareAccess { rules, jwks } = &config.front_door;
+    let DoorConfig::CloudflareAccess { issuer, audiences, jwks } = &config.front_door;
+    let rules = Rules { issuer: issuer.clone(), audiences: audiences.clone() };
     let source = Document::at(jwks.clone(), &config.extra_roots)?;
 
     let origins = (0..config.workers)
@@ -103,7 +105,7 @@ pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
     let background: Vec<Background> = vec![Box::pin(refresh), Box::pin(admin::serve(admin, view))];
     let running = serve::start(listener, config.grace, &lifecycle, origins, background)?;
     tracing::info!(
-        listen = %running.address, admin = %admin_address, upstream = %config.upstream, issuer = rules.issuer.as_str(),
+        listen = %running.address, admin = %admin_address, upstream = %config.upstream, issuer = issuer.as_str(),
         workers = config.workers, "guard origin is listening"
     );
     Ok(Door { address: running.address, admin_address, metrics, keys, running })

@@ -28,9 +28,9 @@ pub struct Status {
 impl Status {
     /// A page about this door.
     pub fn new(config: &OriginConfig, metrics: Arc<Metrics>, keys: Arc<Keys>, phase: watch::Receiver<Phase>) -> Self {
-        let DoorConfig::CloudflareAccess { rules, .. } = &config.front_door;
+        let DoorConfig::CloudflareAccess { issuer, .. } = &config.front_door;
         Self {
-            issuer: rules.issuer.clone(),
+            issuer: issuer.clone(),
             upstream: config.upstream.to_string(),
             limit: config.max_body.map_or_else(|| "no limit".to_owned(), size_in_words),
             metrics,

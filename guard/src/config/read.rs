@@ -1,0 +1,119 @@
+//! One reader a kind of value: the text in, the value out, or what is wanted instead.
+
+use std::net::SocketAddr;
+
+use hyper::Uri;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tracing_subscriber::EnvFilter;
+
+use super::{Authority, External};
+
+/// Whether a host names this machine only: an address of 127.0.0.0/8, `::1`, or `localhost`.
+pub fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// An address to bind.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "an address and a port, such as 0.0.0.0:8080 or [::]:8080".to_owned())
+}
+
+/// Where Immich is: plain HTTP, no path.
+pub(super) fn upstream(text: &str) -> Result<Authority, String> {
+    let wanted = || "http://HOST:PORT without a path (TLS and path prefixes are not spoken to Immich)".to_owned();
+    let uri: Uri = text.parse().map_err(|_| wanted())?;
+    let bare = uri.path_and_query().is_none_or(|path| path == "/");
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http"), Some(host)) if bare && !has_userinfo(&uri) => {
+            Ok(Authority { host: unbracketed(host), port: uri.port_u16().unwrap_or(80) })
+        }
+        _ => Err(wanted()),
+    }
+}
+
+/// The public address, taken apart.
+pub(super) fn external(text: &str) -> Result<External, String> {
+    let wanted = || "a URL without a path, such as https://photos.example.com".to_owned();
+    let uri: Uri = text.parse().map_err(|_| wanted())?;
+    let bare = uri.path_and_query().is_none_or(|path| path == "/");
+    let (scheme, port) = match uri.scheme_str() {
+        Some("https") => ("https", 443),
+        Some("http") => ("http", 80),
+        _ => return Err(wanted()),
+    };
+    let host = uri.host().filter(|host| !host.is_empty() && bare && !has_userinfo(&uri)).ok_or_else(wanted)?.to_ascii_lowercase();
+    let host = match uri.port_u16() {
+        Some(other) if other != port => format!("{host}:{other}"),
+        _ => host,
+    };
+    Ok(External { scheme, host })
+}
+
+/// Where a key set is: `https`, or `http` on this machine.
+pub(super) fn key_url(text: &str) -> Result<Uri, String> {
+    let wanted = || "https://HOST/PATH, or http:// to a loopback address only".to_owned();
+    let uri: Uri = text.parse().map_err(|_| wanted())?;
+    let host = uri.host().map(unbracketed).unwrap_or_default();
+    match uri.scheme_str() {
+        Some("https") if !host.is_empty() && !has_userinfo(&uri) => Ok(uri),
+        Some("http") if is_loopback(&host) && !has_userinfo(&uri) => Ok(uri),
+        _ => Err(wanted()),
+    }
+}
+
+/// `team`, `team.cloudflareaccess.com` and its URL all mean the same domain; teams of US agencies are below `fed.cloudflareaccess.com`.
+pub(super) fn team(text: &str) -> Result<String, String> {
+    const DOMAIN: &str = ".cloudflareaccess.com";
+    let wanted = || "a team name, TEAM.cloudflareaccess.com, or https://TEAM.cloudflareaccess.com".to_owned();
+    let text = text.to_ascii_lowercase();
+    let host = text.strip_prefix("https://").unwrap_or(&text);
+    let host = host.strip_suffix('/').unwrap_or(host);
+    let team = host.strip_suffix(DOMAIN).unwrap_or(host);
+    let name = team.strip_suffix(".fed").unwrap_or(team);
+    let is_label = !name.is_empty()
+        && name.len() <= 63
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if is_label { Ok(format!("{team}{DOMAIN}")) } else { Err(wanted()) }
+}
+
+/// The certificates of a PEM file.
+pub(super) fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) => Err("a PEM file with at least one certificate".to_owned()),
+        Err(error) => Err(format!("a readable PEM file with certificates ({error})")),
+    }
+}
+
+/// A list that is not empty.
+pub(super) fn names(text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<_> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let odd = names.iter().any(|name| name.contains(|c: char| c.is_whitespace() || c.is_control()) || name.starts_with("__"));
+    if names.is_empty() || odd { Err("one or more values without spaces, comma-separated".to_owned()) } else { Ok(names) }
+}
+
+/// Addresses and `@domain`s, in lower case.
+pub(super) fn emails(text: &str) -> Result<Vec<String>, String> {
+    let wanted = || "addresses or @domains, comma-separated, such as ada@example.com,@family.example".to_owned();
+    let addresses = names(text).map_err(|_| wanted())?;
+    let good = addresses.iter().all(|name| name.matches('@').count() == 1 && !name.ends_with('@'));
+    if good { Ok(addresses.iter().map(|name| name.to_lowercase()).collect()) } else { Err(wanted()) }
+}
+
+/// A filter that `tracing` understands.
+pub(super) fn filter(text: &str) -> Result<String, String> {
+    let wanted = "a level (error, warn, info, debug, trace) or tracing filter directives";
+    EnvFilter::builder().parse(text).map(|_| text.to_owned()).map_err(|_| wanted.to_owned())
+}
+
+fn unbracketed(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
+fn has_userinfo(uri: &Uri) -> bool {
+    uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
+}
