@@ -67,7 +67,7 @@ async fn pass(
     record: &mut Record,
     mut request: Request<Incoming>,
 ) -> Result<Passed, Refusal> {
-    framing::check(&request, exchange.begin(), origin.external.as_ref())?;
+    framing::check(&request, exchange.ambiguity(), origin.external.as_ref())?;
     if *origin.phase.borrow() != Phase::Serving {
         return Err(Refusal::new(Reason::NotReady, "draining"));
     }
