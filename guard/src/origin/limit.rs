@@ -13,6 +13,7 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::CONTENT_LENGTH;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::headers;
 use crate::refusal::{Reason, Refusal};
 
 /// How long a body may go without a byte before the request counts as stalled.
@@ -153,6 +154,13 @@ impl Metered {
         if self.body.is_end_stream() {
             self.meter.set(Progress::Whole);
         }
+        let frame = match frame.into_trailers() {
+            Ok(mut trailers) => {
+                headers::trailers_to_upstream(&mut trailers);
+                Frame::trailers(trailers)
+            }
+            Err(data) => data,
+        };
         Poll::Ready(Some(Ok(frame)))
     }
 
