@@ -144,9 +144,9 @@ async fn a_pooled_connection_that_immich_has_closed_is_no_502() {
         // In turn with FIN and with RST.
         let server = server.unwrap();
         if round % 2 == 0 {
-            drop(server)
+            drop(server);
         } else {
-            server.reset()
+            server.reset();
         }
         if round % 3 == 0 {
             client.send(format!("{}hello", home.head("POST /three", "Content-Length: 5\r\n"))).await;
@@ -169,9 +169,9 @@ async fn a_client_that_leaves_inside_its_upload_leaves_immich_with_a_broken_one(
         client.send(if framing.starts_with('C') { piece } else { [b"c350\r\n", &piece[..], b"\r\n"].concat() }).await;
         home.immich.wait_until("half the upload", |state| state.requests.last().is_some_and(|r| r.body_bytes == 50_000)).await;
         if number < 2 {
-            drop(client)
+            drop(client);
         } else {
-            client.reset()
+            client.reset();
         }
         home.immich.wait_until("the upload to break", |state| state.aborted_uploads == number + 1).await;
         home.immich.wait_until("its connection to close", |state| state.open_connections == 0).await;
@@ -188,9 +188,9 @@ async fn a_client_that_leaves_before_its_answer_is_no_longer_waited_for_at_immic
         client.send(home.head("GET /api/slow", "")).await;
         home.immich.wait_until("the request", |state| state.requests.len() == number + 1).await;
         if number == 0 {
-            drop(client)
+            drop(client);
         } else {
-            client.reset()
+            client.reset();
         }
         home.immich.wait_until("it to be cancelled", |state| state.requests[number].cancelled).await;
     }
