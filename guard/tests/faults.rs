@@ -239,7 +239,7 @@ async fn fill(home: &Home, stream: &TcpStream) -> u64 {
 
 /// The most that a transfer which nobody drains may take: guard's buffers are a few times 64 KiB, and the rest are those of the kernel
 /// between four sockets.
-const STUCK: u64 = 24 * MIB;
+const STUCK: u64 = 16 * MIB;
 
 #[tokio::test]
 async fn a_client_that_does_not_read_stops_the_download_at_immich() {
