@@ -67,7 +67,7 @@ async fn pass(
     record: &mut Record,
     mut request: Request<Incoming>,
 ) -> Result<Passed, Refusal> {
-    framing::check(&request, exchange.begin(), origin.external.as_ref())?;
+    framing::check(&request, exchange.ambiguity(), origin.external.as_ref())?;
     if *origin.phase.borrow() != Phase::Serving {
         return Err(Refusal::new(Reason::NotReady, "draining"));
     }
@@ -120,9 +120,11 @@ impl Handler for Origin {
             Err(refusal) => {
                 // Bytes of the body that are still on their way are why the connection must close, and linger.
                 let unread = !bodiless && record.body_progress() != Some(Progress::Whole);
-                let response = refusal.answer(record.id, html, unread, &self.signpost);
+                // Where heads are not clear, what comes after them is not either (RFC 9112, 6.3).
+                let close = unread || matches!(refusal.reason, Reason::BadRequest | Reason::HeadersTooLarge);
+                let response = refusal.answer(record.id, html, close, &self.signpost);
                 record.refuse(refusal);
-                response.map(|body| Answer::fixed(body, unread, record, exchange))
+                response.map(|body| Answer::fixed(body, close, record, exchange))
             }
         }
     }

@@ -292,6 +292,7 @@ async fn connection<H: Handler>(
     let wire = TokioIo::new(Wire::new(stream, exchange.clone()));
     let service = service_fn(move |request| {
         let (handler, exchange) = (handler.clone(), exchange.clone());
+        exchange.begin();
         async move { Ok::<_, Infallible>(handler.answer(exchange, peer, request).await) }
     });
     let served = http1::Builder::new()

@@ -40,7 +40,7 @@ impl Answer {
         }
     }
 
-    /// Our own. `unread`: bytes of the request may still come.
+    /// Our own. `unread`: bytes may still come that nobody will read as a request.
     pub fn fixed(body: Bytes, unread: bool, record: Record, exchange: Arc<Exchange>) -> Self {
         Self { body: Kind::Fixed(Some(body)), ended: false, story: Some(Story { record, exchange, lease: None, unread }) }
     }

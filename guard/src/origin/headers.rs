@@ -98,6 +98,11 @@ pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, provenance: &Prove
     }
 }
 
+/// Fields behind a body may say no more than fields before it.
+pub fn trailers_to_upstream(trailers: &mut HeaderMap) {
+    strip(trailers, |name| is_hop_by_hop(name) || is_protected(name) || matches!(name, "cookie" | "cf-connecting-ip"));
+}
+
 /// Makes Immich's headers the client's: strips hop-by-hop and what only guard may say. `upgraded` keeps the two lines of a 101.
 pub fn to_client(headers: &mut HeaderMap, upgraded: bool) {
     strip_nominated(headers);

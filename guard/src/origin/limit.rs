@@ -13,6 +13,7 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::CONTENT_LENGTH;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::headers;
 use crate::refusal::{Reason, Refusal};
 
 /// How long guard waits for the next byte of a body before the request counts as stalled. Time in which Immich does not take any does
@@ -162,6 +163,13 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Metered<B> {
         if self.body.is_end_stream() {
             self.meter.set(Progress::Whole);
         }
+        let frame = match frame.into_trailers() {
+            Ok(mut trailers) => {
+                headers::trailers_to_upstream(&mut trailers);
+                Frame::trailers(trailers)
+            }
+            Err(data) => data,
+        };
         Poll::Ready(Some(Ok(frame)))
     }
 

@@ -110,7 +110,8 @@ impl HeadScan {
     }
 
     fn end_of_line(&mut self) {
-        self.bare_line_feed |= !self.last_was_cr;
+        // Before any line an LF alone may be the second half of a CRLF that an earlier read, of a pipelined head, has cut.
+        self.bare_line_feed |= !self.last_was_cr && (self.length > 0 || self.lines > 0);
         let content = self.length - usize::from(self.last_was_cr);
         let line = &self.line[..content.min(LONGEST)];
         if content > 0 {
@@ -162,6 +163,7 @@ mod tests {
         );
         assert_eq!(verdict("GET / HTTP/1.1\nHost: a\r\n\r\n"), Some(Ambiguity::BareLineFeed));
         assert_eq!(verdict("GET / HTTP/1.1\r\nHost: a\r\n\n"), Some(Ambiguity::BareLineFeed));
+        assert_eq!(verdict("\nHost: a\r\n\r\n"), None);
         assert_eq!(
             verdict("POST / HTTP/1.1\r\nX-Content-Length: 5\r\nX: content-length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
             None

@@ -53,9 +53,14 @@ impl Exchange {
         })
     }
 
-    /// A request was read: what did its raw head show?
-    pub fn begin(&self) -> Option<Ambiguity> {
+    /// A request was read, and what comes next is not a head. Call it before hyper reads on: it may read a first piece of the body
+    /// before it polls the service's future, and that piece would be scanned as a head.
+    pub fn begin(&self) {
         self.stage.store(ANSWERING, Ordering::Release);
+    }
+
+    /// What did the request's raw head show?
+    pub fn ambiguity(&self) -> Option<Ambiguity> {
         Ambiguity::from_u8(self.ambiguity.swap(0, Ordering::AcqRel))
     }
 
@@ -167,6 +172,11 @@ impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let expecting_head = this.exchange.stage() != ANSWERING;
+        if !expecting_head && this.head.is_partial() {
+            // The end of a pipelined head that an earlier read had begun: hyper has read it, and it is no part of the next.
+            this.head = HeadScan::default();
+            this.head_deadline = None;
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Ready(Ok(())) => {
