@@ -299,6 +299,8 @@ async fn connection<H: Handler>(
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIME)
         .max_buf_size(HEAD_BYTES)
+        // The buffer may grow past its limit before hyper looks at it.
+        .max_header_size(HEAD_BYTES)
         .serve_connection(wire, service)
         .with_upgrades();
     let mut served = pin!(served);
