@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use guard::config::OriginArgs;
 use guard::demo::{self, DemoArgs, DemoError};
+use guard::nas::{self, NasCli};
 use guard::origin;
 use guard::telemetry::log::Log;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Let a request reach Immich only with a proof, carrying only so much
     Origin(Box<OriginArgs>),
+    /// Refuse to let Immich start, or write, when the NAS is not really mounted
+    Nas(NasCli),
     /// Show all of it on loopback, with a tour of real requests
     Demo(DemoArgs),
 }
@@ -32,6 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Origin(args) => run_origin(&args),
+        Command::Nas(cli) => nas::run(&cli),
         Command::Demo(args) => run_demo(&args),
     }
 }
