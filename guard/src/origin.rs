@@ -120,7 +120,9 @@ impl Handler for Origin {
             Err(refusal) => {
                 // Bytes of the body that are still on their way are why the connection must close, and linger.
                 let unread = !bodiless && record.body_progress() != Some(Progress::Whole);
-                let response = refusal.answer(record.id, html, unread, &self.signpost);
+                // During a drain the next request belongs elsewhere.
+                let close = unread || *self.phase.borrow() != Phase::Serving;
+                let response = refusal.answer(record.id, html, close, &self.signpost);
                 record.refuse(refusal);
                 response.map(|body| Answer::fixed(body, unread, record, exchange))
             }
