@@ -1,6 +1,8 @@
 //! What several wire tests need beside the testkit: conditions that come soon, and the admin port.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part of this one")]
 
+pub(crate) mod binary;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
