@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use testkit::Issuer;
 
-use super::eventually;
+use super::{eventually, metric_becomes};
 
 /// A process. It is killed when it is dropped.
 pub(crate) struct Binary {
@@ -62,16 +61,26 @@ impl Binary {
     /// `guard origin`, ready: the process, its public and its admin address.
     pub(crate) async fn origin(variables: &[(&str, String)]) -> (Self, SocketAddr, SocketAddr) {
         let binary = Self::start(&["origin"], variables);
+        let (listen, admin) = binary.listening().await;
+        (binary, listen, admin)
+    }
+
+    /// Waits until it is ready, by its log in either format: its public and its admin address.
+    pub(crate) async fn listening(&self) -> (SocketAddr, SocketAddr) {
         eventually("both addresses and the key set in the log", || {
-            let log = binary.stdout();
+            let log = self.stdout();
             log.contains("guard origin is listening") && log.contains("key set learnt")
         })
         .await;
-        let lines: Vec<Value> = binary.stdout().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let line = lines.iter().find(|line| line["message"] == "guard origin is listening").expect("it is JSON");
-        let address = |field: &str| line[field].as_str().and_then(|text| text.parse().ok()).expect("an address");
-        let (listen, admin) = (address("listen"), address("admin"));
-        (binary, listen, admin)
+        let log = self.stdout();
+        let address = |field: &str| {
+            let json = log.split(&format!("\"{field}\":\"")).nth(1).and_then(|rest| rest.split('"').next());
+            let text = log.split(&format!(" {field}=")).nth(1).and_then(|rest| rest.split(' ').next());
+            json.or(text).and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no {field} in {log}"))
+        };
+        let (listen, admin_address) = (address("listen"), address("admin"));
+        metric_becomes(admin_address, "guard_jwks_keys", "2").await;
+        (listen, admin_address)
     }
 
     /// Runs it to its end.

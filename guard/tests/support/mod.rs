@@ -35,3 +35,16 @@ pub(crate) async fn metric(admin_address: SocketAddr, series: &str) -> String {
     let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("no {series} in\n{text}")).to_owned()
 }
+
+/// Waits until a line of `/metrics` says `value`: a request is counted when its last byte is on its way, not when it has arrived.
+pub(crate) async fn metric_becomes(admin_address: SocketAddr, series: &str, value: &str) {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let now = metric(admin_address, series).await;
+        if now == value {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{series} is {now} and never became {value}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
