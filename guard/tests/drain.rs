@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::net::SocketAddr;
+
 use guard::origin::start::Door;
 use guard::serve::Drained;
-use support::admin;
 use support::binary::{Binary, variables};
+use support::{admin, eventually};
 use testkit::raw::Response;
 use testkit::ws::{self, Message};
 use testkit::{Immich, Issuer, RawClient, home, noise};
@@ -58,39 +60,45 @@ fn assert_draining(answer: &Response) {
     assert_eq!(answer.header("connection"), Some("close"), "the next request belongs elsewhere");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drain_loses_no_byte_of_what_is_under_way_and_closes_tunnels_behind_it() {
-    let house = House::with_grace("60s").await;
+/// Two uploads, a download, 50 tunnels and an idle connection, and `stop` in the midst of them: it returns when the drain has begun.
+async fn nothing_is_lost(
+    issuer: &Issuer,
+    immich: &Immich,
+    address: SocketAddr,
+    admin_address: SocketAddr,
+    stop: impl AsyncFnOnce(),
+) {
+    let connect = async || RawClient::connect(address).await;
     let asset = noise::bytes(0, 8 * MIB);
     let half = asset.len() / 2;
-    let mut upload = house.connect().await;
-    upload.send(house.head("POST /api/assets") + &format!("Content-Length: {}\r\n\r\n", asset.len())).await;
+    let mut upload = connect().await;
+    upload.send(head(issuer, "POST /api/assets") + &format!("Content-Length: {}\r\n\r\n", asset.len())).await;
     upload.send(&asset[..half]).await;
-    let mut chunked = house.connect().await;
-    chunked.send(house.head("POST /api/assets") + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
+    let mut chunked = connect().await;
+    chunked.send(head(issuer, "POST /api/assets") + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
     // Far more than the sockets between Immich and here can hold.
-    let mut download = house.connect().await;
-    download.send(house.head(&format!("GET /api/assets/1/original?size={}", 48 * MIB)) + "\r\n").await;
+    let mut download = connect().await;
+    download.send(head(issuer, &format!("GET /api/assets/1/original?size={}", 48 * MIB)) + "\r\n").await;
     assert!(download.read_head().await.start_line.contains(" 200 "));
     let mut downloaded = download.read_exact(1_000).await;
-    let mut idle = house.connect().await;
-    idle.send(house.head("GET /api/server/ping") + "\r\n").await;
+    let mut idle = connect().await;
+    idle.send(head(issuer, "GET /api/server/ping") + "\r\n").await;
     assert_eq!(idle.read_response().await.status, 200);
     let mut tunnels = Vec::new();
-    let token = house.issuer.token_for("ada@example.com");
+    let token = issuer.token_for("ada@example.com");
     for _ in 0..50 {
-        tunnels.push(ws::connect(house.door.address, Some(&token)).await.unwrap());
+        tunnels.push(ws::connect(address, Some(&token)).await.unwrap());
     }
-    house.immich.wait_until("both uploads to have come", |state| state.requests.len() == 54).await;
-    assert_eq!(admin(house.door.admin_address, "/readyz").await.status, 200);
+    immich.wait_until("both uploads to have come", |state| state.requests.len() == 54).await;
+    assert_eq!(admin(admin_address, "/readyz").await.status, 200);
 
-    house.door.stop();
-    assert_eq!(admin(house.door.admin_address, "/readyz").await.status, 503, "at once");
-    assert_eq!(admin(house.door.admin_address, "/livez").await.status, 200, "a drain is no reason to be killed");
+    stop().await;
+    assert_eq!(admin(admin_address, "/readyz").await.status, 503, "at once");
+    assert_eq!(admin(admin_address, "/livez").await.status, 200, "a drain is no reason to be killed");
     let (rest, error) = idle.read_to_end().await;
     assert!(rest.is_empty() && error.is_none(), "an idle connection is closed in order: {error:?}");
-    let mut late = house.connect().await;
-    late.send(house.head("GET /api/server/ping") + "\r\n").await;
+    let mut late = connect().await;
+    late.send(head(issuer, "GET /api/server/ping") + "\r\n").await;
     assert_draining(&late.read_response().await);
     for tunnel in &mut tunnels {
         assert_eq!(ws::exchange(tunnel, Message::text("still here?")).await, Message::text("still here?"));
@@ -106,12 +114,17 @@ async fn a_drain_loses_no_byte_of_what_is_under_way_and_closes_tunnels_behind_it
         let end = ws::next(&mut tunnel).await;
         assert!(!matches!(end, Some(Ok(_))), "{end:?}");
     }
-    let address = house.door.address;
-    let (drained, immich) = house.join().await;
-    assert_eq!(drained, Drained { connections: 0, tunnels: 0 });
     assert_eq!(immich.stored().iter().map(|asset| asset.bytes).collect::<Vec<_>>(), [8 * MIB, 11]);
     assert_eq!(immich.stored()[0].sha256, noise::sha256(8 * MIB));
     assert_eq!(immich.aborted_uploads(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_loses_no_byte_of_what_is_under_way_and_closes_tunnels_behind_it() {
+    let house = House::with_grace("60s").await;
+    let (address, admin_address) = (house.door.address, house.door.admin_address);
+    nothing_is_lost(&house.issuer, &house.immich, address, admin_address, async || house.door.stop()).await;
+    assert_eq!(house.join().await.0, Drained { connections: 0, tunnels: 0 });
     assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
 }
 
@@ -177,24 +190,21 @@ async fn what_is_stuck_when_the_grace_is_over_is_cut_and_counted() {
     immich.wait_until("Immich to have half an upload", |state| state.aborted_uploads == 1 && state.stored.is_empty()).await;
 }
 
-#[tokio::test]
-async fn the_binary_ends_with_0_when_the_last_request_has_ended() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_binary_does_the_same_on_sigterm_and_ends_with_0() {
     let (issuer, immich) = (Issuer::start().await, Immich::start().await);
-    let (guard, address, admin_address) = Binary::origin(&variables(&issuer, &immich.url())).await;
-    let mut client = RawClient::connect(address).await;
-    client.send(head(&issuer, "GET /api/slow") + "\r\n").await;
-    let mut tunnel = ws::connect(address, Some(&issuer.token_for("ada@example.com"))).await.unwrap();
-    immich.wait_until("both to have come", |state| state.requests.len() == 2).await;
-    guard.terminate();
-    support::eventually("the signal to be noticed", || guard.stdout().contains("draining")).await;
-    assert_eq!(admin(admin_address, "/readyz").await.status, 503);
-    assert_eq!(ws::exchange(&mut tunnel, Message::text("still here?")).await, Message::text("still here?"));
-    immich.release();
-    assert_eq!(client.read_response().await.status, 200);
+    let mut variables = variables(&issuer, &immich.url());
+    variables.push(("GUARD_GRACE", "60s".to_owned()));
+    let (guard, address, admin_address) = Binary::origin(&variables).await;
+    let terminate = async || {
+        guard.terminate();
+        eventually("the signal to be noticed", || guard.stdout().contains("draining")).await;
+    };
+    nothing_is_lost(&issuer, &immich, address, admin_address, terminate).await;
     let ended = guard.end().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let last = ended.stdout.lines().last().unwrap_or_default();
-    assert!(last.contains("\"message\":\"drained\"") && last.contains("\"cut_connections\":0"), "{last}");
+    assert!(last.contains("\"cut_connections\":0") && last.contains("\"cut_tunnels\":0"), "{last}");
 }
 
 #[tokio::test]

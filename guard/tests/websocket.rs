@@ -232,6 +232,7 @@ async fn a_tunnel_lives_as_long_as_its_token_and_no_longer() {
             Some(Ok(Message::Text(_))) => echoed += 1,
             _ => break,
         }
+        assert!(unix_now() < expires + 20, "still open long after its time");
     }
     assert!(unix_now() >= expires, "closed before its time");
     assert!(echoed > 0, "never open");
