@@ -22,6 +22,11 @@ demo: need-cargo need-cc ## Guard, an issuer and a small photo server on loopbac
 	@test -x $(TARGET_DIR)/debug/guard || echo 'building guard: a few minutes the first time'
 	@cargo run -q --locked -p guard -- demo $(DEMO_ARGS)
 
+.PHONY: demo-nas
+demo-nas: need-cargo need-cc ## The gate's story: mounted, pulled, plugged in again; seconds, no cluster
+	@test -x $(TARGET_DIR)/debug/guard || echo 'building guard: a few minutes the first time'
+	@cargo run -q --locked -p guard -- demo nas
+
 ##@ Check
 
 .PHONY: test
