@@ -40,6 +40,11 @@ lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licence
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
 	.ci/deny
 
+# A stable compiler will do: the sanitizers are off, since no line of ours is unsafe.
+.PHONY: fuzz
+fuzz: need-cargo need-cargo-fuzz ## The mountinfo reader against the fuzzer for SECONDS (60)
+	cd guard && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none mountinfo -- -max_total_time=$(or $(SECONDS),60)
+
 .PHONY: fmt
 fmt: need-cargo ## Formats the Rust code
 	cargo fmt --all
@@ -73,7 +78,7 @@ bench-uploads: build ## Memory under 32 uploads of 90 MiB at once, and the time 
 # $(call need,COMMAND,HOW TO GET IT)
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: need-cargo need-cc need-go need-cargo-deny need-haproxy
+.PHONY: need-cargo need-cc need-go need-cargo-deny need-cargo-fuzz need-haproxy
 need-cargo:
 	$(call need,cargo,install Rust from https://rustup.rs)
 need-cc:
@@ -82,5 +87,7 @@ need-go:
 	$(call need,go,install Go from https://go.dev/dl)
 need-cargo-deny: need-cargo
 	$(call need,cargo-deny,cargo install cargo-deny --locked)
+need-cargo-fuzz: need-cargo
+	$(call need,cargo-fuzz,cargo install cargo-fuzz --locked)
 need-haproxy:
 	$(call need,haproxy,install HAProxy 2.5 or newer (Debian: apt-get install haproxy))
