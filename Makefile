@@ -62,7 +62,7 @@ build: need-cargo need-cc ## The release binary, checked: statically linked and 
 ##@ Measure
 
 .PHONY: bench
-bench: bench-quick bench-uploads ## Every measurement
+bench: bench-quick bench-uploads bench-nas ## Every measurement
 
 # The dev profile: the load's own speed is not what is measured, and its dependencies are built already.
 BENCH = GUARD_BIN=$(GUARD_BIN) cargo bench --locked --profile dev -p guard --bench
@@ -74,6 +74,10 @@ bench-quick: build need-haproxy ## CPU per request beside HAProxy with the same 
 .PHONY: bench-uploads
 bench-uploads: build ## Memory under 32 uploads of 90 MiB at once, and the time from exec to ready
 	$(BENCH) uploads
+
+.PHONY: bench-nas
+bench-nas: build ## The time of one `guard nas check`
+	$(BENCH) nas
 
 # $(call need,COMMAND,HOW TO GET IT)
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
