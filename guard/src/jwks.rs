@@ -21,6 +21,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::jwks::fetch::FetchError;
+use crate::random;
 use crate::telemetry::metrics::Metrics;
 
 /// How often a good key set is fetched anew: a revoked key lives no longer than this plus [`crate::assertion::cache::MAX_AGE`].
@@ -301,9 +302,9 @@ impl Keys {
 
 /// `pause` plus up to a tenth, so that the guards of many homes do not ask in step.
 fn jittered(pause: Duration) -> Duration {
-    let mut byte = [0];
-    let _ = aws_lc_rs::rand::fill(&mut byte);
-    pause + pause * u32::from(byte[0]) / 2560
+    // Without randomness there is no jitter, and nothing rests on it.
+    let [byte] = random::bytes().unwrap_or_default();
+    pause + pause * u32::from(byte) / 2560
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub mod frontdoor;
 pub mod jwks;
 pub mod nas;
 pub mod origin;
+pub mod random;
 pub mod refusal;
 pub mod serve;
 pub mod telemetry;

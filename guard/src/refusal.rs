@@ -12,6 +12,8 @@ use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, Head
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use crate::random;
+
 /// The header that names the [`Reason`] on every refusal.
 pub const REFUSAL_HEADER: HeaderName = HeaderName::from_static("guard-refusal");
 /// The header that carries the request id on every refusal.
@@ -242,10 +244,8 @@ impl RequestId {
         static PROCESS: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let process = *PROCESS.get_or_init(|| {
-            let mut bytes = [0; 4];
             // Without randomness the ids of two processes may collide; nothing rests on that.
-            let _ = aws_lc_rs::rand::fill(&mut bytes);
-            u32::from_ne_bytes(bytes)
+            u32::from_ne_bytes(random::bytes().unwrap_or_default())
         });
         Self { process, number: NUMBER.fetch_add(1, Ordering::Relaxed) }
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::step::{PROBE_PREFIX, errno, not_written};
 use super::{Code, Failure};
+use crate::random;
 
 /// Its name.
 pub const NAME: &str = ".guard-nas-id";
@@ -113,8 +114,7 @@ fn read(directory: &OwnedFd, path: &str) -> Result<Content, Failure> {
 
 /// A random UUID (RFC 9562, version 4).
 fn new_id() -> Result<String, Failure> {
-    let mut bytes = [0_u8; 16];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Failure::new(Code::Io, "the system gives no randomness", "try again"))?;
+    let mut bytes: [u8; 16] = random::bytes().map_err(|error| Failure::new(Code::Io, error.to_string(), "try again"))?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let number = u128::from_be_bytes(bytes);

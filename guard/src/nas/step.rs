@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::sentinel::{self, Sentinel};
 use super::{Code, Failure};
 use crate::config::units::size_in_words;
+use crate::random;
 
 /// How the names of probe files begin. Nothing of Immich begins so.
 pub const PROBE_PREFIX: &str = ".guard-nas-probe.";
@@ -153,10 +154,11 @@ fn space(directory: &OwnedFd, path: &str, min_free: u64) -> Result<(), Failure> 
 
 /// Writes, reads back and removes a file: what a permission check alone cannot know of a NAS (root squash, quotas, a lying `access`).
 fn write_probe(directory: &OwnedFd, path: &str) -> Result<(), Failure> {
-    let (mut random, mut content) = ([0; 8], vec![0; PROBE_BYTES]);
-    // The content only has to be ours: without randomness the process id still makes the name so.
-    let _ = (aws_lc_rs::rand::fill(&mut random), aws_lc_rs::rand::fill(&mut content));
-    let name = format!("{PROBE_PREFIX}{}.{:016x}", std::process::id(), u64::from_ne_bytes(random));
+    // Name and content only have to be ours: without randomness the process id still makes them so.
+    let random: [u8; 64] = random::bytes().unwrap_or([0; 64]);
+    let content: Vec<u8> = random.iter().copied().cycle().take(PROBE_BYTES).collect();
+    let name =
+        format!("{PROBE_PREFIX}{}.{:02x}{:02x}{:02x}{:02x}", std::process::id(), random[0], random[1], random[2], random[3]);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file =
         fs::openat(directory, &name, flags, Mode::RUSR | Mode::WUSR).map_err(|error| not_written(error, directory, path))?;
