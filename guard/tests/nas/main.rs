@@ -1,0 +1,2 @@
+//! Mounted, or nothing starts.
+fn main() {}
