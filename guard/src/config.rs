@@ -219,21 +219,26 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 /// An empty variable counts as absent: manifests often set one to nothing.
-fn given(text: Option<&str>) -> Option<&str> {
+pub(crate) fn given(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// Collects problems while values are read.
 #[derive(Default)]
-struct Reader(Vec<Problem>);
+pub(crate) struct Reader(Vec<Problem>);
 
 impl Reader {
-    fn problem(&mut self, variable: &'static str, found: Option<&str>, wanted: impl Into<String>) {
+    /// The whole, if nothing was wrong.
+    pub(crate) fn finish<T>(self, whole: T) -> Result<T, Problems> {
+        if self.0.is_empty() { Ok(whole) } else { Err(Problems(self.0)) }
+    }
+
+    pub(crate) fn problem(&mut self, variable: &'static str, found: Option<&str>, wanted: impl Into<String>) {
         self.0.push(Problem { variable, found: found.map(str::to_owned), wanted: wanted.into() });
     }
 
     /// The value as `read` understands it, or the default where there is none.
-    fn value<T>(
+    pub(crate) fn value<T>(
         &mut self,
         variable: &'static str,
         text: Option<&str>,

@@ -23,6 +23,7 @@ pub mod config;
 pub mod demo;
 pub mod frontdoor;
 pub mod jwks;
+pub mod nas;
 pub mod origin;
 pub mod refusal;
 pub mod serve;

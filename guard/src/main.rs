@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use guard::config::OriginArgs;
 use guard::demo::{self, DemoArgs, DemoError};
+use guard::nas::{self, NasCli};
 use guard::origin;
 use guard::telemetry::log::Log;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Let a request reach Immich only with a proof, carrying only so much
     Origin(Box<OriginArgs>),
+    /// Refuse to let Immich start, or write, when the NAS is not really mounted
+    Nas(NasCli),
     /// Show all of it on loopback, with a tour of real requests
     Demo(DemoArgs),
 }
@@ -32,6 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Origin(args) => run_origin(&args),
+        Command::Nas(cli) => nas::run(&cli),
         Command::Demo(args) => run_demo(&args),
     }
 }
@@ -101,19 +105,15 @@ fn raise_file_limit() {
 /// Returns when the drain has begun: SIGTERM or SIGINT. A second signal ends the process at once.
 fn wait_for_stop(door: &origin::start::Door) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
-        Ok::<_, std::io::Error>(())
-    })?;
+    // The same streams for both signals: new ones would miss a second that comes before they listen.
+    let (mut terminate, mut interrupt) = runtime
+        .block_on(async { Ok::<_, std::io::Error>((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)) })?;
+    let mut stop = async move || tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} };
+    runtime.block_on(stop());
     door.stop();
     std::thread::spawn(move || {
-        runtime.block_on(async {
-            if let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-                tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
-                std::process::exit(1);
-            }
-        });
+        runtime.block_on(stop());
+        std::process::exit(1);
     });
     Ok(())
 }

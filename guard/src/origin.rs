@@ -121,10 +121,12 @@ impl Handler for Origin {
                 // Bytes of the body that are still on their way are why the connection must close, and linger.
                 let unread = !bodiless && record.body_progress() != Some(Progress::Whole);
                 // Where heads are not clear, what comes after them is not either (RFC 9112, 6.3).
-                let close = unread || matches!(refusal.reason, Reason::BadRequest | Reason::HeadersTooLarge);
-                let response = refusal.answer(record.id, html, close, &self.signpost);
+                let unclear = matches!(refusal.reason, Reason::BadRequest | Reason::HeadersTooLarge);
+                // During a drain the next request belongs elsewhere.
+                let draining = *self.phase.borrow() != Phase::Serving;
+                let response = refusal.answer(record.id, html, unread || unclear || draining, &self.signpost);
                 record.refuse(refusal);
-                response.map(|body| Answer::fixed(body, close, record, exchange))
+                response.map(|body| Answer::fixed(body, unread || unclear, record, exchange))
             }
         }
     }

@@ -38,6 +38,8 @@ pub const IDLE_TIME: Duration = Duration::from_secs(120);
 pub const HEAD_BYTES: usize = 64 * 1024;
 /// The pause after an accept that failed: out of file descriptors, most likely.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// How long a connection that has asked for nothing yet may still ask once the drain has begun: what was on its way gets a refusal.
+const LAST_CALL: Duration = Duration::from_secs(1);
 /// How long before the end of the grace tunnels are closed, where requests take all of it.
 const TUNNEL_MARGIN: Duration = Duration::from_secs(2);
 
@@ -290,7 +292,10 @@ async fn connection<H: Handler>(
     };
     let exchange = Exchange::new(refuse);
     let wire = TokioIo::new(Wire::new(stream, exchange.clone()));
+    let asked = Arc::new(Notify::new());
+    let asks = asked.clone();
     let service = service_fn(move |request| {
+        asks.notify_one();
         let (handler, exchange) = (handler.clone(), exchange.clone());
         exchange.begin();
         async move { Ok::<_, Infallible>(handler.answer(exchange, peer, request).await) }
@@ -299,6 +304,8 @@ async fn connection<H: Handler>(
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIME)
         .max_buf_size(HEAD_BYTES)
+        // The buffer may grow past its limit before hyper looks at it.
+        .max_header_size(HEAD_BYTES)
         .serve_connection(wire, service)
         .with_upgrades();
     let mut served = pin!(served);
@@ -306,8 +313,19 @@ async fn connection<H: Handler>(
         biased;
         outcome = served.as_mut() => outcome,
         () = Phase::Draining.reached(&mut phase) => {
-            served.as_mut().graceful_shutdown();
-            served.await
+            // hyper's graceful shutdown cuts a connection that has carried no request, also where one is on its way.
+            let ended = tokio::select! {
+                biased;
+                () = asked.notified() => None,
+                outcome = served.as_mut() => Some(outcome),
+                () = tokio::time::sleep(LAST_CALL) => None,
+            };
+            if let Some(outcome) = ended {
+                outcome
+            } else {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
         }
     };
     if let Err(error) = outcome {

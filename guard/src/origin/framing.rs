@@ -9,7 +9,6 @@ use hyper::{Method, Request};
 
 use crate::config::External;
 use crate::refusal::{Reason, Refusal};
-use crate::serve::HEAD_BYTES;
 use crate::serve::head::Ambiguity;
 
 /// Refuses what is malformed, ambiguous, or not for this host. `seen` is what the raw head showed before hyper normalised it.
@@ -20,9 +19,6 @@ pub fn check<B>(request: &Request<B>, seen: Option<Ambiguity>, external: Option<
     }
     if let Some(ambiguity) = seen {
         return bad(ambiguity.cause());
-    }
-    if head_bytes(request) > HEAD_BYTES {
-        return Err(Refusal::new(Reason::HeadersTooLarge, "the head has too many bytes"));
     }
     let uri = request.uri();
     if uri.scheme().is_some() || uri.authority().is_some() {
@@ -41,13 +37,6 @@ pub fn check<B>(request: &Request<B>, seen: Option<Ambiguity>, external: Option<
         return bad("Transfer-Encoding is not exactly chunked");
     }
     host(headers, external)
-}
-
-/// The size of a head, about as it was on the wire. hyper's own limit is one of its buffer, and that may grow to twice as much before
-/// it is looked at.
-fn head_bytes<B>(request: &Request<B>) -> usize {
-    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
-    request.headers().iter().fold(target, |bytes, (name, value)| bytes + name.as_str().len() + value.len() + ": \r\n".len())
 }
 
 /// Exactly one Host line that is an authority, and the right one where the right one is known.

@@ -1,0 +1,23 @@
+//! Wait, prove, then become the command: same process, same mount namespace, so that the proof is the writer's own.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+
+use super::config::Gate;
+use super::report::Reporter;
+use super::wait;
+
+/// Does not return when the command could be started. 126: found and not runnable; 127: not found; as in sh.
+pub fn run(gate: &Gate, reporter: &mut Reporter, command: &[OsString]) -> ExitCode {
+    let Some((program, arguments)) = command.split_first() else { return ExitCode::from(2) };
+    let verdict = wait::until_proved(gate, reporter);
+    let code = reporter.exit(&verdict);
+    if verdict.failure.is_some() {
+        return code;
+    }
+    let error = Command::new(program).args(arguments).exec();
+    eprintln!("guard nas exec: {}: {error}", program.to_string_lossy());
+    ExitCode::from(if error.kind() == ErrorKind::NotFound { 127 } else { 126 })
+}

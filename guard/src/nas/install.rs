@@ -1,0 +1,48 @@
+//! The init container's job: put this binary where the next container can exec it, and fail early and readably if the NAS is not there.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::config::Gate;
+use super::report::Reporter;
+use super::wait;
+
+/// Copies to `to` by way of a temporary file beside it: whoever execs it meets a whole binary or none.
+pub fn run(gate: &Gate, reporter: &mut Reporter, to: &Path, check: bool) -> ExitCode {
+    if check {
+        let verdict = wait::until_proved(gate, reporter);
+        let code = reporter.exit(&verdict);
+        if verdict.failure.is_some() {
+            return code;
+        }
+    }
+    match copy(to) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("guard nas install: --to {}: {error}", to.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn copy(to: &Path) -> io::Result<()> {
+    let name = to.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "wanted the path of a file"))?;
+    let mut temporary = name.to_owned();
+    temporary.push(format!(".{}", std::process::id()));
+    let temporary = to.with_file_name(temporary);
+    let copied = (|| {
+        let mut own = File::open("/proc/self/exe")?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o755).open(&temporary)?;
+        io::copy(&mut own, &mut file)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&temporary, to)
+    })();
+    if copied.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    copied
+}

@@ -1,0 +1,106 @@
+//! The parent of a look: starts the child, gives each step its deadline, and never starts a second one while the first cannot be reaped.
+//!
+//! A child that waits for a dead server may not even die of SIGKILL (state D). It is left behind then; piling up more of them is what
+//! makes a node unusable (csi-driver-nfs issue 1271).
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::report::Reporter;
+use super::step::{Found, Task};
+use super::{Code, Failure};
+
+/// How long a killed child may take to be gone.
+const REAP_TIME: Duration = Duration::from_millis(500);
+const REAP_STEP: Duration = Duration::from_millis(10);
+
+/// Starts looks, one at a time.
+#[derive(Default)]
+pub struct Prober {
+    stuck: Option<Child>,
+}
+
+impl Prober {
+    /// Runs a task in a child, each of its steps within `deadline`.
+    pub fn run(&mut self, task: &Task, deadline: Duration, reporter: &mut Reporter) -> Found {
+        if !self.reaped() {
+            return Err(hung("the step before", deadline));
+        }
+        let mut child = start(task).map_err(|error| broken(format!("cannot start the probe: {error}")))?;
+        let lines = read_lines(&mut child);
+        let mut step = "start".to_owned();
+        loop {
+            match lines.recv_timeout(deadline) {
+                Ok(line) => match line.split_once(' ') {
+                    Some(("step", name)) => {
+                        name.clone_into(&mut step);
+                        // Before the step is waited for: where it hangs, this is what the kubelet has.
+                        reporter.trace(&step);
+                    }
+                    Some(("done", json)) => {
+                        let _ = child.wait();
+                        return serde_json::from_str::<Found>(json)
+                            .unwrap_or_else(|error| Err(broken(format!("the probe's answer: {error}"))));
+                    }
+                    _ => {}
+                },
+                Err(RecvTimeoutError::Timeout) => {
+                    let _ = child.kill();
+                    self.stuck = Some(child);
+                    let end = Instant::now() + REAP_TIME;
+                    while !self.reaped() && Instant::now() < end {
+                        std::thread::sleep(REAP_STEP);
+                    }
+                    return Err(hung(&step, deadline));
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let ended = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+                    return Err(broken(format!("the probe ended in step {step}: {ended}")));
+                }
+            }
+        }
+    }
+
+    fn reaped(&mut self) -> bool {
+        if let Some(child) = &mut self.stuck
+            && !matches!(child.try_wait(), Ok(Some(_)))
+        {
+            return false;
+        }
+        self.stuck = None;
+        true
+    }
+}
+
+fn start(task: &Task) -> std::io::Result<Child> {
+    let json = serde_json::to_string(task)?;
+    // The working directory could be on the NAS itself.
+    Command::new("/proc/self/exe")
+        .args(["nas", "step"])
+        .arg(json)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+}
+
+fn read_lines(child: &mut Child) -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    if let Some(out) = child.stdout.take() {
+        // It ends with the child, or with this process.
+        std::thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    }
+    lines
+}
+
+fn hung(step: &str, deadline: Duration) -> Failure {
+    let found = format!("the NAS does not answer: {step} took longer than {deadline:?}");
+    Failure::new(Code::Hung, found, "look at the NAS and the network to it; a hard mount goes on by itself when it is back")
+}
+
+fn broken(found: String) -> Failure {
+    Failure::new(Code::Io, found, "run `guard nas check` by hand in the same place")
+}

@@ -1,0 +1,148 @@
+//! The real binary: arguments and variables enter, and out come its addresses, its output and its exit code.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rustix::process::{Pid, Signal, kill_process};
+use testkit::Issuer;
+
+use super::{eventually, metric_becomes};
+
+/// A process. It is killed when it is dropped.
+pub(crate) struct Binary {
+    child: Child,
+    stdout: Capture,
+    stderr: Capture,
+}
+
+/// What a pipe has brought so far.
+struct Capture {
+    text: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// The variables of a `guard origin` in front of `upstream` that trusts `issuer`, on ports that the system chooses.
+pub(crate) fn variables(issuer: &Issuer, upstream: &str) -> Vec<(&'static str, String)> {
+    [
+        ("GUARD_LISTEN", "127.0.0.1:0"),
+        ("GUARD_ADMIN_LISTEN", "127.0.0.1:0"),
+        ("GUARD_UPSTREAM", upstream),
+        ("GUARD_ACCESS_TEAM", issuer.team()),
+        ("GUARD_ACCESS_AUD", issuer.aud()),
+        ("GUARD_JWKS_URL", &issuer.url()),
+        ("GUARD_WORKERS", "2"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .into()
+}
+
+impl Binary {
+    /// Starts it with these arguments and variables, and no others.
+    pub(crate) fn start(arguments: &[&str], variables: &[(&str, String)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guard"));
+        command.args(arguments).env_clear().envs(variables.iter().map(|(name, value)| (name, value)));
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let stdout = Capture::of(child.stdout.take().expect("it is piped"));
+        let stderr = Capture::of(child.stderr.take().expect("it is piped"));
+        Self { child, stdout, stderr }
+    }
+
+    /// `guard origin`, ready: the process, its public and its admin address.
+    pub(crate) async fn origin(variables: &[(&str, String)]) -> (Self, SocketAddr, SocketAddr) {
+        let binary = Self::start(&["origin"], variables);
+        let (listen, admin) = binary.listening().await;
+        (binary, listen, admin)
+    }
+
+    /// Waits until it is ready, by its log in either format: its public and its admin address.
+    pub(crate) async fn listening(&self) -> (SocketAddr, SocketAddr) {
+        eventually("both addresses and the key set in the log", || {
+            let log = self.stdout();
+            log.contains("guard origin is listening") && log.contains("key set learnt")
+        })
+        .await;
+        let log = self.stdout();
+        let address = |field: &str| {
+            let json = log.split(&format!("\"{field}\":\"")).nth(1).and_then(|rest| rest.split('"').next());
+            let text = log.split(&format!(" {field}=")).nth(1).and_then(|rest| rest.split(' ').next());
+            json.or(text).and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("no {field} in {log}"))
+        };
+        let (listen, admin_address) = (address("listen"), address("admin"));
+        metric_becomes(admin_address, "guard_jwks_keys", "2").await;
+        (listen, admin_address)
+    }
+
+    /// Runs it to its end.
+    pub(crate) async fn run(arguments: &[&str], variables: &[(&str, String)]) -> Ended {
+        Self::start(arguments, variables).end().await
+    }
+
+    /// Standard output so far.
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.text.lock().expect("the reader does not panic").clone()
+    }
+
+    /// SIGTERM, as the kubelet sends it.
+    pub(crate) fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it is our child");
+    }
+
+    /// Waits for its end; panics when it does not end.
+    pub(crate) async fn end(mut self) -> Ended {
+        let mut status = None;
+        eventually("the process to end", || {
+            status = self.child.try_wait().expect("it is our child");
+            status.is_some()
+        })
+        .await;
+        let code = status.and_then(|status| status.code());
+        Ended { code, stdout: self.stdout.whole(), stderr: self.stderr.whole() }
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        // One that has ended already is no error here.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Capture {
+    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let into = text.clone();
+        let reader = std::thread::spawn(move || {
+            let mut part = [0; 4096];
+            let mut undecoded = Vec::new();
+            while let Ok(count @ 1..) = pipe.read(&mut part) {
+                undecoded.extend_from_slice(&part[..count]);
+                // Whole lines only: a line may have come in two parts.
+                let whole = undecoded.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                let lines: Vec<u8> = undecoded.drain(..whole).collect();
+                into.lock().expect("nobody panics with it").push_str(&String::from_utf8_lossy(&lines));
+            }
+            into.lock().expect("nobody panics with it").push_str(&String::from_utf8_lossy(&undecoded));
+        });
+        Self { text, reader: Some(reader) }
+    }
+
+    /// Everything, once the process has closed its end.
+    fn whole(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader does not panic");
+        }
+        self.text.lock().expect("nobody panics with it").clone()
+    }
+}
