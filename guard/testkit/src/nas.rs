@@ -7,6 +7,7 @@
 //! No thread of a test touches a file below a [`FakeNas`]: a server that is told to hang would hang the test with it. Tests look
 //! at the server's memory ([`FakeNas::read`]), and programs in a [`Container`] look at the mount.
 
+mod automount;
 mod container;
 mod fake;
 mod host;
@@ -15,6 +16,7 @@ mod tree;
 mod trials;
 mod wire;
 
+pub use automount::Automount;
 pub use container::{Container, Propagation};
 pub use fake::{FakeNas, Mode, Op};
 pub use host::{Host, why_not};

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount};
 use rustix::thread::UnshareFlags;
 
+use super::automount::Automount;
 use super::container::{Container, Propagation};
 use super::fake::FakeNas;
 
@@ -89,6 +90,11 @@ impl Host {
     /// The NAS, mounted where it belongs.
     pub fn nas(&self) -> FakeNas {
         FakeNas::mount(&self.point(), "nas.lan:/photos")
+    }
+
+    /// An automount point that nothing is ever mounted on.
+    pub fn automount(&self, at: &Path) -> Automount {
+        Automount::mount(at)
     }
 
     /// A file system in memory at this place, of this many KiB.
