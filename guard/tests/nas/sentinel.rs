@@ -13,6 +13,7 @@ pub(super) const TESTS: &[(&str, fn())] = tests![
     a_sentinel_that_may_not_be_read_is_no_missing_one,
     nothing_but_init_makes_one,
     init_writes_once_and_says_the_same_ever_after,
+    what_init_wrote_can_be_read_by_every_user,
     init_keeps_the_id_of_another_nas_unless_forced,
     init_refuses_where_nothing_may_be_written,
 ];
@@ -138,6 +139,15 @@ fn init_writes_once_and_says_the_same_ever_after() {
     proved(&container.guard(&["nas", "check", "--id", id]).run());
     let other = host.container(&host.point(), Propagation::Private);
     assert_eq!(other.guard(&["nas", "init"]).run().stdout, first.stdout);
+}
+
+fn what_init_wrote_can_be_read_by_every_user() {
+    let host = host();
+    let _nas = host.nas();
+    let container = host.container(&host.point(), Propagation::Private);
+    let written = container.sh("umask 077; exec /image/guard nas init").run();
+    assert_eq!(written.code(), 0, "{written:?}");
+    proved(&container.guard(&["nas", "probe", "--id", written.stdout.trim()]).user(1000).run());
 }
 
 fn init_keeps_the_id_of_another_nas_unless_forced() {
