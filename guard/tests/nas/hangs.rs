@@ -71,7 +71,6 @@ fn a_stuck_prober_is_never_joined_by_a_second_one() {
     let host = host();
     let nas = host.nas();
     let container = host.container(&host.point(), Propagation::Private);
-    nas.clear_log();
     nas.set(Mode::Swallow);
     let outcome = container.guard(&["nas", "exec", "--wait", "4s", "--timeout", "200ms", "--", "true"]).run();
     refused(&outcome, 48);

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         .add("exec", exec::TESTS)
         .add("install", install::TESTS)
         .add("swap", swap::TESTS)
-        .add_unless(automount::why_not(), "automount", automount::TESTS)
+        .add_unless(automount::why_not().as_deref(), "automount", automount::TESTS)
         .run()
 }
 

@@ -183,7 +183,6 @@ fn the_mount_table_is_asked_before_the_nas() {
     let host = host();
     let nas = host.nas();
     let container = host.container(&host.point(), Propagation::Private);
-    nas.clear_log();
     // Were one file-system call made, this would be a hang.
     nas.set(Mode::Swallow);
     refused(&container.guard(&["nas", "check", "--source", "other:/photos"]).run(), 42);

@@ -48,7 +48,9 @@ impl Container {
             let failed = made.is_err();
             drop(ready.send(made));
             if !failed {
-                queue.into_iter().for_each(|job| job());
+                for job in queue {
+                    job();
+                }
             }
         });
         is_ready.recv().expect("a thread that did not panic").expect("a container's mounts");

@@ -74,7 +74,11 @@ impl FakeNas {
         let (wake, woken) = UnixStream::pair().expect("a pair of sockets");
         let server = Server { device, woken, shared: Arc::clone(&shared) };
         let server = std::thread::Builder::new().name("fakenas".to_owned()).spawn(move || server.run()).expect("a thread");
-        Self { shared, wake, server: Some(server) }
+        let nas = Self { shared, wake, server: Some(server) };
+        // The kernel's own first request: not one of the test's.
+        nas.saw(Op::Init);
+        nas.clear_log();
+        nas
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {

@@ -39,8 +39,8 @@ impl Trials {
 
     /// Adds tests that are skipped for this reason, if there is one.
     #[must_use]
-    pub fn add_unless(mut self, reason: Option<String>, group: &str, tests: &[(&'static str, fn())]) -> Self {
-        if let (Some(reason), false) = (&reason, self.nothing_works) {
+    pub fn add_unless(mut self, reason: Option<&str>, group: &str, tests: &[(&'static str, fn())]) -> Self {
+        if let (Some(reason), false) = (reason, self.nothing_works) {
             eprintln!("skipped: {group}: {reason}");
         }
         let skip = self.nothing_works || reason.is_some();
