@@ -36,7 +36,7 @@ fn of_unknown_key(issuer: &Issuer, kid: &str) -> String {
 
 /// What the ten-minute refresh does, now: fetches once, and returns when the set has `kid`.
 async fn refresh(home: &Home, kid: &str) {
-    let source = Document::at(home.issuer.url().parse().unwrap()).unwrap();
+    let source = Document::at(home.issuer.url().parse().unwrap(), &[]).unwrap();
     let learnt = || home.door.keys.current().is_some_and(|set| set.find(kid).is_some());
     tokio::select! {
         () = home.door.keys.keep_fresh(source) => unreachable!("it keeps fresh for ever"),

@@ -117,16 +117,13 @@ impl Drop for Record {
     }
 }
 
-/// The path as the log may have it: what follows `/share/` and `/s/` opens an album to whoever knows it.
+/// The path as the log may have it: what follows `/share/` and `/s/` opens an album to whoever knows it. A first part with escapes in it
+/// could spell either, and nobody who means well writes it so.
 fn masked(path: &str) -> Cow<'_, str> {
-    for prefix in ["/share/", "/s/"] {
-        if let Some(secret) = path.strip_prefix(prefix)
-            && !secret.is_empty()
-        {
-            return format!("{prefix}***").into();
-        }
-    }
-    path.into()
+    let mut parts = path.splitn(3, '/');
+    let (_, Some(first), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { return path.into() };
+    let secret = matches!(first, "share" | "s") || first.contains('%');
+    if secret && !rest.is_empty() { format!("/{first}/***").into() } else { path.into() }
 }
 
 #[cfg(test)]
@@ -137,6 +134,8 @@ mod tests {
     fn the_secret_of_a_share_link_is_masked() {
         assert_eq!(masked("/share/AbC_123/photos/1"), "/share/***");
         assert_eq!(masked("/s/wedding"), "/s/***");
+        assert_eq!(masked("/%73hare/AbC_123"), "/%73hare/***");
+        assert_eq!(masked("/share/"), "/share/");
         assert_eq!(masked("/api/shared-links/me"), "/api/shared-links/me");
         assert_eq!(masked("/"), "/");
     }
