@@ -3,50 +3,79 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use testkit::nas::{FakeNas, Propagation};
+use testkit::nas::{FakeNas, Host, Propagation};
 use testkit::tests;
 
 use super::host;
 
-pub(super) const TESTS: &[(&str, fn())] = tests![a_mount_swapped_while_containers_start_never_lets_a_byte_reach_the_disk];
+pub(super) const TESTS: &[(&str, fn())] = tests![
+    a_mount_swapped_while_containers_start_never_lets_a_byte_reach_the_disk,
+    a_mount_swapped_under_a_check_never_lets_its_probe_reach_the_disk,
+];
 
 const STARTS: u32 = 200;
 
 fn a_mount_swapped_while_containers_start_never_lets_a_byte_reach_the_disk() {
     let host = host();
-    let elsewhere = host.disk().join("nas");
-    std::fs::create_dir(&elsewhere).unwrap();
-    let nas = FakeNas::mount(&elsewhere, "nas.lan:/photos");
-    let (point, done) = (host.point(), AtomicBool::new(false));
-    let (mut started, mut refusals) = (0, 0);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                host.bind(&elsewhere, &point);
-                std::thread::sleep(some_time());
-                host.unmount(&point);
-                std::thread::sleep(some_time());
-            }
-        });
-        // Told also when this thread fails, or the other one would go on for ever.
-        let _told = Told(&done);
+    swapping(&host, |nas| {
+        let (mut started, mut refusals) = (0, 0);
         for number in 0..STARTS {
             std::thread::sleep(some_time() / 4);
-            let container = host.container(&point, Propagation::Private);
+            let container = host.container(&host.point(), Propagation::Private);
             let write = format!("echo x > /data/photo-{number}");
             let outcome = container.guard(&["nas", "exec", "--wait", "0s", "--", "sh", "-c", &write]).run();
-            let is_on_nas = nas.read(&format!("photo-{number}")).is_some();
             match outcome.code() {
                 0 => started += 1,
                 41 => refusals += 1,
                 _ => panic!("{outcome:#?}"),
             }
-            assert_eq!(is_on_nas, outcome.code() == 0, "{outcome:#?}");
-            assert!(host.strays().is_empty(), "{:?}", host.strays());
+            assert_eq!(nas.read(&format!("photo-{number}")).is_some(), outcome.code() == 0, "{outcome:#?}");
         }
+        (started, refusals)
     });
-    // Both ways of the race were met.
-    assert!(started > STARTS / 20 && refusals > STARTS / 20, "{started} started, {refusals} refused");
+}
+
+fn a_mount_swapped_under_a_check_never_lets_its_probe_reach_the_disk() {
+    let host = host();
+    // Here the mount comes and goes between two system calls of one check.
+    let container = host.container(&host.point(), Propagation::HostToContainer);
+    swapping(&host, |nas| {
+        let (mut proved, mut refusals) = (0, 0);
+        for _ in 0..STARTS {
+            let outcome = container.guard(&["nas", "check"]).run();
+            match outcome.code() {
+                0 => proved += 1,
+                41 => refusals += 1,
+                _ => panic!("{outcome:#?}"),
+            }
+        }
+        assert!(nas.list("").is_empty());
+        (proved, refusals)
+    });
+}
+
+/// Runs a test while the NAS comes and goes. It gives how often the gate opened and how often not: both must have been met.
+fn swapping(host: &Host, test: impl FnOnce(&FakeNas) -> (u32, u32)) {
+    let elsewhere = host.disk().join("nas");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let nas = FakeNas::mount(&elsewhere, "nas.lan:/photos");
+    let (before, done) = (host.last_stray(), AtomicBool::new(false));
+    let (opened, refused) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                host.bind(&elsewhere, &host.point());
+                std::thread::sleep(some_time());
+                host.unmount(&host.point());
+                std::thread::sleep(some_time());
+            }
+        });
+        // Told also when this thread fails, or the other one would go on for ever.
+        let _told = Told(&done);
+        test(&nas)
+    });
+    assert!(host.strays().is_empty(), "{:?}", host.strays());
+    assert_eq!(host.last_stray(), before, "something was on the disk for a moment");
+    assert!(opened > STARTS / 20 && refused > STARTS / 20, "{opened} opened, {refused} refused");
 }
 
 struct Told<'a>(&'a AtomicBool);

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount};
@@ -131,6 +132,11 @@ impl Host {
             }
         }
         found
+    }
+
+    /// When a name was last made or removed in the bare mountpoint, be it for a moment.
+    pub fn last_stray(&self) -> SystemTime {
+        fs::metadata(self.top.join("bare/mnt/nas")).and_then(|facts| facts.modified()).expect("a directory")
     }
 
     /// A container whose `/data` is this directory of the node, as containerd makes it from a `hostPath`.
