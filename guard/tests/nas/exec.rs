@@ -98,7 +98,7 @@ fn unproved_it_never_runs() {
     let nas = host.nas();
     let container = host.container(&host.point(), Propagation::Private);
     let run = |args: &[&str]| {
-        let command = [&["nas", "exec", "--wait", "0s", "--timeout", "300ms"], args, &["--", "touch", "/guard/ran"]].concat();
+        let command = [&["nas", "exec", "--wait", "0s", "--timeout", "3s"], args, &["--", "touch", "/guard/ran"]].concat();
         container.guard(&command).run()
     };
     for (mode, code) in [(Mode::Unread, 48), (Mode::Stale, 49), (Mode::Full, 46), (Mode::ReadOnly, 45), (Mode::RootSquash, 47)] {
