@@ -22,6 +22,11 @@ demo: need-cargo need-cc ## Guard, an issuer and a small photo server on loopbac
 	@test -x $(TARGET_DIR)/debug/guard || echo 'building guard: a few minutes the first time'
 	@cargo run -q --locked -p guard -- demo $(DEMO_ARGS)
 
+.PHONY: demo-nas
+demo-nas: need-cargo need-cc ## The gate's story: mounted, pulled, plugged in again; seconds, no cluster
+	@test -x $(TARGET_DIR)/debug/guard || echo 'building guard: a few minutes the first time'
+	@cargo run -q --locked -p guard -- demo nas
+
 ##@ Check
 
 .PHONY: test
@@ -34,6 +39,11 @@ lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licence
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
 	.ci/deny
+
+# A stable compiler will do: the sanitizers are off, since no line of ours is unsafe.
+.PHONY: fuzz
+fuzz: need-cargo need-cargo-fuzz ## The mountinfo reader against the fuzzer for SECONDS (60)
+	cd guard && RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none mountinfo -- -max_total_time=$(or $(SECONDS),60)
 
 .PHONY: fmt
 fmt: need-cargo ## Formats the Rust code
@@ -52,7 +62,7 @@ build: need-cargo need-cc ## The release binary, checked: statically linked and 
 ##@ Measure
 
 .PHONY: bench
-bench: bench-quick bench-uploads ## Every measurement
+bench: bench-quick bench-uploads bench-nas ## Every measurement
 
 # The dev profile: the load's own speed is not what is measured, and its dependencies are built already.
 BENCH = GUARD_BIN=$(GUARD_BIN) cargo bench --locked --profile dev -p guard --bench
@@ -65,10 +75,14 @@ bench-quick: build need-haproxy ## CPU per request beside HAProxy with the same 
 bench-uploads: build ## Memory under 32 uploads of 90 MiB at once, and the time from exec to ready
 	$(BENCH) uploads
 
+.PHONY: bench-nas
+bench-nas: build ## The time of one `guard nas check`
+	$(BENCH) nas
+
 # $(call need,COMMAND,HOW TO GET IT)
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: need-cargo need-cc need-go need-cargo-deny need-haproxy
+.PHONY: need-cargo need-cc need-go need-cargo-deny need-cargo-fuzz need-haproxy
 need-cargo:
 	$(call need,cargo,install Rust from https://rustup.rs)
 need-cc:
@@ -77,5 +91,7 @@ need-go:
 	$(call need,go,install Go from https://go.dev/dl)
 need-cargo-deny: need-cargo
 	$(call need,cargo-deny,cargo install cargo-deny --locked)
+need-cargo-fuzz: need-cargo
+	$(call need,cargo-fuzz,cargo install cargo-fuzz --locked)
 need-haproxy:
 	$(call need,haproxy,install HAProxy 2.5 or newer (Debian: apt-get install haproxy))

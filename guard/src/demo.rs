@@ -5,6 +5,7 @@ pub mod client;
 pub mod edge;
 pub mod issuer;
 pub mod keyserver;
+pub mod nas;
 pub mod photos;
 pub mod tour;
 
@@ -12,7 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::config::{OriginArgs, Problems};
@@ -31,6 +32,9 @@ pub const ALLOWED: &str = "@family.example";
 /// `guard demo`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DemoArgs {
+    /// Another story than that of the door
+    #[arg(value_enum)]
+    pub story: Option<Story>,
     /// End after the tour; the exit code is 1 if any step differs
     #[arg(long)]
     pub tour: bool,
@@ -40,6 +44,13 @@ pub struct DemoArgs {
     /// Where a browser may look [default: a free port on loopback]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
+}
+
+/// Stories besides that of the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Story {
+    /// The gate before the disk.
+    Nas,
 }
 
 /// Why there is no demo.
@@ -125,6 +136,9 @@ fn guard_args(keys: &KeyServer, upstream: &str) -> OriginArgs {
 
 /// Runs the demo; `true` if every step of the tour was as wanted.
 pub async fn run(args: &DemoArgs) -> Result<bool, DemoError> {
+    if args.story == Some(Story::Nas) {
+        return Ok(nas::run()?);
+    }
     let home = Home::start(args).await?;
     let passed = tour::run(&home).await;
     if args.tour {

@@ -10,10 +10,6 @@ use guard::origin;
 use guard::telemetry::log::Log;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// hyper's small buffers come and go by the thousand; see docs/decisions.md for what this buys.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The door before a family's photos.
 #[derive(Parser)]
 #[command(name = "guard", version, propagate_version = true)]

@@ -50,7 +50,7 @@ fn a_hang_that_survives_sigkill_is_still_reported() {
     let mut nas = host.nas();
     let container = host.container(&host.point(), Propagation::Private);
     nas.set(Mode::Swallow);
-    let outcome = container.guard(&["nas", "check", "--timeout", "300ms"]).run();
+    let outcome = container.guard(&["nas", "check", "--timeout", "2s"]).run();
     refused(&outcome, 48);
     assert_eq!(programs(&container).len(), 1, "the prober is stuck in state D");
     nas.die();
