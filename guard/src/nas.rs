@@ -240,7 +240,12 @@ fn judge(gate: &Gate, prober: &mut Prober, reporter: &mut Reporter, seen: &mut O
     let (mut table, mut mount) = read_table(gate)?;
     *seen = Some(mount.clone());
     if mount.fstype == "autofs" {
-        prober.run(&exists, gate.step_timeout, reporter)?;
+        // An automount whose daemon is gone says that nothing is there: then the table still says autofs, which is the better answer.
+        if let Err(failure) = prober.run(&exists, gate.step_timeout, reporter)
+            && failure.code != Code::Missing
+        {
+            return Err(failure);
+        }
         (table, mount) = read_table(gate)?;
         *seen = Some(mount.clone());
     }

@@ -1,8 +1,8 @@
 //! The init container's job: put this binary where the next container can exec it, and fail early and readably if the NAS is not there.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -36,6 +36,8 @@ fn copy(to: &Path) -> io::Result<()> {
     let copied = (|| {
         let mut own = File::open("/proc/self/exe")?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o755).open(&temporary)?;
+        // Whatever the umask took away: another user may exec it.
+        file.set_permissions(Permissions::from_mode(0o755))?;
         io::copy(&mut own, &mut file)?;
         file.sync_all()?;
         drop(file);

@@ -68,6 +68,8 @@ pub(super) fn write_once(directory: &OwnedFd, path: &str, sentinel: &Sentinel, f
     let placed = (|| {
         let json = serde_json::to_string(&sentinel).map_err(|_| Errno::INVAL)?;
         let io = |error: std::io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        // Whatever the umask took away: Immich's user reads it. Some network file systems have no modes, and need none.
+        let _ = fs::fchmod(&file, Mode::from(0o644));
         file.write_all(format!("{json}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
         fs::renameat(directory, &temporary, directory, NAME)?;
         // Not every network file system can; the file itself was synced.

@@ -15,6 +15,7 @@ mod deadline;
 pub mod home;
 pub mod immich;
 pub mod issuer;
+pub mod nas;
 pub mod noise;
 pub mod raw;
 mod server;

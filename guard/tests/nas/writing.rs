@@ -1,0 +1,81 @@
+//! Room and permission: proved by writing as the user who will write.
+
+use testkit::nas::{Mode, Propagation};
+use testkit::tests;
+
+use super::{host, proved, refused};
+
+pub(super) const TESTS: &[(&str, fn())] = tests![
+    a_full_nas_is_refused,
+    a_full_disk_is_refused_by_writing_too,
+    a_user_who_may_not_write_is_refused,
+    only_old_leftovers_of_probes_are_removed,
+    no_refusal_leaves_a_file,
+];
+
+fn a_full_nas_is_refused() {
+    let host = host();
+    let nas = host.nas();
+    let container = host.container(&host.point(), Propagation::Private);
+    nas.set(Mode::Full);
+    refused(&container.guard(&["nas", "check"]).run(), 46);
+    // Told not to look at the free space, it still learns it by writing.
+    refused(&container.guard(&["nas", "check", "--min-free", "0"]).run(), 46);
+    nas.set(Mode::Healthy);
+    proved(&container.guard(&["nas", "check"]).env("GUARD_NAS_MIN_FREE", "512GiB").run());
+    refused(&container.guard(&["nas", "check"]).env("GUARD_NAS_MIN_FREE", "513GiB").run(), 46);
+    assert_eq!(nas.list(""), Vec::<String>::new());
+}
+
+fn a_full_disk_is_refused_by_writing_too() {
+    let host = host();
+    host.small_disk(&host.point(), 64);
+    let container = host.container(&host.point(), Propagation::Private);
+    let check = |min_free| container.guard(&["nas", "check", "--fstypes", "tmpfs", "--min-free", min_free]).run();
+    proved(&check("32KiB"));
+    refused(&check("1GiB"), 46);
+    assert_eq!(container.sh("dd if=/dev/zero of=/data/photo bs=1k 2> /dev/null").run().code(), 1, "filled");
+    refused(&check("0"), 46);
+    assert_eq!(container.sh("ls -A /data").run().stdout, "photo\n");
+}
+
+fn a_user_who_may_not_write_is_refused() {
+    let host = host();
+    let nas = host.nas();
+    let container = host.container(&host.point(), Propagation::Private);
+    let outcome = container.guard(&["nas", "check"]).user(1000).run();
+    refused(&outcome, 47);
+    assert!(outcome.termination_log.contains("1000"), "{outcome:?}");
+    proved(&container.guard(&["nas", "probe"]).user(1000).run());
+    nas.chown("", 1000, 0o755);
+    proved(&container.guard(&["nas", "check"]).user(1000).run());
+    refused(&container.guard(&["nas", "check"]).user(1001).run(), 47);
+    // Root of the container is nobody on the NAS.
+    nas.set(Mode::RootSquash);
+    refused(&container.guard(&["nas", "check"]).run(), 47);
+    assert_eq!(nas.list(""), Vec::<String>::new());
+}
+
+fn only_old_leftovers_of_probes_are_removed() {
+    let host = host();
+    let nas = host.nas();
+    for name in [".guard-nas-probe.1.old", ".guard-nas-probe.2.new", "guard-nas-probe.photo", "photo"] {
+        nas.put(name, "x");
+    }
+    let container = host.container(&host.point(), Propagation::Private);
+    assert_eq!(container.sh("touch /data/.guard-nas-probe.2.new").run().code(), 0);
+    proved(&container.guard(&["nas", "check"]).run());
+    assert_eq!(nas.list(""), [".guard-nas-probe.2.new", "guard-nas-probe.photo", "photo"]);
+}
+
+fn no_refusal_leaves_a_file() {
+    let host = host();
+    let nas = host.nas();
+    nas.put("photo", "photo");
+    let container = host.container(&host.point(), Propagation::Private);
+    for (mode, code) in [(Mode::Full, 46), (Mode::ReadOnly, 45), (Mode::RootSquash, 47), (Mode::Stale, 49)] {
+        nas.set(mode);
+        refused(&container.guard(&["nas", "check", "--min-free", "0"]).run(), code);
+        assert_eq!(nas.list(""), ["photo"], "{mode:?}");
+    }
+}
