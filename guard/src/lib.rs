@@ -15,6 +15,8 @@
 //!                     └───────────────┴───────────────┴──────────── refusal ──────────────┘
 //! ```
 //!
+//! [`nas`] is the other half of the binary and shares nothing with it but words: the disk is proved before Immich starts.
+//!
 //! [`origin`]'s function `pass` is this picture in code. No import runs up: `demo` > `origin` > `serve`, `frontdoor` > `assertion` >
 //! `jwks` > `refusal`, `config`, `telemetry`.
 
