@@ -6,7 +6,7 @@ use super::config::Gate;
 use super::look;
 use super::probe::Prober;
 use super::report::Reporter;
-use super::sentinel::Sentinel;
+use super::sentinel::{Sentinel, VERSION};
 use super::step::Task;
 
 /// Prints the id. With `GUARD_NAS_ID` that id is written, else a new one; a sentinel that is there already is kept, and another id is
@@ -15,7 +15,7 @@ pub fn run(gate: &Gate, reporter: &mut Reporter, force: bool, label: &str) -> Ex
     let (verdict, sentinel) = look(gate, &mut Prober::default(), reporter, |mount| Task::Init {
         path: gate.path.clone(),
         mount_id: mount.id,
-        sentinel: Sentinel { v: 1, id: gate.id.clone().unwrap_or_default(), label: label.to_owned() },
+        sentinel: Sentinel { v: VERSION, id: gate.id.clone().unwrap_or_default(), label: label.to_owned() },
         force,
     });
     if let Some(sentinel) = sentinel {

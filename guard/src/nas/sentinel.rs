@@ -15,13 +15,15 @@ use crate::random;
 
 /// Its name.
 pub const NAME: &str = ".guard-nas-id";
+/// The version of the format.
+pub const VERSION: u32 = 1;
 /// The most that is read of it, in bytes.
 const MAX_BYTES: u64 = 4096;
 
 /// Its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sentinel {
-    /// The version of the format: 1.
+    /// [`VERSION`].
     pub v: u32,
     /// The id that `GUARD_NAS_ID` wants.
     pub id: String,
@@ -40,6 +42,9 @@ pub(super) fn check(directory: &OwnedFd, path: &str, id: &str) -> Result<(), Fai
             Err(Failure::new(Code::SentinelMissing, found, "if this is the right NAS: run `guard nas init` on it once"))
         }
         Content::Unreadable(why) => Err(other(format!("{path}/{NAME} is {why}, wanted id {id}"))),
+        Content::Sentinel(found) if found.v != VERSION => {
+            Err(other(format!("{path}/{NAME} is of version {}, wanted {VERSION}", found.v)))
+        }
         Content::Sentinel(found) if found.id == id => Ok(()),
         Content::Sentinel(found) => Err(other(format!("{path} is NAS {} ({}), wanted {id}", found.id, found.label))),
     }

@@ -128,6 +128,12 @@ fn open(path: &str) -> Result<OwnedFd, Failure> {
             let found = format!("{path}: an automount point that cannot be triggered from this container");
             Failure::new(Code::NotMounted, found, "use the automount point itself as hostPath, not its parent")
         }
+        Errno::ACCESS => {
+            let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+            let fix =
+                format!("on the NAS: let {user}:{group} into that directory (chown, chmod), or map this user in its export");
+            Failure::new(Code::NotWritable, format!("user {user}:{group} may not look into {path}"), fix)
+        }
         other => errno(other, path, "opened"),
     })
 }

@@ -7,6 +7,7 @@ mod hangs;
 mod install;
 mod mounts;
 mod sentinel;
+mod story;
 mod swap;
 mod writing;
 
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
         .add("install", install::TESTS)
         .add("swap", swap::TESTS)
         .add_unless(automount::why_not().as_deref(), "automount", automount::TESTS)
+        .add("story", story::TESTS)
+        .add_unless(story::why_no_runc().as_deref(), "runc", story::RUNC)
         .run()
 }
 
