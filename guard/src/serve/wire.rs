@@ -25,7 +25,8 @@ pub const LINGER_TIME: Duration = Duration::from_secs(30);
 /// How long a head may take from its first byte (slowloris).
 pub const HEAD_TIME: Duration = Duration::from_secs(20);
 
-const DISCARD_BUFFER_BYTES: usize = 64 * 1024;
+/// Small: thousands of sockets may linger at once.
+const DISCARD_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Where a connection stands between two requests: shared by the socket and the service that answers on it.
 pub struct Exchange {
