@@ -1,4 +1,4 @@
-# Needs git, make, a C compiler, Rust and Go. `make` alone prints the targets.
+# Needs git, make, a C compiler and Rust. `make` alone prints the targets.
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-builtin-rules
 
@@ -30,7 +30,7 @@ demo-nas: need-cargo need-cc ## The gate's story: mounted, pulled, plugged in ag
 ##@ Check
 
 .PHONY: test
-test: need-cargo need-cc need-go ## Every test that needs no cluster
+test: need-cargo need-cc ## Every test that needs no cluster
 	cargo test --workspace --locked
 
 .PHONY: lint
@@ -82,13 +82,11 @@ bench-nas: build ## The time of one `guard nas check`
 # $(call need,COMMAND,HOW TO GET IT)
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: need-cargo need-cc need-go need-cargo-deny need-cargo-fuzz need-haproxy
+.PHONY: need-cargo need-cc need-cargo-deny need-cargo-fuzz need-haproxy
 need-cargo:
 	$(call need,cargo,install Rust from https://rustup.rs)
 need-cc:
 	$(call need,cc,install a C compiler (Debian: apt-get install build-essential))
-need-go:
-	$(call need,go,install Go from https://go.dev/dl)
 need-cargo-deny: need-cargo
 	$(call need,cargo-deny,cargo install cargo-deny --locked)
 need-cargo-fuzz: need-cargo

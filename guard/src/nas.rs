@@ -94,6 +94,11 @@ impl Code {
         }
     }
 
+    /// Its place in troubleshooting.md.
+    pub fn anchor(self) -> String {
+        self.label().to_lowercase().replace('_', "-")
+    }
+
     /// Whether only a new mount, or a new container, can heal it. A hang, a full or a read-only disk may heal under the running process,
     /// and killing it for them would turn a NAS's reboot into a storm of restarts.
     pub const fn is_definite(self) -> bool {

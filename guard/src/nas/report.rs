@@ -92,7 +92,7 @@ impl Reporter {
             "message": found, "fix": fix, "step": self.step, "expected": self.wanted, "elapsed_ms": self.elapsed_ms(),
             "fstype": mount.map(|mount| &mount.fstype), "source": mount.map(|mount| &mount.source),
             "root": mount.map(|mount| &mount.root), "device": mount.map(|mount| &mount.device),
-            "hint": format!("troubleshooting.md#{}", code.label().to_lowercase().replace('_', "-")),
+            "hint": format!("troubleshooting.md#{}", code.anchor()),
         })
     }
 
