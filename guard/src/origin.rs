@@ -191,8 +191,8 @@ fn is_websocket(response: &Response<Incoming>) -> bool {
 }
 
 fn unix_seconds() -> u64 {
-    // A clock before 1970 makes every token look valid from the future, and none is: `iat` refuses them.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    // With a clock before 1970 nothing can be said to be still valid.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs())
 }
 
 impl From<UpstreamError> for Refusal {

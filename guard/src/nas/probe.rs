@@ -26,7 +26,7 @@ impl Prober {
     /// Runs a task in a child, each of its steps within `deadline`.
     pub fn run(&mut self, task: &Task, deadline: Duration, reporter: &mut Reporter) -> Found {
         if !self.reaped() {
-            return Err(hung("the step before", deadline));
+            return Err(hung("turn", deadline));
         }
         let mut child = start(task).map_err(|error| broken(format!("cannot start the probe: {error}")))?;
         let lines = read_lines(&mut child);
@@ -97,7 +97,10 @@ fn read_lines(child: &mut Child) -> mpsc::Receiver<String> {
 }
 
 fn hung(step: &str, deadline: Duration) -> Failure {
-    let found = format!("the NAS does not answer: {step} took longer than {deadline:?}");
+    let found = match step {
+        "turn" => format!("the NAS does not answer: an earlier look at it has not come back within {deadline:?}"),
+        step => format!("the NAS does not answer: {step} took longer than {deadline:?}"),
+    };
     Failure::new(Code::Hung, found, "look at the NAS and the network to it; a hard mount goes on by itself when it is back")
 }
 

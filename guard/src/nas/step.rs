@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -22,6 +24,8 @@ use crate::random;
 pub const PROBE_PREFIX: &str = ".guard-nas-probe.";
 /// Leftovers of probes that were killed are removed when they are older than this.
 const LEFTOVER_AGE: Duration = Duration::from_secs(60 * 60);
+/// How often a look asks whether it is its turn.
+const TURN_PAUSE: Duration = Duration::from_millis(10);
 /// What is written, in bytes.
 const PROBE_BYTES: usize = 4096;
 
@@ -80,6 +84,7 @@ fn perform(task: &Task) -> Found {
     match task {
         Task::Exists { path } => open(path).map(|_| None),
         Task::Look { path, mount_id, id, min_free, write } => {
+            let _turn = take_turn(*mount_id);
             let directory = open_on(path, *mount_id)?;
             space(&directory, path, *min_free)?;
             if let Some(id) = id {
@@ -97,6 +102,22 @@ fn perform(task: &Task) -> Found {
             let directory = open_on(path, *mount_id)?;
             say("step init");
             sentinel::write_once(&directory, path, sentinel, *force).map(Some)
+        }
+    }
+}
+
+/// Waits until no other look at this mount is under way, also of another run: the kubelet starts a probe every few seconds, and each of
+/// them would leave one more stuck process behind. The turn is a name among abstract sockets (unix(7)): it needs no file, and ends with
+/// whoever holds it. Where no such name can be had, there are no turns.
+fn take_turn(mount_id: u64) -> Option<UnixDatagram> {
+    say("step turn");
+    let name = SocketAddr::from_abstract_name(format!("guard-nas-look-{mount_id}")).ok()?;
+    loop {
+        match UnixDatagram::bind_addr(&name) {
+            Ok(turn) => return Some(turn),
+            // The parent's deadline for this step ends the wait.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => std::thread::sleep(TURN_PAUSE),
+            Err(_) => return None,
         }
     }
 }

@@ -13,6 +13,7 @@ pub(super) const TESTS: &[(&str, fn())] = tests![
     a_hang_that_survives_sigkill_is_still_reported,
     a_step_leaves_its_trace_before_it_hangs,
     a_stuck_prober_is_never_joined_by_a_second_one,
+    a_stuck_prober_is_not_joined_by_that_of_another_run,
     a_dead_mount_is_stale,
     liveness_forgives_a_hang_and_readiness_does_not,
     a_wait_lives_through_a_hang,
@@ -74,6 +75,19 @@ fn a_stuck_prober_is_never_joined_by_a_second_one() {
     nas.set(Mode::Swallow);
     let outcome = container.guard(&["nas", "exec", "--wait", "4s", "--timeout", "200ms", "--", "true"]).run();
     refused(&outcome, 48);
+    let log = nas.log();
+    let probers: BTreeSet<_> = log.iter().filter(|(op, _)| *op != Op::Interrupt).map(|(_, pid)| pid).collect();
+    assert_eq!(probers.len(), 1, "{log:?}");
+}
+
+fn a_stuck_prober_is_not_joined_by_that_of_another_run() {
+    let host = host();
+    let nas = host.nas();
+    let container = host.container(&host.point(), Propagation::Private);
+    nas.set(Mode::Swallow);
+    for _ in 0..3 {
+        refused(&container.guard(&["nas", "probe", "--timeout", "300ms"]).run(), 48);
+    }
     let log = nas.log();
     let probers: BTreeSet<_> = log.iter().filter(|(op, _)| *op != Op::Interrupt).map(|(_, pid)| pid).collect();
     assert_eq!(probers.len(), 1, "{log:?}");
