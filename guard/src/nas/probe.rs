@@ -76,15 +76,18 @@ impl Prober {
 
 fn start(task: &Task) -> std::io::Result<Child> {
     let json = serde_json::to_string(task)?;
-    // The working directory could be on the NAS itself.
-    Command::new("/proc/self/exe")
+    // The working directory could be on the NAS itself. Pipes that nobody holds, instead of /dev/null: an empty root has none, and a
+    // child that is left behind must not keep our own streams open for whoever waits for their end.
+    let mut child = Command::new("/proc/self/exe")
         .args(["nas", "step"])
         .arg(json)
         .current_dir("/")
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
+        .stderr(Stdio::piped())
+        .spawn()?;
+    drop((child.stdin.take(), child.stderr.take()));
+    Ok(child)
 }
 
 fn read_lines(child: &mut Child) -> mpsc::Receiver<String> {
