@@ -9,17 +9,6 @@ use testkit::{Behaviour, Home, Immich, Issuer, RawClient, RawConn, RawUpstream, 
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// A guard with one worker, and so one pool, in front of a raw socket.
-async fn raw_home() -> (Home, RawUpstream) {
-    let upstream = RawUpstream::start().await;
-    let home = Home::with(|args| {
-        args.upstream = Some(upstream.url());
-        args.workers = Some("1".to_owned());
-    })
-    .await;
-    (home, upstream)
-}
-
 /// The lines of a head, the first in its place and the fields sorted: their order across names means nothing.
 fn lines(head: &Head) -> Vec<String> {
     let text = String::from_utf8(head.raw.clone()).unwrap();
@@ -42,7 +31,7 @@ async fn passed(home: &Home, upstream: &RawUpstream, head: &str) -> Head {
 
 #[tokio::test]
 async fn a_request_of_cloudflared_reaches_immich_stripped_and_signed_by_guard() {
-    let (home, upstream) = raw_home().await;
+    let (home, upstream) = Home::before_raw_upstream().await;
     let head = passed(
         &home,
         &upstream,
@@ -114,7 +103,7 @@ async fn a_request_of_cloudflared_reaches_immich_stripped_and_signed_by_guard() 
 
 #[tokio::test]
 async fn the_address_is_that_of_cloudflare_or_the_peers_and_never_a_guess() {
-    let (home, upstream) = raw_home().await;
+    let (home, upstream) = Home::before_raw_upstream().await;
     for (said, address) in [
         ("", "127.0.0.1"),
         ("X-Forwarded-For: 6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n", "127.0.0.1"),
@@ -157,7 +146,7 @@ async fn guard_external_url_decides_the_host_and_what_immich_is_told() {
 
 #[tokio::test]
 async fn an_answer_comes_back_as_it_is_but_for_the_hop() {
-    let (home, upstream) = raw_home().await;
+    let (home, upstream) = Home::before_raw_upstream().await;
     let mut client = home.connect().await;
     client.send(home.head("GET /x", "Accept-Encoding: gzip\r\n")).await;
     let mut server = upstream.accept().await;
@@ -245,7 +234,7 @@ async fn an_answer_streams_line_by_line_before_its_end() {
 
 #[tokio::test]
 async fn an_upload_streams_to_immich_before_its_end() {
-    let (home, upstream) = raw_home().await;
+    let (home, upstream) = Home::before_raw_upstream().await;
     let mut client = home.connect().await;
     client.send(home.head("POST /api/assets", "Content-Length: 15\r\n")).await;
     let mut server = upstream.accept().await;
@@ -331,7 +320,7 @@ async fn old_clients_are_served_in_their_own_version() {
 
 #[tokio::test]
 async fn options_of_the_whole_server_passes() {
-    let (home, upstream) = raw_home().await;
+    let (home, upstream) = Home::before_raw_upstream().await;
     assert_eq!(passed(&home, &upstream, &home.head("OPTIONS *", "")).await.start_line, "OPTIONS * HTTP/1.1");
 }
 

@@ -2,7 +2,7 @@
 //! framing only. Raw bytes in, raw bytes out; RFC 9112 sections 2.2, 3, 5 and 6, RFC 9110 section 7.2.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails at that line")]
 
-use testkit::{Home, RawConn, RawUpstream};
+use testkit::{Home, RawConn};
 
 /// What every request here carries: a proof, so that nothing but its framing can be why it is refused.
 fn proof(home: &Home) -> String {
@@ -236,17 +236,6 @@ async fn a_body_that_breaks_its_own_framing_is_refused_and_never_whole_at_immich
     }
 }
 
-/// A guard with one worker in front of a raw socket.
-async fn raw_home() -> (Home, RawUpstream) {
-    let upstream = RawUpstream::start().await;
-    let home = Home::with(|args| {
-        args.upstream = Some(upstream.url());
-        args.workers = Some("1".to_owned());
-    })
-    .await;
-    (home, upstream)
-}
-
 /// What guard adds to every request here.
 const ADDED: &str = "x-forwarded-host: a\r\nx-forwarded-proto: https\r\nx-forwarded-for: 127.0.0.1\r\nx-real-ip: 127.0.0.1\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -259,7 +248,7 @@ async fn sees(upstream: &mut RawConn, expected: &str) {
 
 #[tokio::test]
 async fn what_is_passed_reaches_immich_in_one_plain_framing() {
-    let (home, upstream) = raw_home().await;
+    let (home, upstream) = Home::before_raw_upstream().await;
     let proof = proof(&home);
     let mut client = home.connect().await;
     // Chunk extensions and the case of names go; values, the target and its dots, slashes and escapes stay as they are.
@@ -287,7 +276,7 @@ async fn what_is_passed_reaches_immich_in_one_plain_framing() {
 
 #[tokio::test]
 async fn trailers_carry_no_identity_and_only_what_was_announced() {
-    let (home, upstream) = raw_home().await;
+    let (home, upstream) = Home::before_raw_upstream().await;
     let mut client = home.connect().await;
     let announced = "Trailer: X-Sum, Cf-Access-Jwt-Assertion, X_Forwarded_For, X-Real-IP, Cookie, Content-Length\r\n";
     let framing = format!("{announced}Transfer-Encoding: chunked\r\n");
@@ -307,7 +296,7 @@ async fn trailers_carry_no_identity_and_only_what_was_announced() {
 
 #[tokio::test]
 async fn pipelined_requests_go_one_by_one_and_whole() {
-    let (home, upstream) = raw_home().await;
+    let (home, upstream) = Home::before_raw_upstream().await;
     let proof = proof(&home);
     let mut client = home.connect().await;
     client
@@ -332,7 +321,7 @@ async fn pipelined_requests_go_one_by_one_and_whole() {
 
 #[tokio::test]
 async fn an_ambiguous_request_behind_another_in_one_write_smuggles_nothing() {
-    let (home, upstream) = raw_home().await;
+    let (home, upstream) = Home::before_raw_upstream().await;
     let proof = proof(&home);
     let one = format!("GET /one HTTP/1.1\r\nHost: a\r\n{proof}\r\n");
     let hidden = format!("GET /hidden HTTP/1.1\r\nHost: a\r\n{proof}\r\n");

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::mountinfo::{Mount, MountTable};
 use super::{Code, Failure};
-use crate::config::units::{read_duration, read_positive_duration, read_size, size_in_words};
+use crate::config::units::{read_duration, read_positive_duration, read_size};
 use crate::config::{Problems, Reader, given};
 
 /// The default of `GUARD_NAS_FSTYPES`: what a NAS is mounted as.
@@ -132,11 +132,6 @@ impl Gate {
         } else {
             "it goes on by itself"
         }
-    }
-
-    /// The least free space in words.
-    pub fn min_free_in_words(&self) -> String {
-        size_in_words(self.min_free)
     }
 }
 

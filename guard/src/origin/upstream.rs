@@ -120,11 +120,6 @@ impl Upstream {
         self.idle().retain(|idle| idle.since.elapsed() < IDLE_LIMIT && !idle.connection.sender.is_closed());
     }
 
-    /// Closes every idle connection: the worker is about to end.
-    pub fn close_idle(&self) {
-        self.idle().clear();
-    }
-
     async fn take_idle(&self) -> Option<Connection> {
         loop {
             let Idle { mut connection, since } = self.idle().pop()?;

@@ -241,3 +241,59 @@ impl AsyncWrite for Wire {
         this.poll_linger(cx).map(Ok)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Both ends of a connection, ours as hyper would have it.
+    async fn connection() -> (Wire, TcpStream, Arc<Exchange>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let exchange = Exchange::new(|_status| Vec::new());
+        (Wire::new(listener.accept().await.unwrap().0, exchange.clone()), client, exchange)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_never_ends_is_cut_after_its_time() {
+        let (mut wire, mut client, _) = connection().await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a").await.unwrap();
+        let began = Instant::now();
+        let (mut bytes, mut ended) = (Vec::new(), None);
+        while ended.is_none() {
+            let read = tokio::time::timeout(HEAD_TIME * 4, wire.read_buf(&mut bytes)).await;
+            ended = read.expect("the head is given up").err();
+        }
+        assert_eq!(ended.map(|error| error.kind()), Some(io::ErrorKind::TimedOut));
+        assert_eq!(began.elapsed().as_secs(), HEAD_TIME.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_head_is_left_alone_here() {
+        let (mut wire, _client, _) = connection().await;
+        let read = tokio::time::timeout(HEAD_TIME * 4, wire.read_u8()).await;
+        assert!(read.is_err(), "idling is bounded by hyper's own timer, not by a head's");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lingering_ends_when_a_client_never_goes() {
+        let (mut wire, _client, exchange) = connection().await;
+        exchange.end(true);
+        let began = Instant::now();
+        tokio::time::timeout(LINGER_TIME * 4, wire.shutdown()).await.expect("the client is given up").unwrap();
+        assert_eq!(began.elapsed().as_secs(), LINGER_TIME.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_with_nothing_unread_closes_at_once() {
+        let (mut wire, _client, exchange) = connection().await;
+        exchange.end(false);
+        let began = Instant::now();
+        wire.shutdown().await.unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+}

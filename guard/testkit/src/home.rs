@@ -3,7 +3,7 @@
 use guard::config::OriginArgs;
 use guard::origin::start::{Door, start};
 
-use crate::{Immich, Issuer, RawClient};
+use crate::{Immich, Issuer, RawClient, RawUpstream};
 
 /// What stands in one test.
 pub struct Home {
@@ -30,6 +30,17 @@ impl Home {
         let door = open(&args);
         door.keys.ready().await;
         Self { issuer, immich, door }
+    }
+
+    /// With one worker, and so one pool, in front of a raw socket that the test answers on.
+    pub async fn before_raw_upstream() -> (Self, RawUpstream) {
+        let upstream = RawUpstream::start().await;
+        let home = Self::with(|args| {
+            args.upstream = Some(upstream.url());
+            args.workers = Some("1".to_owned());
+        })
+        .await;
+        (home, upstream)
     }
 
     /// A raw connection to the guard.
