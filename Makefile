@@ -8,6 +8,8 @@ TARGET_DIR = $(abspath $(or $(CARGO_TARGET_DIR),target))
 GUARD_BIN = $(TARGET_DIR)/$(HOST)/release/guard
 MAX_BINARY_BYTES = 8388608
 DEMO_ARGS ?=
+# The one on PATH, else kubectl's, else the pinned one, built from tools/.
+KUSTOMIZE ?= $(or $(if $(shell command -v kustomize),kustomize build),$(if $(shell command -v kubectl),kubectl kustomize),tools/bin/kustomize build)
 
 ##@ Use
 
