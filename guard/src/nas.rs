@@ -9,6 +9,7 @@
 
 pub mod config;
 pub mod exec;
+pub mod http;
 pub mod init;
 pub mod install;
 pub mod mountinfo;
@@ -153,6 +154,9 @@ enum NasCommand {
         /// Fail only on what a running process cannot recover from (40-44, 49)
         #[arg(long)]
         definite: bool,
+        /// Then ask this URL, too: anything but 2xx within the time of a step is exit 1
+        #[arg(long, value_name = "URL")]
+        http: Option<http::Question>,
     },
     /// Write the sentinel once, on the real NAS, and print its id
     Init {
@@ -203,11 +207,20 @@ pub fn run(cli: &NasCli) -> ExitCode {
             reporter.exit(&verdict)
         }
         NasCommand::Exec { command } => exec::run(&gate, &mut reporter, command),
-        NasCommand::Probe { definite } => {
+        NasCommand::Probe { definite, http } => {
             let verdict = prove(&gate, &mut Prober::default(), &mut reporter, false);
             let tolerated = *definite && verdict.failure.as_ref().is_some_and(|failure| !failure.code.is_definite());
             let code = reporter.exit(&verdict);
-            if tolerated { ExitCode::SUCCESS } else { code }
+            if verdict.failure.is_some() && !tolerated {
+                return code;
+            }
+            match http.as_ref().map(|question| question.ask(gate.step_timeout)) {
+                None | Some(Ok(_)) => ExitCode::SUCCESS,
+                Some(Err(found)) => {
+                    eprintln!("{}", serde_json::json!({"event": "nas_probe_http", "level": "error", "message": found}));
+                    ExitCode::FAILURE
+                }
+            }
         }
         NasCommand::Init { force, label } => init::run(&gate, &mut reporter, *force, label),
         NasCommand::Install { to, check } => install::run(&gate, &mut reporter, to, *check),

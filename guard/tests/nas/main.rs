@@ -6,6 +6,7 @@ mod exec;
 mod hangs;
 mod install;
 mod mounts;
+mod program;
 mod sentinel;
 mod story;
 mod swap;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         .add("sentinel", sentinel::TESTS)
         .add("writing", writing::TESTS)
         .add("exec", exec::TESTS)
+        .add("program", program::TESTS)
         .add("install", install::TESTS)
         .add("swap", swap::TESTS)
         .add_unless(automount::why_not().as_deref(), "automount", automount::TESTS)
