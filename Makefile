@@ -10,6 +10,7 @@ MAX_BINARY_BYTES = 8388608
 DEMO_ARGS ?=
 # The one on PATH, else kubectl's, else the pinned one, built from tools/.
 KUSTOMIZE ?= $(or $(if $(shell command -v kustomize),kustomize build),$(if $(shell command -v kubectl),kubectl kustomize),tools/bin/kustomize build)
+KUSTOMIZE_BUILT = $(filter tools/bin/kustomize,$(KUSTOMIZE))
 
 ##@ Use
 
@@ -41,6 +42,11 @@ lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licence
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
 	.ci/deny
+
+# Not part of `validate`, which needs no Python: the same objects, judged by the schemas that Kubernetes publishes.
+.PHONY: schemas
+schemas: need-python3 $(KUSTOMIZE_BUILT) ## Every rendered object against the strict schemas of three Kubernetes minors
+	@$(KUSTOMIZE) clusters/home.example | tools/schemas/check $(TARGET_DIR)/schemas
 
 # A stable compiler will do: the sanitizers are off, since no line of ours is unsafe.
 .PHONY: fuzz
@@ -84,7 +90,7 @@ bench-nas: build ## The time of one `guard nas check`
 # $(call need,COMMAND,HOW TO GET IT)
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: need-cargo need-cc need-cargo-deny need-cargo-fuzz need-haproxy
+.PHONY: need-cargo need-cc need-cargo-deny need-cargo-fuzz need-python3 need-haproxy
 need-cargo:
 	$(call need,cargo,install Rust from https://rustup.rs)
 need-cc:
@@ -93,5 +99,7 @@ need-cargo-deny: need-cargo
 	$(call need,cargo-deny,cargo install cargo-deny --locked)
 need-cargo-fuzz: need-cargo
 	$(call need,cargo-fuzz,cargo install cargo-fuzz --locked)
+need-python3:
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "python3 with venv is missing: Debian: apt-get install python3-venv" >&2; exit 1; }
 need-haproxy:
 	$(call need,haproxy,install HAProxy 2.5 or newer (Debian: apt-get install haproxy))
