@@ -1,13 +1,75 @@
-//! The pages know every variable, every refusal and every code that the binary knows.
+//! The pages know every variable, every refusal and every code that the binary knows, and every name that the manifests know; and
+//! what they link to is there.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use guard::nas::Code;
 use guard::refusal::Reason;
 
+/// The repository.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const QUICKSTART: &str = "specs/001-immich-zero-trust/quickstart.md";
+
 fn page(name: &str) -> std::io::Result<String> {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name))
+    std::fs::read_to_string(Path::new(ROOT).join(name))
+}
+
+/// Every file below `directory` with this extension, but for what is built, or is an operator's own.
+fn files(directory: &Path, extension: &str, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let (entry, path) = entry.map(|entry| (entry.file_name(), entry.path()))?;
+        if path.is_dir() {
+            if ![".git", "target", "bin", "home.local"].iter().any(|skipped| entry == *skipped) {
+                files(&path, extension, found)?;
+            }
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// The lines of a page that are not in a block of code.
+fn lines(page: &str) -> impl Iterator<Item = &str> {
+    let mut code = false;
+    page.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        code ^= fence;
+        !fence && !code
+    })
+}
+
+/// Where a page's links lead: `[text](target)`.
+fn links(page: &str) -> Vec<String> {
+    let prose = |line: &str| line.split('`').step_by(2).collect::<String>();
+    let targets = |line: String| line.split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned)).collect();
+    lines(page).flat_map(|line| -> Vec<String> { targets(prose(line)) }).collect()
+}
+
+/// What a link into a page may name: its headings, as GitHub spells them, and its `id`s.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let mut anchors = BTreeSet::new();
+    let mut headings = BTreeMap::<String, u32>::new();
+    for line in lines(page) {
+        anchors.extend(line.split("id=\"").skip(1).filter_map(|rest| rest.split('"').next().map(str::to_owned)));
+        let text = line.trim_start_matches('#');
+        if text.len() < line.len() && text.starts_with(' ') {
+            let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+            let slug = text.trim().to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-");
+            let seen = headings.entry(slug.clone()).or_default();
+            anchors.insert(if *seen == 0 { slug } else { format!("{slug}-{seen}") });
+            *seen += 1;
+        }
+    }
+    anchors
+}
+
+/// What follows `key: ` in the lines of a manifest.
+fn values(manifest: &str, key: &str) -> Vec<String> {
+    let value = |line: &str| line.trim().trim_start_matches("- ").strip_prefix(key)?.strip_prefix(": ").map(str::to_owned);
+    manifest.lines().filter_map(value).collect()
 }
 
 /// The variables that `--help` of a subcommand names.
@@ -48,6 +110,74 @@ fn every_code_has_its_row_and_the_anchor_that_its_message_names() -> std::io::Re
             troubleshooting.contains(&format!("<a id=\"{}\"></a>{} `{}`", code.anchor(), code.exit(), code.label())),
             "{code:?}"
         );
+    }
+    Ok(())
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_every_anchor_to_a_heading() -> std::io::Result<()> {
+    let mut found = Vec::new();
+    files(Path::new(ROOT), "md", &mut found)?;
+    assert!(found.len() > 5, "{found:?}");
+    let mut dead = Vec::new();
+    for path in found {
+        for link in links(&std::fs::read_to_string(&path)?) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+            let there = target.exists() && (anchor.is_empty() || anchors(&std::fs::read_to_string(&target)?).contains(anchor));
+            if !there {
+                dead.push(format!("{}: {link}", path.strip_prefix(ROOT).unwrap_or(&path).display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "links that lead nowhere:\n{}", dead.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn the_quickstart_names_what_the_manifests_want() -> std::io::Result<()> {
+    let (quickstart, mut manifests) = (page(QUICKSTART)?, Vec::new());
+    files(&Path::new(ROOT).join("apps"), "yaml", &mut manifests)?;
+    let mut wanted = BTreeSet::new();
+    for path in manifests {
+        let manifest = std::fs::read_to_string(&path)?;
+        wanted.extend(["secretName", "key"].iter().flat_map(|key| values(&manifest, key)).map(|name| format!("`{name}`")));
+        wanted.extend(values(&manifest, "nodePort").iter().map(|port| format!("NodePort {port}")));
+        wanted.extend(values(&manifest, "path").iter().filter(|path| path.starts_with("/__")).map(|path| format!("`{path}`")));
+        let secrets = manifest.split("secretKeyRef:").skip(1).filter_map(|rest| values(rest, "name").into_iter().next());
+        wanted.extend(secrets.map(|name| format!("`{name}`")));
+        if manifest.contains("kind: Service\n") {
+            let (name, port) = (&values(&manifest, "name")[0], &values(&manifest, "port")[0]);
+            let is_its_row = |row: &str| row.starts_with(&format!("| `{name}` |")) && row.contains(&format!("| {port} |"));
+            assert!(quickstart.lines().any(is_its_row), "Service {name} with port {port} in {QUICKSTART}");
+        }
+    }
+    assert!(wanted.len() > 10, "{wanted:?}");
+    for name in wanted {
+        assert!(quickstart.contains(&name), "{name} in {QUICKSTART}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_task_is_listed_once_and_every_requirement_has_its_task() -> std::io::Result<()> {
+    let (tasks, spec) = (page("specs/001-immich-zero-trust/tasks.md")?, page("specs/001-immich-zero-trust/spec.md")?);
+    for number in 1..=37 {
+        let listed = |mark: char| tasks.matches(&format!("\n- [{mark}] T{number:03} ")).count();
+        assert_eq!(listed('x') + listed(' '), 1, "T{number:03}");
+    }
+    let done = tasks.matches("\n- [x] T").count();
+    assert!(tasks.contains(&format!("{done} of 37 are done")), "{done} are ticked");
+    let phases = tasks.split("## What each requirement rests on").next().unwrap_or_default();
+    let requirements: Vec<_> =
+        spec.split("- **").skip(1).filter_map(|rest| rest.split("**").next()).filter(|id| id.starts_with("FR-")).collect();
+    assert_eq!(requirements.len(), 22, "{requirements:?}");
+    for id in requirements {
+        let cited = phases.split(id).skip(1).any(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()));
+        assert!(cited, "{id} is cited by no task");
     }
     Ok(())
 }
