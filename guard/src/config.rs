@@ -360,7 +360,7 @@ impl OriginArgs {
                 let audiences = r.required(
                     "GUARD_ACCESS_AUD",
                     given(self.access_aud.as_deref()),
-                    "the AUD tag of the Access application (Zero Trust > Access > Applications > Overview)",
+                    "the AUD tag of the Access application (Zero Trust > Access controls > Applications > Overview)",
                     read::names,
                 );
                 let jwks = r.value("GUARD_JWKS_URL", given(self.jwks_url.as_deref()), None, |text| read::key_url(text).map(Some));

@@ -266,7 +266,9 @@ impl Keys {
                 }
                 Err(error) => {
                     self.metrics.jwks_fetches.failed.inc();
-                    tracing::warn!(error = %error, retry_ms = backoff.as_millis(), "key set not fetched; the last good one serves on");
+                    // The last good one serves on, if there is one.
+                    let keys = self.current().map_or(0, |set| set.keys.len());
+                    tracing::warn!(error = %error, retry_ms = backoff.as_millis(), keys_in_use = keys, "key set not fetched");
                     let pause = jittered(backoff);
                     backoff = (backoff * 2).min(MAX_BACKOFF);
                     pause

@@ -74,6 +74,12 @@ pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
     let keys = Arc::new(Keys::new(metrics.clone()));
     let lifecycle = Lifecycle::new();
     let DoorConfig::CloudflareAccess { issuer, audiences, jwks } = &config.front_door;
+    for audience in audiences.iter().filter(|audience| audience.len() != 64 || !audience.bytes().all(|b| b.is_ascii_hexdigit())) {
+        tracing::warn!(
+            length = audience.len(),
+            "GUARD_ACCESS_AUD: Cloudflare's AUD tags are 64 hexadecimal digits: is it misspelt?"
+        );
+    }
     let rules = Rules { issuer: issuer.clone(), audiences: audiences.clone() };
     let source = Document::at(jwks.clone(), &config.extra_roots)?;
 
