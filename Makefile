@@ -11,6 +11,9 @@ DEMO_ARGS ?=
 # The one on PATH, else kubectl's, else the pinned one, built from tools/.
 KUSTOMIZE ?= $(or $(if $(shell command -v kustomize),kustomize build),$(if $(shell command -v kubectl),kubectl kustomize),tools/bin/kustomize build)
 KUSTOMIZE_BUILT = $(filter tools/bin/kustomize,$(KUSTOMIZE))
+IMAGE ?= localhost/guard
+TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+IMAGE_ARCHIVE ?=
 
 ##@ Use
 
@@ -67,6 +70,18 @@ build: need-cargo need-cc ## The release binary, checked: statically linked and 
 	@size=$$(wc -c < $(GUARD_BIN)); echo "$(GUARD_BIN): $$size bytes (limit $(MAX_BINARY_BYTES))"; \
 	  test "$$size" -lt $(MAX_BINARY_BYTES)
 
+.PHONY: image
+image: build ## The container image, by buildah, podman or docker (IMAGE_ARCHIVE=guard.tar writes an OCI archive, too)
+	@tools/image $(GUARD_BIN) $(IMAGE) $(TAG) $(IMAGE_ARCHIVE)
+
+.PHONY: image-check
+image-check: image ## The image in a container: read-only root, no capabilities, non-root
+	@tools/image-check $(IMAGE):$(TAG) $(GUARD_BIN)
+
+.PHONY: sbom
+sbom: need-cargo need-jq ## What is in the binary, as CycloneDX JSON
+	@tools/sbom $(HOST)
+
 ##@ Measure
 
 .PHONY: bench
@@ -90,7 +105,7 @@ bench-nas: build ## The time of one `guard nas check`
 # $(call need,COMMAND,HOW TO GET IT)
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: need-cargo need-cc need-cargo-deny need-cargo-fuzz need-python3 need-haproxy
+.PHONY: need-cargo need-cc need-cargo-deny need-cargo-fuzz need-python3 need-haproxy need-jq
 need-cargo:
 	$(call need,cargo,install Rust from https://rustup.rs)
 need-cc:
@@ -103,3 +118,5 @@ need-python3:
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "python3 with venv is missing: Debian: apt-get install python3-venv" >&2; exit 1; }
 need-haproxy:
 	$(call need,haproxy,install HAProxy 2.5 or newer (Debian: apt-get install haproxy))
+need-jq:
+	$(call need,jq,install jq (Debian: apt-get install jq))
