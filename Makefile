@@ -82,6 +82,12 @@ image-check: image ## The image in a container: read-only root, no capabilities,
 sbom: need-cargo need-jq ## What is in the binary, as CycloneDX JSON
 	@tools/sbom $(HOST)
 
+##@ Tools
+
+.PHONY: tools
+tools: ## The real components that the cluster tests run, at their pinned versions, in tools/bin (NAMES='etcd flux' takes some)
+	@tools/build $(NAMES)
+
 ##@ Measure
 
 .PHONY: bench

@@ -1,0 +1,3 @@
+module tools/githttp
+
+go 1.26.0
