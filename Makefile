@@ -46,6 +46,15 @@ lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licence
 	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
 	.ci/deny
 
+.PHONY: validate
+validate: need-cargo need-cc $(KUSTOMIZE_BUILT) ## Renders every way in, holds each against docs/policies.md, and looks for what is private
+	@cargo build -q --locked -p guardctl
+	@KUSTOMIZE='$(KUSTOMIZE)' GUARDCTL='$(TARGET_DIR)/debug/guardctl' tools/validate
+
+.PHONY: hooks
+hooks: ## Looks for what is private before each commit (git config core.hooksPath)
+	git config core.hooksPath tools/hooks
+
 # Not part of `validate`, which needs no Python: the same objects, judged by the schemas that Kubernetes publishes.
 .PHONY: schemas
 schemas: need-python3 $(KUSTOMIZE_BUILT) ## Every rendered object against the strict schemas of three Kubernetes minors

@@ -1,0 +1,5 @@
+//! The operator's tool. [`lint`] holds manifests against this project's policies (docs/policies.md); [`scan`] keeps private identifiers
+//! out of Git. Neither talks to a cluster, and `guard`, which faces the internet, does not depend on this crate.
+
+pub mod lint;
+pub mod scan;

@@ -1,0 +1,175 @@
+//! The objects of one cluster, typed and joined: what every policy asks.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, PodSpec, PodTemplateSpec, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::schema;
+use super::strict::{Fault, decode};
+use super::workload::Workload;
+
+/// Labels of an object or a pod.
+pub type Labels = BTreeMap<String, String>;
+
+/// One object as it was read.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// Place in the stream.
+    pub index: usize,
+    /// Where it was read from.
+    pub source: String,
+    /// `apps/v1`.
+    pub api_version: String,
+    /// `Deployment`.
+    pub kind: String,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`; empty if it has none.
+    pub namespace: String,
+    /// All of it.
+    pub value: Value,
+}
+
+impl Object {
+    /// An object of a value; `None` if it has no apiVersion, kind and name.
+    pub fn new(index: usize, source: &str, value: Value) -> Option<Self> {
+        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        Some(Self {
+            index,
+            source: source.to_owned(),
+            api_version: text("/apiVersion")?,
+            kind: text("/kind")?,
+            name: text("/metadata/name")?,
+            namespace: text("/metadata/namespace").unwrap_or_default(),
+            value,
+        })
+    }
+
+    /// Kind and name, as people write them.
+    pub fn title(&self) -> String {
+        let slash = if self.namespace.is_empty() { "" } else { "/" };
+        format!("{} {}{slash}{}", self.kind, self.namespace, self.name)
+    }
+
+    /// A label or annotation.
+    pub fn metadata(&self, map: &str, key: &str) -> Option<&str> {
+        self.value.get("metadata")?.get(map)?.get(key)?.as_str()
+    }
+
+    /// All labels.
+    pub fn labels(&self) -> Labels {
+        let map = self.value.pointer("/metadata/labels").and_then(Value::as_object);
+        map.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    }
+
+    /// Whether Kubernetes itself knows the kind: a custom resource's group has a dot that is not `k8s.io`'s.
+    pub fn is_built_in(&self) -> bool {
+        let group = self.api_version.split_once('/').map_or("", |(group, _)| group);
+        !group.contains('.') || group.ends_with(".k8s.io")
+    }
+}
+
+/// An object beside its type.
+pub struct Typed<'o, T> {
+    /// As it was read.
+    pub object: &'o Object,
+    /// As Kubernetes understands it.
+    pub typed: T,
+}
+
+/// Everything in one cluster's manifests.
+pub struct Inventory<'o> {
+    /// All objects.
+    pub objects: &'o [Object],
+    /// What runs pods.
+    pub workloads: Vec<Workload<'o>>,
+    /// Services.
+    pub services: Vec<Typed<'o, Service>>,
+    /// Network policies.
+    pub network_policies: Vec<Typed<'o, NetworkPolicy>>,
+    /// Disruption budgets.
+    pub budgets: Vec<Typed<'o, PodDisruptionBudget>>,
+    /// Config maps.
+    pub config_maps: Vec<Typed<'o, ConfigMap>>,
+    /// Volume claims.
+    pub claims: Vec<Typed<'o, PersistentVolumeClaim>>,
+    /// What does not fit its type; `None`: no type is known for the kind.
+    pub faults: Vec<(&'o Object, Option<Vec<Fault>>)>,
+}
+
+impl<'o> Inventory<'o> {
+    /// Types and joins the objects. One that does not decode is in `faults`, and in no other list.
+    pub fn of(objects: &'o [Object]) -> Self {
+        Self {
+            objects,
+            workloads: objects.iter().filter_map(workload).collect(),
+            services: typed(objects, "v1", "Service"),
+            network_policies: typed(objects, "networking.k8s.io/v1", "NetworkPolicy"),
+            budgets: typed(objects, "policy/v1", "PodDisruptionBudget"),
+            config_maps: typed(objects, "v1", "ConfigMap"),
+            claims: typed(objects, "v1", "PersistentVolumeClaim"),
+            faults: objects
+                .iter()
+                .map(|object| (object, schema::faults(&object.api_version, &object.kind, &object.value)))
+                .collect(),
+        }
+    }
+
+    /// The objects of one kind.
+    pub fn of_kind(&self, kind: &str) -> impl Iterator<Item = &'o Object> {
+        self.objects.iter().filter(move |object| object.kind == kind)
+    }
+
+    /// A config map by name.
+    pub fn config_map(&self, namespace: &str, name: &str) -> Option<&Typed<'o, ConfigMap>> {
+        self.config_maps.iter().find(|map| map.object.namespace == namespace && map.object.name == name)
+    }
+
+    /// The labels of a namespace; Kubernetes itself adds its name.
+    pub fn namespace_labels(&self, name: &str) -> Labels {
+        let mut labels = self.of_kind("Namespace").find(|object| object.name == name).map(Object::labels).unwrap_or_default();
+        labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());
+        labels
+    }
+}
+
+fn typed<'o, T: DeserializeOwned>(objects: &'o [Object], api_version: &str, kind: &str) -> Vec<Typed<'o, T>> {
+    let of_kind = objects.iter().filter(|object| object.api_version == api_version && object.kind == kind);
+    of_kind.filter_map(|object| Some(Typed { object, typed: decode::<T>(&object.value).0? })).collect()
+}
+
+fn workload(object: &Object) -> Option<Workload<'_>> {
+    fn read<T: DeserializeOwned>(object: &Object) -> Option<T> {
+        decode(&object.value).0
+    }
+    let of_template = |template: PodTemplateSpec| (template.metadata.and_then(|meta| meta.labels), template.spec);
+    let (at, (labels, spec), replicas, strategy): (_, (Option<Labels>, Option<PodSpec>), _, _) = match object.kind.as_str() {
+        "Deployment" => {
+            let spec = read::<Deployment>(object)?.spec;
+            let strategy = spec.strategy.and_then(|strategy| strategy.type_).unwrap_or_else(|| "RollingUpdate".to_owned());
+            ("spec.template", of_template(spec.template), spec.replicas.unwrap_or(1), Some(strategy))
+        }
+        "StatefulSet" => {
+            let spec = read::<StatefulSet>(object)?.spec;
+            ("spec.template", of_template(spec.template), spec.replicas.unwrap_or(1), None)
+        }
+        "DaemonSet" => ("spec.template", of_template(read::<DaemonSet>(object)?.spec.template), 2, None),
+        "Job" => ("spec.template", of_template(read::<Job>(object)?.spec?.template), 1, None),
+        "CronJob" => {
+            let template = read::<CronJob>(object)?.spec.job_template.spec?.template;
+            ("spec.jobTemplate.spec.template", of_template(template), 1, None)
+        }
+        "Pod" => {
+            let pod: Pod = read(object)?;
+            ("", (pod.metadata.labels, pod.spec), 1, None)
+        }
+        _ => return None,
+    };
+    Some(Workload { object, at, labels: labels.unwrap_or_default(), spec: spec?, replicas, strategy })
+}

@@ -1,0 +1,95 @@
+//! How cloudflared is run: what diverts it, what it shows, what it logs, what restarts it.
+
+use super::services::selected;
+use super::tunnel::tunnels;
+use crate::lint::finding::Sink;
+use crate::lint::inventory::Inventory;
+use crate::lint::workload::{Role, Spot, Workload};
+
+/// Go's `ProxyFromEnvironment` reads each in both cases.
+const PROXIES: [&str; 3] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+
+const DIAGNOSTICS_FLAG: &str = "--management-diagnostics";
+const DIAGNOSTICS: &str = "TUNNEL_MANAGEMENT_DIAGNOSTICS";
+
+fn each<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Item = (&'i Workload<'o>, Spot<'i>)> {
+    tunnels(inventory).filter_map(|workload| Some((workload, workload.main()?)))
+}
+
+/// `tunnel-proxy-env`
+pub fn proxy_variables(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for (workload, spot) in each(inventory) {
+        for variable in workload.variables(inventory, spot) {
+            if PROXIES.contains(&variable.name.to_ascii_uppercase().as_str()) {
+                sink.add(workload.object, variable.field, variable.name, "unset");
+            }
+        }
+    }
+}
+
+/// `tunnel-metrics`
+pub fn metrics(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for service in &inventory.services {
+        let Some(spec) = &service.typed.spec else { continue };
+        let Some(selector) = &spec.selector else { continue };
+        let mut meant = selected(inventory, &service.object.namespace, selector).into_iter();
+        let kind = spec.type_.as_deref().unwrap_or("ClusterIP");
+        if kind != "ClusterIP" && meant.any(|workload| workload.role() == Some(Role::Tunnel)) {
+            let found = format!("{kind}: profiles and the configuration are on that port, without a password");
+            sink.add(service.object, "spec.type", found, "ClusterIP, or no Service");
+        }
+    }
+}
+
+/// `tunnel-diagnostics`
+pub fn diagnostics(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for (workload, spot) in each(inventory) {
+        let variable = workload.variable(inventory, spot, DIAGNOSTICS).and_then(|variable| variable.value);
+        let value = spot.flag(DIAGNOSTICS_FLAG).map(str::to_owned).or(variable);
+        if value.as_deref() != Some("false") {
+            let found = value.unwrap_or_else(|| "unset, which is true".to_owned());
+            sink.add(workload.object, spot.field("args"), found, format!("{DIAGNOSTICS_FLAG}=false, or {DIAGNOSTICS}=false"));
+        }
+    }
+}
+
+/// `tunnel-loglevel`
+pub fn log_level(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for (workload, spot) in each(inventory) {
+        for (flag, variable) in [("--loglevel", "TUNNEL_LOGLEVEL"), ("--transport-loglevel", "TUNNEL_TRANSPORT_LOGLEVEL")] {
+            let value = workload.variable(inventory, spot, variable).and_then(|variable| variable.value);
+            if spot.flag(flag).map(str::to_owned).or(value).as_deref() == Some("debug") {
+                let found = format!("{flag} debug: every header is logged, tokens too");
+                sink.add(workload.object, spot.field("args"), found, "info or less");
+            }
+        }
+    }
+}
+
+/// `tunnel-token-argv`
+pub fn token_in_argv(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for (workload, spot) in each(inventory) {
+        if spot.flag("--token").is_some() || spot.argv().iter().any(|word| word.starts_with("eyJ")) {
+            let found = "the token, for everyone who may list processes or read the object";
+            sink.add(workload.object, spot.field("args"), found, "--token-file with a mounted Secret");
+        }
+    }
+}
+
+/// `tunnel-probes`
+pub fn probes(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for (workload, spot) in each(inventory) {
+        let container = spot.container;
+        let path = |probe: &Option<k8s_openapi::api::core::v1::Probe>| {
+            probe.as_ref().and_then(|probe| probe.http_get.as_ref()).and_then(|get| get.path.clone()).unwrap_or_default()
+        };
+        if path(&container.liveness_probe) == "/ready" {
+            let found = "/ready, which fails while the internet is away";
+            sink.add(workload.object, spot.field("livenessProbe.httpGet.path"), found, "/healthcheck");
+        }
+        let readiness = path(&container.readiness_probe);
+        if container.readiness_probe.is_some() && readiness != "/ready" {
+            sink.add(workload.object, spot.field("readinessProbe.httpGet.path"), format!("`{readiness}`"), "/ready");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Who a pod is: labels and service accounts.
+
+use std::collections::BTreeMap;
+
+use crate::lint::finding::Sink;
+use crate::lint::inventory::Inventory;
+
+const LABELS: [&str; 3] = ["app.kubernetes.io/name", "app.kubernetes.io/component", "app.kubernetes.io/part-of"];
+
+/// `common-labels`
+pub fn common_labels(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for object in inventory.objects.iter().filter(|object| object.is_built_in()) {
+        for label in LABELS.iter().filter(|label| object.metadata("labels", label).is_none()) {
+            sink.add(object, "metadata.labels", format!("no {label}"), *label);
+        }
+    }
+    for workload in inventory.workloads.iter().filter(|workload| workload.object.kind != "Pod") {
+        for label in LABELS.iter().filter(|label| !workload.labels.contains_key(**label)) {
+            sink.add(workload.object, format!("{}.metadata.labels", workload.at), format!("no {label}"), *label);
+        }
+    }
+}
+
+/// `service-account`
+pub fn service_account(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    let mut owners = BTreeMap::new();
+    for workload in &inventory.workloads {
+        let object = workload.object;
+        let field = workload.field("serviceAccountName");
+        let name = workload.spec.service_account_name.as_deref().unwrap_or("default");
+        let exists = inventory.of_kind("ServiceAccount").any(|it| it.name == name && it.namespace == object.namespace);
+        if name == "default" {
+            sink.add(object, field, "the namespace's default account", "an account of its own");
+        } else if !exists {
+            sink.add(
+                object,
+                field,
+                format!("{name}, which is not there"),
+                format!("a ServiceAccount {}/{name}", object.namespace),
+            );
+        } else if let Some(owner) = owners.insert((&object.namespace, name), object) {
+            sink.add(object, field, format!("{name}, which {} has too", owner.title()), "an account of its own");
+        }
+    }
+}
+
+/// `service-account-token`
+pub fn service_account_token(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in &inventory.workloads {
+        if workload.spec.automount_service_account_token != Some(false) {
+            let found = workload.spec.automount_service_account_token.map_or("unset, which is true", |_| "true");
+            sink.add(workload.object, workload.field("automountServiceAccountToken"), found, "false");
+        }
+    }
+}

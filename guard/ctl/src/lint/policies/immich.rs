@@ -1,0 +1,224 @@
+//! What Immich itself needs, and what others got wrong: the gate before it, its workers, its variables, its probes.
+
+use std::collections::BTreeSet;
+
+use crate::lint::finding::Sink;
+use crate::lint::inventory::Inventory;
+use crate::lint::workload::{Role, Workload};
+
+/// A NAS that stalls must not get the server killed. The NAS gate's own step timeout.
+const MIN_LIVENESS_TIMEOUT_SECONDS: i32 = 5;
+
+/// Kubernetes's default, as Immich's official chart has it.
+const DEFAULT_TIMEOUT_SECONDS: i32 = 1;
+
+/// What Immich runs unless told otherwise.
+const WORKERS: [&str; 2] = ["api", "microservices"];
+
+/// Variables that switch a mount check off.
+const CHECK_SWITCHES: [&str; 2] = ["IMMICH_IGNORE_MOUNT_CHECK_ERRORS", "IGNORE_DATABASE_FSTYPE"];
+
+/// Gone from Immich; what does the same now.
+const OBSOLETE: [(&str, &str); 7] = [
+    ("JWT_SECRET", "nothing: sessions are in the database"),
+    ("DISABLE_REVERSE_GEOCODING", "reverseGeocoding.enabled in the configuration file"),
+    ("LOG_LEVEL", "IMMICH_LOG_LEVEL"),
+    ("DB_SSL", "DB_SSL_MODE"),
+    ("IMMICH_SERVER_URL", "server.externalDomain in the configuration file"),
+    ("IMMICH_OAUTH_ENABLED", "oauth.enabled in the configuration file"),
+    ("OAUTH_ENABLED", "oauth.enabled in the configuration file"),
+];
+
+fn of_role<'i, 'o>(inventory: &'i Inventory<'o>, role: Role) -> impl Iterator<Item = &'i Workload<'o>> {
+    inventory.workloads.iter().filter(move |workload| workload.role() == Some(role))
+}
+
+/// Whether a word is the guard binary, wherever it was installed.
+fn is_guard(word: &str) -> bool {
+    word == "guard" || word.ends_with("/guard")
+}
+
+/// `nas-exec`
+pub fn nas_exec(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in of_role(inventory, Role::Server) {
+        let Some(spot) = workload.main() else { continue };
+        let command: Vec<_> = spot.container.command.iter().flatten().map(String::as_str).collect();
+        let gated = match command.as_slice() {
+            [guard, "nas", "exec", rest @ ..] if is_guard(guard) => {
+                rest.iter().position(|word| *word == "--").is_some_and(|place| place + 1 < rest.len())
+            }
+            _ => false,
+        };
+        if !gated {
+            let found = if command.is_empty() { "unset".to_owned() } else { format!("[{}]", command.join(", ")) };
+            sink.add(workload.object, spot.field("command"), found, "[/guard/guard, nas, exec, --, the image's own entrypoint…]");
+        }
+    }
+}
+
+/// `nas-install`
+pub fn nas_install(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in of_role(inventory, Role::Server) {
+        let installs = workload.init_containers().any(|spot| spot.argv().windows(2).any(|words| words == ["nas", "install"]));
+        if !installs {
+            let wanted = "one that runs guard nas install --to /guard/guard";
+            sink.add(workload.object, workload.field("initContainers"), "none that installs the gate", wanted);
+        }
+    }
+}
+
+/// `mount-check-ignored`
+pub fn mount_check_ignored(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in &inventory.workloads {
+        for spot in workload.all_containers() {
+            for variable in workload.variables(inventory, spot) {
+                if CHECK_SWITCHES.contains(&variable.name.as_str()) {
+                    sink.add(
+                        workload.object,
+                        variable.field,
+                        variable.name,
+                        "unset: it lets Immich or Postgres write to the wrong disk",
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// `media-location`
+pub fn media_location(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in of_role(inventory, Role::Server) {
+        let Some(spot) = workload.main() else { continue };
+        let mounts = || spot.container.volume_mounts.iter().flatten().enumerate();
+        for (place, mount) in mounts().filter(|(_, mount)| mount.mount_path.starts_with("/usr/src/app/upload")) {
+            sink.add(workload.object, spot.field(&format!("volumeMounts[{place}].mountPath")), &mount.mount_path, "/data");
+        }
+        if !mounts().any(|(_, mount)| mount.mount_path.trim_end_matches('/') == "/data") {
+            let found = "nothing at /data: the image has an anonymous volume there, which goes with the pod";
+            sink.add(workload.object, spot.field("volumeMounts"), found, "the library at /data");
+        }
+    }
+}
+
+/// `immich-liveness`
+pub fn liveness(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in of_role(inventory, Role::Server) {
+        let Some(spot) = workload.main() else { continue };
+        let Some(probe) = &spot.container.liveness_probe else { continue };
+        if probe.http_get.is_some() {
+            let wanted = "exec: guard nas probe --definite, which fails only for what a restart heals";
+            sink.add(workload.object, spot.field("livenessProbe.httpGet"), "an HTTP probe", wanted);
+        }
+        let timeout = probe.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS);
+        if timeout < MIN_LIVENESS_TIMEOUT_SECONDS {
+            let wanted = format!("{MIN_LIVENESS_TIMEOUT_SECONDS} s or more");
+            sink.add(workload.object, spot.field("livenessProbe.timeoutSeconds"), format!("{timeout} s"), wanted);
+        }
+    }
+}
+
+/// `immich-workers`
+pub fn workers(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    let mut running = BTreeSet::new();
+    let mut narrowed = Vec::new();
+    for workload in of_role(inventory, Role::Server).chain(same_image(inventory)) {
+        let Some(spot) = workload.main() else { continue };
+        let list = |name| workload.variable(inventory, spot, name);
+        let (include, exclude) = (list("IMMICH_WORKERS_INCLUDE"), list("IMMICH_WORKERS_EXCLUDE"));
+        let names =
+            |text: &str| text.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect::<Vec<_>>();
+        let included = include.as_ref().and_then(|it| it.value.as_deref()).map(names).filter(|names| !names.is_empty());
+        let excluded = exclude.as_ref().and_then(|it| it.value.as_deref()).map(names).unwrap_or_default();
+        let included = included.unwrap_or_else(|| WORKERS.map(str::to_owned).to_vec());
+        running.extend(included.into_iter().filter(|worker| !excluded.contains(worker)));
+        narrowed.extend(include.or(exclude).map(|variable| (workload, variable)));
+    }
+    for (workload, variable) in narrowed {
+        for worker in WORKERS.iter().filter(|worker| !running.contains(**worker)) {
+            let found = format!("{}={}", variable.name, variable.value.as_deref().unwrap_or("?"));
+            sink.add(workload.object, &variable.field, found, format!("some workload that runs the worker {worker}"));
+        }
+    }
+}
+
+/// Workloads that run the server's image under another name: a worker apart.
+fn same_image<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Item = &'i Workload<'o>> {
+    inventory.workloads.iter().filter(|workload| {
+        let runs_server = |image: &str| image.contains("/immich-server");
+        workload.role() != Some(Role::Server)
+            && workload.containers().any(|spot| spot.container.image.as_deref().is_some_and(runs_server))
+    })
+}
+
+/// `immich-obsolete-env`
+pub fn obsolete_variables(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in &inventory.workloads {
+        let role = workload.role();
+        if !matches!(role, Some(Role::Server | Role::MachineLearning)) {
+            continue;
+        }
+        for spot in workload.containers() {
+            for variable in workload.variables(inventory, spot) {
+                let instead = OBSOLETE.iter().find(|(name, _)| *name == variable.name).map(|(_, instead)| *instead);
+                let unread = role == Some(Role::MachineLearning) && variable.name == "IMMICH_CONFIG_FILE";
+                if let Some(wanted) = instead.or(unread.then_some("unset: machine learning reads no configuration file")) {
+                    sink.add(workload.object, variable.field, variable.name, wanted);
+                }
+            }
+        }
+    }
+}
+
+/// `ml-server-secrets`
+pub fn ml_server_secrets(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    let of_others: BTreeSet<_> = inventory
+        .workloads
+        .iter()
+        .filter(|it| it.role() != Some(Role::MachineLearning))
+        .flat_map(|it| secrets(it).into_iter().map(|(_, name)| name))
+        .collect();
+    for workload in of_role(inventory, Role::MachineLearning) {
+        for (field, name) in secrets(workload).into_iter().filter(|(_, name)| of_others.contains(name)) {
+            sink.add(workload.object, field, format!("the Secret {name}, which others use"), "no secret");
+        }
+        for spot in workload.containers() {
+            for variable in workload.variables(inventory, spot) {
+                if ["DB_", "REDIS_", "POSTGRES_"].iter().any(|prefix| variable.name.starts_with(prefix)) {
+                    sink.add(workload.object, variable.field, variable.name, "unset: machine learning talks to no database");
+                }
+            }
+        }
+    }
+}
+
+/// Every Secret that a workload's pods read, and where.
+fn secrets(workload: &Workload<'_>) -> Vec<(String, String)> {
+    let mut secrets = Vec::new();
+    for (place, volume) in workload.volumes() {
+        let name = volume.secret.as_ref().and_then(|secret| secret.secret_name.clone());
+        secrets.extend(name.map(|name| (workload.field(&format!("volumes[{place}].secret")), name)));
+    }
+    for spot in workload.all_containers() {
+        for (place, from) in spot.container.env_from.iter().flatten().enumerate() {
+            let name = from.secret_ref.as_ref().map(|secret| secret.name.clone());
+            secrets.extend(name.map(|name| (spot.field(&format!("envFrom[{place}].secretRef")), name)));
+        }
+        for (place, variable) in spot.container.env.iter().flatten().enumerate() {
+            let name = variable.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref()).map(|key| key.name.clone());
+            secrets.extend(name.map(|name| (spot.field(&format!("env[{place}].valueFrom.secretKeyRef")), name)));
+        }
+    }
+    secrets
+}
+
+/// `ml-bind-address`
+pub fn ml_bind_address(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in of_role(inventory, Role::MachineLearning) {
+        let Some(spot) = workload.main() else { continue };
+        let host = workload.variable(inventory, spot, "IMMICH_HOST").and_then(|variable| variable.value);
+        if host.as_deref() != Some("0.0.0.0") {
+            let found = host.map_or_else(|| "IMMICH_HOST unset, which is [::]".to_owned(), |host| format!("IMMICH_HOST={host}"));
+            sink.add(workload.object, spot.field("env"), found, "IMMICH_HOST=0.0.0.0");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Pod Security Standards: what each namespace admits.
+
+use crate::lint::finding::Sink;
+use crate::lint::inventory::Inventory;
+use crate::lint::workload::Role;
+
+const LABEL: &str = "pod-security.kubernetes.io";
+
+/// `namespace-security`
+pub fn security(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for namespace in inventory.of_kind("Namespace") {
+        let faces_internet = inventory
+            .workloads
+            .iter()
+            .any(|it| it.object.namespace == namespace.name && matches!(it.role(), Some(Role::Guard | Role::Tunnel)));
+        // Where a hostPath lives, nothing above "privileged" can be enforced: the standard forbids it from "baseline" on.
+        let modes: &[&str] =
+            if faces_internet || namespace.name == "immich-edge" { &["enforce", "warn", "audit"] } else { &["warn", "audit"] };
+        for mode in modes {
+            let label = format!("{LABEL}/{mode}");
+            let level = namespace.metadata("labels", &label);
+            if level != Some("restricted") {
+                sink.add(namespace, format!("metadata.labels[\"{label}\"]"), level.unwrap_or("unset"), "restricted");
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The paths that network policies leave open: tunnel to guard to server to its database, cache and machine learning, and no other.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::lint::finding::Sink;
+use crate::lint::inventory::{Inventory, Object};
+use crate::lint::network::{describe, governs, is_everything, means, reaches, selects};
+use crate::lint::workload::{Role, Workload};
+
+/// Who may connect to whom. The server also takes the LAN, through its `NodePort`.
+const PEERS: [(Role, &[Role]); 6] = [
+    (Role::Tunnel, &[]),
+    (Role::Guard, &[Role::Tunnel]),
+    (Role::Server, &[Role::Guard]),
+    (Role::Postgres, &[Role::Server, Role::Backup]),
+    (Role::Redis, &[Role::Server]),
+    (Role::MachineLearning, &[Role::Server]),
+];
+
+/// Who must be able to connect to whom. (A backup that cannot reach the database fails by itself, and loudly.)
+const EDGES: [(Role, Role); 5] = [
+    (Role::Tunnel, Role::Guard),
+    (Role::Guard, Role::Server),
+    (Role::Server, Role::Postgres),
+    (Role::Server, Role::Redis),
+    (Role::Server, Role::MachineLearning),
+];
+
+/// Networks of homes and clusters: a rule "to the internet" excepts them. RFC 1918 and RFC 4193.
+const PRIVATE_V4: [&str; 3] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
+const PRIVATE_V6: [&str; 1] = ["fc00::/7"];
+
+const DNS: i32 = 53;
+
+fn specs<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Object, &'i NetworkPolicySpec)> {
+    inventory.network_policies.iter().filter_map(|policy| Some((policy.object, policy.typed.spec.as_ref()?)))
+}
+
+fn of_role<'i, 'o>(inventory: &'i Inventory<'o>, role: Role) -> impl Iterator<Item = &'i Workload<'o>> {
+    inventory.workloads.iter().filter(move |workload| workload.role() == Some(role))
+}
+
+fn names(spec: &NetworkPolicySpec, direction: &str) -> bool {
+    spec.policy_types.iter().flatten().any(|it| it == direction)
+}
+
+/// `default-deny`
+pub fn default_deny(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    let namespaces: BTreeSet<_> = inventory.workloads.iter().map(|workload| workload.object.namespace.as_str()).collect();
+    for namespace in namespaces {
+        for direction in ["Ingress", "Egress"] {
+            let denied = specs(inventory).any(|(object, spec)| {
+                let open = if direction == "Ingress" { spec.ingress.is_some() } else { spec.egress.is_some() };
+                object.namespace == namespace
+                    && spec.pod_selector.as_ref().is_none_or(is_everything)
+                    && names(spec, direction)
+                    && !open
+            });
+            let place = inventory.of_kind("Namespace").find(|it| it.name == namespace);
+            let place = place.or_else(|| inventory.workloads.iter().map(|it| it.object).find(|it| it.namespace == namespace));
+            if let Some(object) = place.filter(|_| !denied) {
+                let found = format!("no NetworkPolicy denies {direction} to every pod in {namespace}");
+                sink.add(
+                    object,
+                    "metadata.namespace",
+                    found,
+                    format!("podSelector: {{}}, policyTypes with {direction}, no rule"),
+                );
+            }
+        }
+    }
+}
+
+/// `network-peers`
+pub fn peers(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for (target, allowed) in PEERS {
+        for workload in of_role(inventory, target) {
+            for (object, spec) in specs(inventory) {
+                if !governs(&object.namespace, spec.pod_selector.as_ref(), workload) {
+                    continue;
+                }
+                for (place, rule) in spec.ingress.iter().flatten().enumerate() {
+                    let field = format!("spec.ingress[{place}]");
+                    let wanted = wanted(target, allowed);
+                    if rule.ports.as_ref().is_none_or(Vec::is_empty) {
+                        sink.add(object, format!("{field}.ports"), "every port", "the ports that are meant");
+                    }
+                    let from = rule.from.as_deref().unwrap_or_default();
+                    if from.is_empty() {
+                        sink.add(object, format!("{field}.from"), "everyone", &wanted);
+                    }
+                    for (place, peer) in from.iter().enumerate() {
+                        if !is_allowed(inventory, peer, &object.namespace, target, allowed) {
+                            sink.add(object, format!("{field}.from[{place}]"), describe(peer), &wanted);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn wanted(target: Role, allowed: &[Role]) -> String {
+    let mut names: Vec<_> = allowed.iter().map(|role| format!("{role:?}")).collect();
+    names.extend((target == Role::Server).then(|| "blocks of the LAN".to_owned()));
+    if names.is_empty() { "nobody".to_owned() } else { format!("{} only", names.join(", ")) }
+}
+
+fn is_allowed(inventory: &Inventory<'_>, peer: &NetworkPolicyPeer, namespace: &str, target: Role, allowed: &[Role]) -> bool {
+    if let Some(block) = &peer.ip_block {
+        return target == Role::Server && !is_internet(&block.cidr);
+    }
+    // A selector that names nothing means whoever comes; one that nobody answers to is a slip, or an edge that nobody has agreed to.
+    let named = peer.pod_selector.as_ref().is_some_and(|selector| !is_everything(selector));
+    let mut meant = inventory.workloads.iter().filter(|workload| means(inventory, peer, namespace, workload)).peekable();
+    named && meant.peek().is_some() && meant.all(|workload| workload.role().is_some_and(|role| allowed.contains(&role)))
+}
+
+/// `network-edge-missing`
+pub fn edge_missing(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for (from, to) in EDGES {
+        for (source, target) in
+            of_role(inventory, from).flat_map(|source| of_role(inventory, to).map(move |target| (source, target)))
+        {
+            let opens = |peers: Option<&Vec<NetworkPolicyPeer>>,
+                         ports: Option<&Vec<NetworkPolicyPort>>,
+                         namespace: &str,
+                         peer: &Workload<'_>| {
+                let everyone = peers.is_none_or(Vec::is_empty);
+                (everyone || peers.into_iter().flatten().any(|it| means(inventory, it, namespace, peer)))
+                    && reaches(ports, target)
+            };
+            let out = specs(inventory)
+                .filter(|(object, spec)| governs(&object.namespace, spec.pod_selector.as_ref(), source))
+                .any(|(object, spec)| {
+                    spec.egress
+                        .iter()
+                        .flatten()
+                        .any(|rule| opens(rule.to.as_ref(), rule.ports.as_ref(), &object.namespace, target))
+                });
+            let into = specs(inventory)
+                .filter(|(object, spec)| governs(&object.namespace, spec.pod_selector.as_ref(), target))
+                .any(|(object, spec)| {
+                    spec.ingress
+                        .iter()
+                        .flatten()
+                        .any(|rule| opens(rule.from.as_ref(), rule.ports.as_ref(), &object.namespace, source))
+                });
+            for (workload, open, direction) in [(source, out, "egress"), (target, into, "ingress")] {
+                if !open {
+                    let wanted = format!("a rule for {} to {}", source.object.name, target.object.name);
+                    sink.add(
+                        workload.object,
+                        "metadata.name",
+                        format!("no NetworkPolicy with this {direction}, or not to that port"),
+                        wanted,
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// `network-dangling`
+pub fn dangling(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for (object, spec) in specs(inventory) {
+        let Some(selector) = spec.pod_selector.as_ref().filter(|selector| !is_everything(selector)) else { continue };
+        let meant =
+            |workload: &Workload<'_>| workload.object.namespace == object.namespace && selects(selector, &workload.labels);
+        if !inventory.workloads.iter().any(meant) {
+            sink.add(object, "spec.podSelector", "labels that no pod has", "the labels of a workload of the same namespace");
+        }
+    }
+}
+
+/// `egress-open`
+pub fn egress_open(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for (object, spec) in specs(inventory) {
+        for (place, rule) in spec.egress.iter().flatten().enumerate() {
+            let field = format!("spec.egress[{place}]");
+            let ports = rule.ports.as_deref().unwrap_or_default();
+            let only_dns = !ports.is_empty() && ports.iter().all(|port| port.port == Some(IntOrString::Int(DNS)));
+            let to = rule.to.as_deref().unwrap_or_default();
+            if to.is_empty() && !only_dns {
+                sink.add(object, format!("{field}.to"), "everywhere", "the pods or blocks that are meant");
+            }
+            for (place, block) in to.iter().enumerate().filter_map(|(place, peer)| Some((place, peer.ip_block.as_ref()?))) {
+                if !is_internet(&block.cidr) {
+                    continue;
+                }
+                let field = format!("{field}.to[{place}].ipBlock");
+                if ports.is_empty() {
+                    sink.add(object, &field, format!("{} on every port", block.cidr), "the ports that are meant");
+                }
+                let private: &[&str] = if block.cidr.contains(':') { &PRIVATE_V6 } else { &PRIVATE_V4 };
+                let excepted = |net: &&&str| block.except.iter().flatten().any(|it| it == **net);
+                let missing: Vec<_> = private.iter().filter(|net| !excepted(net)).copied().collect();
+                if !missing.is_empty() {
+                    sink.add(object, format!("{field}.except"), format!("{} is open too", missing.join(", ")), "excepted");
+                }
+            }
+        }
+    }
+}
+
+fn is_internet(cidr: &str) -> bool {
+    cidr.ends_with("/0")
+}
+
+/// `pdb-replicas`
+pub fn budget_replicas(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for budget in &inventory.budgets {
+        let Some(selector) = budget.typed.spec.as_ref().and_then(|spec| spec.selector.as_ref()) else { continue };
+        let mut meant = inventory.workloads.iter().filter(|it| governs(&budget.object.namespace, Some(selector), it)).peekable();
+        if meant.peek().is_none() {
+            sink.add(budget.object, "spec.selector", "labels that no pod has", "the labels of a workload");
+        }
+        for workload in meant.filter(|workload| workload.replicas < 2) {
+            let found = format!("{} with {} replica: its node cannot be drained", workload.object.title(), workload.replicas);
+            sink.add(budget.object, "spec.selector", found, "two replicas, or no budget");
+        }
+    }
+}

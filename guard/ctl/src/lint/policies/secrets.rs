@@ -1,0 +1,136 @@
+//! What must not be in Git: secrets, and what names this home.
+
+use serde_json::Value;
+
+use crate::lint::finding::Sink;
+use crate::lint::inventory::Inventory;
+
+/// Parts of a name that is a credential's.
+const CREDENTIALS: [&str; 8] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIALS"];
+
+/// Such a name may also say where the credential is.
+const PLACES: [&str; 6] = ["_FILE", "_PATH", "_DIR", "_DIRECTORY", "_NAME", "_TTL"];
+
+/// Variables that name this home.
+const PRIVATE: [&str; 6] =
+    ["GUARD_EXTERNAL_URL", "GUARD_LAN_URL", "GUARD_ACCESS_TEAM", "GUARD_ACCESS_AUD", "GUARD_ALLOW_EMAIL", "GUARD_ALLOW_SERVICE"];
+
+/// `secret-object`
+pub fn object(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for secret in inventory.of_kind("Secret") {
+        sink.add(secret, "kind", "a Secret", "kubectl create secret, out of band");
+    }
+}
+
+/// `literal-credential`
+pub fn literal(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in &inventory.workloads {
+        for spot in workload.all_containers() {
+            for (place, variable) in spot.container.env.iter().flatten().enumerate() {
+                if is_credential(&variable.name, variable.value.as_deref().unwrap_or_default()) {
+                    let found = format!("{} with a value", variable.name);
+                    sink.add(
+                        workload.object,
+                        spot.field(&format!("env[{place}].value")),
+                        found,
+                        "valueFrom.secretKeyRef, or a file",
+                    );
+                }
+            }
+        }
+    }
+    for map in &inventory.config_maps {
+        for (key, value) in map.typed.data.iter().flatten() {
+            if is_credential(key, value) {
+                sink.add(map.object, format!("data.{key}"), "a credential", "a Secret, out of band");
+            }
+        }
+    }
+}
+
+/// Whether a variable of this name and value is a credential: by its name, or an URL with a password.
+fn is_credential(name: &str, value: &str) -> bool {
+    let upper = name.to_ascii_uppercase();
+    let named = CREDENTIALS.iter().any(|part| upper.contains(part)) && !PLACES.iter().any(|place| upper.ends_with(place));
+    let written = !value.is_empty() && !value.starts_with('/') && !is_reference(value) && !matches!(value, "true" | "false");
+    (named && written) || url_password(value).is_some_and(|password| !password.is_empty() && !is_reference(password))
+}
+
+/// `$(NAME)`: Kubernetes puts the other variable's value there.
+fn is_reference(value: &str) -> bool {
+    value.starts_with("$(") && value.ends_with(')')
+}
+
+fn url_password(value: &str) -> Option<&str> {
+    let (_, rest) = value.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (user, _) = authority.rsplit_once('@')?;
+    Some(user.split_once(':')?.1)
+}
+
+/// `private-identifier`
+pub fn private_identifier(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in &inventory.workloads {
+        for spot in workload.all_containers() {
+            for variable in workload.variables(inventory, spot) {
+                let value = variable.value.unwrap_or_default();
+                let private = PRIVATE.contains(&variable.name.as_str()) && !value.is_empty() && !value.contains("$(");
+                if private && !is_example(&value) {
+                    let wanted = "valueFrom.secretKeyRef: the Secret immich-edge";
+                    sink.add(workload.object, variable.field, format!("{} with a value", variable.name), wanted);
+                }
+            }
+        }
+    }
+    for ingress in inventory.of_kind("Ingress") {
+        for (place, rule) in ingress.value.pointer("/spec/rules").and_then(Value::as_array).into_iter().flatten().enumerate() {
+            if let Some(host) = rule.get("host").and_then(Value::as_str).filter(|host| !is_example(host)) {
+                sink.add(
+                    ingress,
+                    format!("spec.rules[{place}].host"),
+                    format!("`{host}`"),
+                    "a name of example.com, patched in an overlay",
+                );
+            }
+        }
+    }
+}
+
+/// Names of RFC 2606 and 6761, which nobody owns.
+fn is_example(value: &str) -> bool {
+    let host = value.split_once("://").map_or(value, |(_, rest)| rest);
+    let host = host.split(['/', ':']).next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, domain)| domain);
+    let is = |domain: &str| host == domain || host.ends_with(&format!(".{domain}"));
+    ["example.com", "example.org", "example.net", "example", "test", "invalid"].iter().any(|domain| is(domain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_credential, is_example};
+
+    #[test]
+    fn a_credential_is_known_by_its_name_or_its_url() {
+        for (name, value) in [("DB_PASSWORD", "x"), ("tunnel_token", "x"), ("DB_URL", "postgres://immich:x@db:5432/immich")] {
+            assert!(is_credential(name, value), "{name}");
+        }
+        for (name, value) in [
+            ("DB_PASSWORD_FILE", "x"),
+            ("DB_PASSWORD", ""),
+            ("DB_PASSWORD", "$(OTHER)"),
+            ("GUARD_ASSERTION_SECRET_FILE", "/run/x"),
+            ("DB_URL", "postgres://immich:$(PASSWORD)@db:5432/immich"),
+            ("DB_URL", "postgres://db:5432/immich"),
+        ] {
+            assert!(!is_credential(name, value), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn an_example_is_a_name_that_nobody_owns() {
+        assert!(is_example("https://photos.example.com/x"));
+        assert!(is_example("family@example.org"));
+        assert!(!is_example("https://photos.example.com.evil.io")); // scan:allow a name that must not pass for an example
+        assert!(!is_example("notexample.com"));
+    }
+}

@@ -1,0 +1,185 @@
+//! What runs pods: its containers with their JSON paths, its variables, and which part of the stack it is.
+
+use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
+
+use super::image::Image;
+use super::inventory::{Inventory, Labels, Object};
+
+/// A part of the stack that policies know by name. The names are fixed: see specs and docs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Immich's server.
+    Server,
+    /// Immich's machine learning.
+    MachineLearning,
+    /// The database.
+    Postgres,
+    /// Valkey.
+    Redis,
+    /// A database dump or its restore.
+    Backup,
+    /// The guard before Immich.
+    Guard,
+    /// cloudflared.
+    Tunnel,
+}
+
+/// What runs pods.
+pub struct Workload<'o> {
+    /// The Deployment, Job, ...
+    pub object: &'o Object,
+    /// JSON path of the pod template.
+    pub at: &'static str,
+    /// Labels of its pods.
+    pub labels: Labels,
+    /// Its pods.
+    pub spec: PodSpec,
+    /// How many pods; a `DaemonSet` counts as several.
+    pub replicas: i32,
+    /// A Deployment's strategy.
+    pub strategy: Option<String>,
+}
+
+/// A container and where it stands.
+#[derive(Clone, Copy)]
+pub struct Spot<'w> {
+    /// The container.
+    pub container: &'w Container,
+    list: &'static str,
+    place: usize,
+    workload: &'w Workload<'w>,
+}
+
+impl Spot<'_> {
+    /// JSON path of one of its fields.
+    pub fn field(&self, field: &str) -> String {
+        self.workload.field(&format!("{}[{}].{field}", self.list, self.place))
+    }
+
+    /// Command and arguments, as they would be in argv.
+    pub fn argv(&self) -> Vec<&str> {
+        let words = self.container.command.iter().chain(&self.container.args);
+        words.flatten().map(String::as_str).collect()
+    }
+
+    /// The value of a flag, written `--flag=value` or `--flag value`.
+    pub fn flag(&self, name: &str) -> Option<&str> {
+        let argv = self.argv();
+        argv.iter().enumerate().find_map(|(index, word)| match word.strip_prefix(name)? {
+            "" => argv.get(index + 1).copied(),
+            rest => rest.strip_prefix('='),
+        })
+    }
+}
+
+/// One environment variable with a value that is known before anything runs.
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value; `None` if it comes from a Secret or from the pod itself.
+    pub value: Option<String>,
+    /// JSON path.
+    pub field: String,
+}
+
+impl<'o> Workload<'o> {
+    /// JSON path of a field of the pod's spec.
+    pub fn field(&self, field: &str) -> String {
+        match self.at {
+            "" => format!("spec.{field}"),
+            at => format!("{at}.spec.{field}"),
+        }
+    }
+
+    /// Its containers, without those that end before them.
+    pub fn containers(&self) -> impl Iterator<Item = Spot<'_>> {
+        self.spots("containers", &self.spec.containers)
+    }
+
+    /// Its containers, also those that run first.
+    pub fn all_containers(&self) -> impl Iterator<Item = Spot<'_>> {
+        self.init_containers().chain(self.containers())
+    }
+
+    /// Its containers that run first.
+    pub fn init_containers(&self) -> impl Iterator<Item = Spot<'_>> {
+        self.spots("initContainers", self.spec.init_containers.as_deref().unwrap_or_default())
+    }
+
+    fn spots<'w>(&'w self, list: &'static str, containers: &'w [Container]) -> impl Iterator<Item = Spot<'w>> {
+        containers.iter().enumerate().map(move |(place, container)| Spot { container, list, place, workload: self })
+    }
+
+    /// Its volumes with their places.
+    pub fn volumes(&self) -> impl Iterator<Item = (usize, &Volume)> {
+        self.spec.volumes.iter().flatten().enumerate()
+    }
+
+    /// Whether its pods run until they are told to stop.
+    pub fn is_lasting(&self) -> bool {
+        !matches!(self.object.kind.as_str(), "Job" | "CronJob" | "Pod")
+    }
+
+    /// Which part of the stack it is: by its name, or by the image that it runs.
+    pub fn role(&self) -> Option<Role> {
+        let by_name = match self.object.name.as_str() {
+            "immich-server" => Some(Role::Server),
+            "immich-machine-learning" => Some(Role::MachineLearning),
+            "immich-postgres" => Some(Role::Postgres),
+            "immich-redis" => Some(Role::Redis),
+            "immich-origin-proxy" => Some(Role::Guard),
+            "cloudflared" => Some(Role::Tunnel),
+            name if name.starts_with("immich-db-") => Some(Role::Backup),
+            _ => None,
+        };
+        by_name.or_else(|| {
+            self.containers().find_map(|spot| role_of_image(spot.container.image.as_deref()?)).filter(|_| self.is_lasting())
+        })
+    }
+
+    /// The container that makes it what it is: the one with the role's image, or the first.
+    pub fn main(&self) -> Option<Spot<'_>> {
+        let role = self.role();
+        let by_image =
+            self.containers().find(|spot| spot.container.image.as_deref().and_then(role_of_image) == role && role.is_some());
+        by_image.or_else(|| self.containers().next())
+    }
+
+    /// The variables of a container: its own, and those of a `ConfigMap` that is at hand.
+    pub fn variables(&self, inventory: &Inventory<'o>, spot: Spot<'_>) -> Vec<Variable> {
+        let mut variables = Vec::new();
+        for (place, from) in spot.container.env_from.iter().flatten().enumerate() {
+            let Some(reference) = &from.config_map_ref else { continue };
+            let Some(map) = inventory.config_map(&self.object.namespace, &reference.name) else { continue };
+            let prefix = from.prefix.as_deref().unwrap_or_default();
+            variables.extend(map.typed.data.iter().flatten().map(|(key, value)| Variable {
+                name: format!("{prefix}{key}"),
+                value: Some(value.clone()),
+                field: spot.field(&format!("envFrom[{place}]")),
+            }));
+        }
+        variables.extend(spot.container.env.iter().flatten().enumerate().map(|(place, variable)| Variable {
+            name: variable.name.clone(),
+            value: if variable.value_from.is_some() { None } else { Some(variable.value.clone().unwrap_or_default()) },
+            field: spot.field(&format!("env[{place}]")),
+        }));
+        variables
+    }
+
+    /// The value of one variable. The last one of a name counts, as in Kubernetes.
+    pub fn variable(&self, inventory: &Inventory<'o>, spot: Spot<'_>, name: &str) -> Option<Variable> {
+        self.variables(inventory, spot).into_iter().rev().find(|variable| variable.name == name)
+    }
+}
+
+fn role_of_image(reference: &str) -> Option<Role> {
+    let repository = Image::parse(reference).repository;
+    let is = |suffix: &str| repository == suffix || repository.ends_with(&format!("/{suffix}"));
+    match () {
+        () if is("immich-server") => Some(Role::Server),
+        () if is("immich-machine-learning") => Some(Role::MachineLearning),
+        () if is("immich-app/postgres") => Some(Role::Postgres),
+        () if is("cloudflare/cloudflared") => Some(Role::Tunnel),
+        () => None,
+    }
+}
