@@ -94,12 +94,14 @@ pub static POLICIES: &[Policy] = &[
     error("service-account-token", "No pod mounts a token for the Kubernetes API.", identity::service_account_token),
     error("service-links", "enableServiceLinks is false in every pod.", pods::service_links),
     error("grace-period", "A pod has more time to end than what runs in it takes.", pods::grace_period),
+    error("pod-containers", "A pod has a container.", pods::containers),
+    error("volume-source", "Every volume has exactly one source.", pods::volume_source),
     error("memory-volume-limit", "An emptyDir in memory has a size limit.", pods::memory_volume_limit),
     error("single-writer", "What writes to a disk of one node, the library or the database runs once: Recreate, one replica.", pods::single_writer),
     error("node-pinning", "A pod with a directory of a node is pinned to that node.", pods::node_pinning),
 
     // Host paths and the NAS
-    error("hostpath-workload", "Only immich-server and immich-postgres mount directories of the node.", hostpath::workload),
+    error("hostpath-workload", "Only immich-server, immich-postgres and the backup mount directories of the node.", hostpath::workload),
     error("hostpath-type", "Every hostPath has type Directory.", hostpath::type_directory),
     error("mount-propagation", "mountPropagation is unset or None.", hostpath::mount_propagation),
     error("nas-exec", "The server's command begins with guard nas exec --.", immich::nas_exec),

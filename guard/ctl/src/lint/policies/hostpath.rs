@@ -6,7 +6,9 @@ use crate::lint::workload::Role;
 
 /// `hostpath-workload`
 pub fn workload(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for workload in inventory.workloads.iter().filter(|it| !matches!(it.role(), Some(Role::Server | Role::Postgres))) {
+    for workload in
+        inventory.workloads.iter().filter(|it| !matches!(it.role(), Some(Role::Server | Role::Postgres | Role::Backup)))
+    {
         for (place, volume) in workload.volumes() {
             if let Some(host_path) = &volume.host_path {
                 let field = workload.field(&format!("volumes[{place}].hostPath"));

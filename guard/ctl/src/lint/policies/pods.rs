@@ -70,6 +70,28 @@ fn seconds(text: &str) -> Option<i64> {
     }
 }
 
+/// `pod-containers`
+pub fn containers(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in inventory.workloads.iter().filter(|workload| workload.spec.containers.is_empty()) {
+        sink.add(workload.object, workload.field("containers"), "none", "at least one");
+    }
+}
+
+/// `volume-source`
+pub fn volume_source(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in &inventory.workloads {
+        for (place, volume) in workload.volumes() {
+            let fields =
+                serde_json::to_value(volume).ok().and_then(|value| Some(value.as_object()?.keys().cloned().collect::<Vec<_>>()));
+            let sources: Vec<_> = fields.unwrap_or_default().into_iter().filter(|field| field != "name").collect();
+            if sources.len() != 1 {
+                let found = if sources.is_empty() { "none".to_owned() } else { sources.join(" and ") };
+                sink.add(workload.object, workload.field(&format!("volumes[{place}]")), found, "one source");
+            }
+        }
+    }
+}
+
 /// `memory-volume-limit`
 pub fn memory_volume_limit(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in &inventory.workloads {
