@@ -1,3 +1,0 @@
-module tools/githttp
-
-go 1.26.0
