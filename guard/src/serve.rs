@@ -38,7 +38,8 @@ pub const IDLE_TIME: Duration = Duration::from_secs(120);
 pub const HEAD_BYTES: usize = 64 * 1024;
 /// The pause after an accept that failed: out of file descriptors, most likely.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// How long a connection that has asked for nothing yet may still ask once the drain has begun: what was on its way gets a refusal.
+/// How long a connection may still ask once the drain has begun: what was on its way gets a refusal. Also one that has asked before:
+/// to cloudflared a connection that closes under a request is a 502, and it sends neither an upload nor a GET a second time.
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// How long before the end of the grace tunnels are closed, where requests take all of it.
 const TUNNEL_MARGIN: Duration = Duration::from_secs(2);
@@ -313,10 +314,15 @@ async fn connection<H: Handler>(
         biased;
         outcome = served.as_mut() => outcome,
         () = Phase::Draining.reached(&mut phase) => {
-            // hyper's graceful shutdown cuts a connection that has carried no request, also where one is on its way.
+            // hyper's graceful shutdown cuts a connection between two requests, also where one is on its way.
+            let mut asks = pin!(asked.notified());
+            if asks.as_mut().enable() {
+                // That was before the drain.
+                asks.set(asked.notified());
+            }
             let ended = tokio::select! {
                 biased;
-                () = asked.notified() => None,
+                () = asks => None,
                 outcome = served.as_mut() => Some(outcome),
                 () = tokio::time::sleep(LAST_CALL) => None,
             };

@@ -161,6 +161,26 @@ async fn whoever_comes_during_a_drain_is_told_so_and_not_just_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_on_its_way_on_a_kept_connection_is_answered() {
+    let house = House::with_grace("60s").await;
+    let mut kept = Vec::new();
+    for _ in 0..20 {
+        let mut client = house.connect().await;
+        client.send(house.head("GET /api/server/ping") + "\r\n").await;
+        assert_eq!(client.read_response().await.status, 200);
+        kept.push(client);
+    }
+    house.door.stop();
+    for client in &mut kept {
+        // The drain has begun, and a client cannot know.
+        client.send(house.head("GET /api/server/ping") + "\r\n").await;
+        assert_draining(&client.read_response().await);
+        assert_eq!(client.read_to_end().await.0, b"");
+    }
+    assert_eq!(house.join().await.0, Drained { connections: 0, tunnels: 0 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_says_nothing_does_not_hold_up_the_drain() {
     let house = House::with_grace("60s").await;
     let mut silent = [house.connect().await, house.connect().await];
