@@ -12,15 +12,18 @@
 )]
 
 mod deadline;
+pub mod edge;
 pub mod home;
 pub mod immich;
 pub mod issuer;
 pub mod nas;
 pub mod noise;
+pub mod pod;
 pub mod raw;
 mod server;
 pub mod ws;
 
+pub use edge::Edge;
 pub use home::Home;
 pub use immich::Immich;
 pub use issuer::{Behaviour, Issuer};

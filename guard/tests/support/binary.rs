@@ -52,6 +52,11 @@ impl Binary {
     pub(crate) fn start(arguments: &[&str], variables: &[(&str, String)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_guard"));
         command.args(arguments).env_clear().envs(variables.iter().map(|(name, value)| (name, value)));
+        Self::spawn(command)
+    }
+
+    /// Starts any program.
+    pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let stdout = Capture::of(child.stdout.take().expect("it is piped"));
         let stderr = Capture::of(child.stderr.take().expect("it is piped"));
@@ -93,6 +98,11 @@ impl Binary {
         self.stdout.text.lock().expect("the reader does not panic").clone()
     }
 
+    /// Standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.text.lock().expect("the reader does not panic").clone()
+    }
+
     /// SIGTERM, as the kubelet sends it.
     pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it is our child");
@@ -113,6 +123,9 @@ impl Binary {
 
 impl Drop for Binary {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("what the program of the failed test had said:\n{}{}", self.stdout(), self.stderr());
+        }
         // One that has ended already is no error here.
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,5 +1,5 @@
 //! A harness that can skip: groups of tests enter, and what cargo's own harness would print leaves, with `ignored` for what this
-//! machine cannot do.
+//! machine cannot do, and for what takes minutes unless somebody asks for it.
 
 use std::process::ExitCode;
 
@@ -13,11 +13,19 @@ macro_rules! tests {
     ($($name:ident),* $(,)?) => { &[$((stringify!($name), $name as fn())),*] };
 }
 
+/// When a test runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Always,
+    Asked,
+    Never,
+}
+
 /// All the tests of one target.
 #[derive(Debug)]
 pub struct Trials {
     nothing_works: bool,
-    trials: Vec<Trial>,
+    trials: Vec<(When, Trial)>,
 }
 
 impl Trials {
@@ -48,25 +56,43 @@ impl Trials {
         if let (Some(reason), false) = (reason, self.nothing_works) {
             eprintln!("skipped: {group}: {reason}");
         }
-        let skip = self.nothing_works || reason.is_some();
+        self.push(if reason.is_some() { When::Never } else { When::Always }, group, tests);
+        self
+    }
+
+    /// Adds tests in which real time has to pass, skipped for a reason as above: they also wait for `--include-ignored`.
+    #[must_use]
+    pub fn add_slow_unless(mut self, reason: Option<&str>, group: &str, tests: &[(&'static str, fn())]) -> Self {
+        self.push(if reason.is_some() { When::Never } else { When::Asked }, group, tests);
+        self
+    }
+
+    fn push(&mut self, when: When, group: &str, tests: &[(&'static str, fn())]) {
+        let when = if self.nothing_works { When::Never } else { when };
         self.trials.extend(tests.iter().map(|(name, test)| {
             let test = *test;
             let trial = Trial::test(format!("{group}::{name}"), move || {
                 test();
                 Ok(())
             });
-            trial.with_ignored_flag(skip)
+            (when, trial)
         }));
-        self
     }
 
     /// Runs what the command line asks for.
     pub fn run(self) -> ExitCode {
         let mut arguments = Arguments::from_args();
-        if arguments.ignored || arguments.include_ignored {
-            // Skipped means that it cannot work here, not that somebody would rather not.
-            (arguments.ignored, arguments.include_ignored) = (false, false);
-        }
-        run(&arguments, self.trials).exit_code()
+        let (asked, only) = (arguments.ignored || arguments.include_ignored, arguments.ignored);
+        // What is skipped for a reason cannot work here, whoever asks.
+        (arguments.ignored, arguments.include_ignored) = (false, false);
+        let trials = self.trials.into_iter().map(|(when, trial)| {
+            let skip = match when {
+                When::Always => only,
+                When::Asked => !asked,
+                When::Never => true,
+            };
+            trial.with_ignored_flag(skip)
+        });
+        run(&arguments, trials.collect()).exit_code()
     }
 }
