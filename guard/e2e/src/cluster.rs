@@ -1,0 +1,176 @@
+//! A real control plane on loopback: etcd, kube-apiserver with RBAC and its admission, controller manager, scheduler; kwok plays the
+//! kubelet of one node, since no container runs here.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use crate::pki::Authority;
+use crate::process::{Process, free_ports, run};
+use crate::wait::{Look, until};
+use crate::{LIMIT, NODE};
+
+/// The control plane, and how to talk to it.
+pub(crate) struct Cluster {
+    /// The administrator's kubeconfig.
+    pub kubeconfig: PathBuf,
+    /// The administrator.
+    pub client: Client,
+    bin: PathBuf,
+    processes: Vec<Process>,
+}
+
+impl Cluster {
+    /// Starts everything, and returns when the node is ready.
+    pub(crate) async fn start(bin: &Path, dir: &Path, logs: &Path) -> Result<Self> {
+        let [etcd, etcd_peer, api, manager, scheduler, kwok] = free_ports()?;
+        let pki = dir.join("pki");
+        let authority = Authority::new(&pki)?;
+        authority.server()?;
+        let kubeconfig = authority.client("admin", "admin", Some("system:masters"), api)?;
+        let manager_config = authority.client("manager", "system:kube-controller-manager", None, api)?;
+        let scheduler_config = authority.client("scheduler", "system:kube-scheduler", None, api)?;
+        let kwok_config = authority.client("kwok", "kwok", Some("system:masters"), api)?;
+        authority.client("flux", "flux", Some("system:masters"), api)?;
+        let at = |file: &str| pki.join(file).display().to_string();
+        let folder = |name: &str| dir.join(name).display().to_string();
+
+        let mut processes = vec![Process::start(logs, "etcd", &bin.join("etcd"), &etcd_arguments(dir, etcd, etcd_peer), &[])?];
+        // It waits for etcd by itself.
+        let arguments = api_server_arguments(dir, etcd, api);
+        processes.push(Process::start(logs, "kube-apiserver", &bin.join("kube-apiserver"), &arguments, &[])?);
+        let config = Kubeconfig::read_from(&kubeconfig)?;
+        let client = Client::try_from(Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?)?;
+        let mut cluster = Self { kubeconfig, client, bin: bin.to_owned(), processes };
+        until("ready: kube-apiserver", LIMIT, async || {
+            cluster.alive()?;
+            let request = http::Request::get("/readyz").body(Vec::new())?;
+            Ok(match cluster.client.request_text(request).await {
+                Ok(_) => Look::Done(()),
+                Err(error) => Look::NotYet(error.to_string()),
+            })
+        })
+        .await?;
+
+        let own = |config: &Path| {
+            ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"]
+                .map(|flag| format!("--{flag}={}", config.display()))
+        };
+        let mut arguments = own(&manager_config).to_vec();
+        arguments.extend([
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={manager}"),
+            format!("--cert-dir={}", folder("manager")),
+            "--leader-elect=false".to_owned(),
+            "--use-service-account-credentials=true".to_owned(),
+            format!("--service-account-private-key-file={}", at("sa.key")),
+            format!("--root-ca-file={}", at("ca.crt")),
+        ]);
+        cluster.add(logs, "kube-controller-manager", &arguments)?;
+        let mut arguments = own(&scheduler_config).to_vec();
+        arguments.extend([
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={scheduler}"),
+            format!("--cert-dir={}", folder("scheduler")),
+            "--leader-elect=false".to_owned(),
+        ]);
+        cluster.add(logs, "kube-scheduler", &arguments)?;
+        cluster.kubectl_stdin(&["apply", "-f", "-"], &format!(
+            "apiVersion: v1\nkind: Node\nmetadata:\n  name: {NODE}\n  labels: {{kubernetes.io/hostname: {NODE}, kubernetes.io/os: linux}}\n"
+        ))?;
+        let stage = |name: &str| format!("--config={}", bin.join(format!("stages/{name}.yaml")).display());
+        cluster.add(
+            logs,
+            "kwok",
+            &[
+                format!("--kubeconfig={}", kwok_config.display()),
+                "--manage-all-nodes=true".to_owned(),
+                // Without a lease the node counts as lost after a while.
+                "--node-lease-duration-seconds=40".to_owned(),
+                format!("--server-address=127.0.0.1:{kwok}"),
+                // Everything at once: a pod is running and ready as soon as it has a node.
+                stage("node-fast"),
+                stage("node-heartbeat-with-lease"),
+                stage("pod-fast"),
+            ],
+        )?;
+        cluster.kubectl(&["wait", &format!("node/{NODE}"), "--for=condition=Ready", "--timeout=60s"])?;
+        Ok(cluster)
+    }
+
+    fn add(&mut self, logs: &Path, name: &str, arguments: &[String]) -> Result<()> {
+        self.processes.push(Process::start(logs, name, &self.bin.join(name), arguments, &[])?);
+        Ok(())
+    }
+
+    /// An error if a component is gone.
+    pub(crate) fn alive(&mut self) -> Result<()> {
+        self.processes.iter_mut().try_for_each(Process::alive)
+    }
+
+    /// What an operator types: its output, or an error with what it said.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        run(self.command().args(arguments))
+    }
+
+    /// The same, with something to read.
+    pub(crate) fn kubectl_stdin(&self, arguments: &[&str], input: &str) -> Result<String> {
+        use std::io::Write as _;
+        let mut command = self.command();
+        let mut child = command
+            .args(arguments)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()?;
+        child.stdin.take().context("stdin is piped")?.write_all(input.as_bytes())?;
+        let output = child.wait_with_output()?;
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        anyhow::ensure!(output.status.success(), "kubectl {}: {}\n{said}", arguments.join(" "), output.status);
+        Ok(said)
+    }
+
+    /// `kubectl` of the cluster's own version, as the administrator.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(self.bin.join("kubectl"));
+        command.arg(format!("--kubeconfig={}", self.kubeconfig.display()));
+        command
+    }
+}
+
+fn etcd_arguments(dir: &Path, port: u16, peer: u16) -> [String; 8] {
+    [
+        format!("--data-dir={}", dir.join("etcd").display()),
+        "--unsafe-no-fsync".to_owned(),
+        "--log-level=warn".to_owned(),
+        format!("--listen-client-urls=http://127.0.0.1:{port}"),
+        format!("--advertise-client-urls=http://127.0.0.1:{port}"),
+        format!("--listen-peer-urls=http://127.0.0.1:{peer}"),
+        format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer}"),
+        format!("--initial-cluster=default=http://127.0.0.1:{peer}"),
+    ]
+}
+
+fn api_server_arguments(dir: &Path, etcd: u16, port: u16) -> [String; 15] {
+    let at = |file: &str| dir.join("pki").join(file).display().to_string();
+    [
+        format!("--etcd-servers=http://127.0.0.1:{etcd}"),
+        "--bind-address=127.0.0.1".to_owned(),
+        "--advertise-address=127.0.0.1".to_owned(),
+        format!("--secure-port={port}"),
+        format!("--cert-dir={}", dir.join("apiserver").display()),
+        format!("--tls-cert-file={}", at("apiserver.crt")),
+        format!("--tls-private-key-file={}", at("apiserver.key")),
+        format!("--client-ca-file={}", at("ca.crt")),
+        "--authorization-mode=RBAC".to_owned(),
+        "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+        "--allow-privileged=true".to_owned(),
+        "--endpoint-reconciler-type=none".to_owned(),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        format!("--service-account-key-file={}", at("sa.pub")),
+        format!("--service-account-signing-key-file={}", at("sa.key")),
+    ]
+}

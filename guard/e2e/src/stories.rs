@@ -1,0 +1,70 @@
+//! The stories, in the order in which they are told: each starts from what the one before it left.
+
+mod components;
+mod edges;
+mod home;
+mod life;
+
+use std::pin::Pin;
+
+use anyhow::Result;
+
+use crate::World;
+
+/// What has to be in `tools/bin`.
+pub(crate) const TOOLS: [&str; 8] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubectl",
+    "kustomize",
+    "kustomize-controller",
+    "kwok",
+];
+
+type Told<'w> = Pin<Box<dyn Future<Output = Result<String>> + 'w>>;
+
+/// One story.
+pub(crate) struct Story {
+    /// What it shows.
+    pub title: &'static str,
+    /// Whether others build on it.
+    pub needed: bool,
+    tell: for<'w> fn(&'w mut World) -> Told<'w>,
+}
+
+impl Story {
+    /// Tells it: what there is to say about it, or what went wrong.
+    pub(crate) async fn tell(&self, world: &mut World) -> Result<String> {
+        (self.tell)(world).await
+    }
+}
+
+macro_rules! story {
+    ($title:literal, $path:path) => {
+        Story { title: $title, needed: false, tell: |world| Box::pin($path(world)) }
+    };
+    ($title:literal, $path:path, needed) => {
+        Story { title: $title, needed: true, tell: |world| Box::pin($path(world)) }
+    };
+}
+
+/// All of them.
+pub(crate) const ALL: &[Story] = &[
+    story!("an unedited home is stopped before a pod exists", home::unedited),
+    story!("without Flux: kubectl apply -k gives every object as rendered", home::plain, needed),
+    story!("with Flux: it takes over, every object as rendered, nothing made anew", home::handover, needed),
+    story!("a placeholder that the patch missed is refused, and the status says which", edges::missed_placeholder),
+    story!("a hand edit is put back", life::drift),
+    story!("the private path survives reconciles, a commit and a restart of Flux", life::private_path),
+    story!("a broken manifest leaves what runs, and the status says why", life::broken),
+    story!("what a commit removes is pruned, a namespace never", life::prune),
+    story!("an upgrade of Immich is one commit, and never runs two servers", life::upgrade),
+    story!("the pods of the edge get nothing of the node", edges::pod_security),
+    story!("a second way in is refused by quota", edges::quota),
+    story!("the API server accepts everything without a warning, but for hostPath", edges::warnings),
+    story!("our service accounts may do nothing", edges::rbac),
+    story!("the components reconcile, and leave again", components::all),
+    story!("leaving Flux leaves everything running, and coming back changes nothing", home::leave_and_return),
+];

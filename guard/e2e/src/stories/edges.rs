@@ -1,0 +1,126 @@
+//! What the API server itself refuses.
+
+use std::fs;
+
+use anyhow::{Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::World;
+use crate::flux::{self, message, ready};
+use crate::objects::title;
+
+/// A pod that an attacker in the edge would like to have.
+const NODE_READER: &str = r"
+apiVersion: v1
+kind: Pod
+metadata: {name: node-reader, namespace: immich-edge}
+spec:
+  securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
+  containers:
+    - name: reader
+      image: guard
+      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+      volumeMounts: [{name: node, mountPath: /node}]
+  volumes: [{name: node, hostPath: {path: /}}]
+";
+
+/// A mistyped volume name adds a volume and leaves the placeholder; the admission policy says which.
+pub(super) async fn missed_placeholder(world: &mut World) -> Result<String> {
+    let patch = "clusters/home.local/flux/nas.patch.yaml";
+    world.repo.edit(patch, "- name: library", "- name: libary")?;
+    world.apply("clusters/home.local/flux")?;
+    let commit = world.repo.commit("Nothing new")?;
+    let status = flux::reconcile(world, &commit).await?;
+    ensure!(ready(&status) == "False", "it was applied: {}", message(&status));
+    for wanted in ["/__NAS_LIBRARY_PATH__", "nas.patch.yaml"] {
+        ensure!(message(&status).contains(wanted), "the status does not say {wanted}: {}", message(&status));
+    }
+    match world.apply("clusters/home.local") {
+        Ok(said) => bail!("kubectl applied it: {said}"),
+        Err(error) => ensure!(error.to_string().contains("/__NAS_LIBRARY_PATH__"), "another reason: {error}"),
+    }
+
+    world.repo.edit(patch, "- name: libary", "- name: library")?;
+    world.apply("clusters/home.local/flux")?;
+    let commit = world.repo.commit("Nothing new")?;
+    world.applied(&commit).await?;
+    world.as_rendered().await?;
+    Ok("by Flux and by kubectl".to_owned())
+}
+
+/// Pod security: `restricted` is enforced where the internet comes in.
+pub(super) async fn pod_security(world: &mut World) -> Result<String> {
+    match world.cluster.kubectl_stdin(&["apply", "-f", "-"], NODE_READER) {
+        Ok(said) => bail!("a hostPath pod was accepted: {said}"),
+        Err(error) => ensure!(error.to_string().contains("violates PodSecurity"), "another reason: {error}"),
+    }
+    let pods = world.finder.all("v1", "Pod").await?;
+    let ours = pods.iter().filter(|pod| pod.metadata.namespace.as_deref() == Some("immich-edge")).count();
+    ensure!(ours == 2, "{ours} pods of ours in immich-edge, wanted the guard and cloudflared");
+    Ok("hostPath refused, ours accepted".to_owned())
+}
+
+/// A second `NodePort`, and any `LoadBalancer`.
+pub(super) async fn quota(world: &mut World) -> Result<String> {
+    for namespace in ["immich", "immich-edge"] {
+        for kind in ["nodeport", "loadbalancer"] {
+            match world.cluster.kubectl(&["-n", namespace, "create", "service", kind, "second", "--tcp=80"]) {
+                Ok(said) => bail!("{namespace}: {said}"),
+                Err(error) => {
+                    ensure!(
+                        error.to_string().contains("exceeded quota: ways-in"),
+                        "{namespace}, {kind}: another reason: {error}"
+                    );
+                }
+            }
+        }
+    }
+    Ok("NodePort and LoadBalancer, in both namespaces".to_owned())
+}
+
+/// Server-side dry run: defaulting, validation, admission and pod security, with nothing to say.
+pub(super) async fn warnings(world: &mut World) -> Result<String> {
+    let (on_the_node, clean): (Vec<Value>, Vec<Value>) = world.rendered()?.into_iter().partition(|object| {
+        let volumes = object.pointer("/spec/template/spec/volumes").and_then(Value::as_array);
+        volumes.is_some_and(|volumes| volumes.iter().any(|volume| volume.get("hostPath").is_some()))
+    });
+    let said = dry_run(world, &clean)?;
+    ensure!(said.is_empty(), "{said}");
+    // Two need the node's disk: pod security names that, and nothing else.
+    for object in &on_the_node {
+        let said = dry_run(world, std::slice::from_ref(object))?;
+        let only = said.lines().count() == 1 && said.contains("restricted volume types") && !said.contains("), ");
+        ensure!(only, "{}: {said}", title(object));
+    }
+    Ok(format!("{} without, {} with", clean.len(), on_the_node.len()))
+}
+
+/// What the API server warns of.
+fn dry_run(world: &World, objects: &[Value]) -> Result<String> {
+    let file = world.dir.join("dry-run.json");
+    fs::write(&file, json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string())?;
+    let arguments = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f"];
+    let output = world.cluster.command().args(arguments).arg(file).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{said}");
+    Ok(said)
+}
+
+/// A pod that is taken over holds no key to the cluster.
+pub(super) async fn rbac(world: &mut World) -> Result<String> {
+    let account = |object: &Value| {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+        format!("system:serviceaccount:{}:{}", text("namespace"), text("name"))
+    };
+    let accounts: Vec<String> =
+        world.rendered()?.iter().filter(|object| object["kind"] == "ServiceAccount").map(account).collect();
+    ensure!(accounts.len() == 6, "{accounts:?}");
+    for account in &accounts {
+        for (verb, what) in [("get", "secrets"), ("list", "pods"), ("create", "pods/exec"), ("patch", "deployments.apps")] {
+            let output = world.cluster.command().args(["auth", "can-i", verb, what, "-n", "immich", "--as", account]).output()?;
+            let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            ensure!(said == "no", "{account} may {verb} {what}: {said}");
+        }
+    }
+    Ok(format!("{} accounts", accounts.len()))
+}

@@ -1,0 +1,114 @@
+//! A new home, by both ways, and from one to the other.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::World;
+use crate::flux::{self, message, ready};
+use crate::objects::title;
+
+/// What the quickstart has an operator make by hand.
+const SECRETS: &str = r"
+apiVersion: v1
+kind: Secret
+metadata: {name: immich-postgres, namespace: immich}
+stringData: {POSTGRES_PASSWORD: example}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: cloudflared-tunnel, namespace: immich-edge}
+stringData: {token: example}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: immich-edge, namespace: immich-edge}
+stringData: {ACCESS_TEAM: example, ACCESS_AUD: example, EXTERNAL_HOST: photos.example.com}
+";
+
+/// Whoever applies what is committed, as it is: Flux's build fails before anything is applied.
+pub(super) async fn unedited(world: &mut World) -> Result<String> {
+    let commit = world.repo.commit("As it is")?;
+    world.apply("clusters/home/flux")?;
+    let status = flux::reconcile(world, &commit).await?;
+    ensure!(ready(&status) == "False", "Flux applied the unedited home: {}", message(&status));
+    ensure!(message(&status).contains("BuildFailed"), "another reason than the build: {}", message(&status));
+    let pods = world.finder.all("v1", "Pod").await?;
+    ensure!(pods.is_empty(), "{} pods exist", pods.len());
+    world.cluster.kubectl(&["-n", "flux-system", "delete", "kustomization/home", "gitrepository/home"])?;
+    Ok("no pod".to_owned())
+}
+
+/// The quickstart without Flux, on an empty cluster.
+pub(super) async fn plain(world: &mut World) -> Result<String> {
+    let tree = &world.repo.tree;
+    copy(&tree.join("clusters/home.example"), &tree.join("clusters/home.local"))?;
+    for first in [
+        "apps/media/immich/namespace.yaml",
+        "apps/networking/immich-edge/namespace.yaml",
+        "apps/media/immich/validatingadmissionpolicy.yaml",
+        "apps/media/immich/validatingadmissionpolicybinding.yaml",
+    ] {
+        world.cluster.kubectl(&["apply", "-f", &tree.join(first).display().to_string()])?;
+    }
+    world.cluster.kubectl_stdin(&["apply", "-f", "-"], SECRETS)?;
+    world.apply("clusters/home.local")?;
+    for namespace in ["immich", "immich-edge"] {
+        world.cluster.kubectl(&["-n", namespace, "wait", "deploy", "--all", "--for=condition=Available", "--timeout=120s"])?;
+    }
+    let count = world.as_rendered().await?;
+    Ok(format!("{count} objects"))
+}
+
+/// Flux is told of the same home.
+pub(super) async fn handover(world: &mut World) -> Result<String> {
+    let before = identities(world).await?;
+    let commit = world.repo.commit("The home that Flux takes over")?;
+    world.apply("clusters/home.local/flux")?;
+    world.applied(&commit).await?;
+    let count = world.as_rendered().await?;
+    let after = identities(world).await?;
+    ensure!(after == before, "objects were made anew:\n{before:?}\n{after:?}");
+    Ok(format!("{count} objects"))
+}
+
+/// `deletionPolicy: Orphan`, then plain, then Flux again.
+pub(super) async fn leave_and_return(world: &mut World) -> Result<String> {
+    let before = identities(world).await?;
+    world.cluster.kubectl(&["-n", "flux-system", "delete", "kustomization/home", "gitrepository/home"])?;
+    ensure!(identities(world).await? == before, "Flux took objects along");
+    world.apply("clusters/home.local")?;
+    world.as_rendered().await?;
+    world.apply("clusters/home.local/flux")?;
+    let commit = world.repo.commit("Nothing new")?;
+    world.applied(&commit).await?;
+    world.as_rendered().await?;
+    ensure!(identities(world).await? == before, "objects were made anew");
+    Ok(format!("{} objects", before.len()))
+}
+
+/// Which object is which: the UID changes when one is made anew.
+async fn identities(world: &World) -> Result<BTreeMap<String, Value>> {
+    let mut uids = BTreeMap::new();
+    for object in world.rendered()? {
+        let live = world.finder.live(&object).await?.with_context(|| format!("{} is not there", title(&object)))?;
+        uids.insert(title(&object), live["metadata"]["uid"].clone());
+    }
+    Ok(uids)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        } else {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
