@@ -16,8 +16,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::config::{OriginArgs, Problems};
-use crate::origin::start::{Door, StartError, start};
+use crate::config::{DoorArgs, OriginArgs, Problems, ProcessArgs};
+use crate::origin::start::{Door, start};
+use crate::serve::sockets::StartError;
 use issuer::Signer;
 use keyserver::KeyServer;
 use photos::Photos;
@@ -122,14 +123,16 @@ fn guard_args(keys: &KeyServer, upstream: &str) -> OriginArgs {
     let some = |text: &str| Some(text.to_owned());
     OriginArgs {
         listen: some("127.0.0.1:0"),
-        admin_listen: some("127.0.0.1:0"),
         upstream: some(upstream),
-        access_team: some(TEAM),
-        access_aud: some(AUD),
-        jwks_url: Some(keys.url()),
-        allow_email: some(ALLOWED),
+        door: DoorArgs {
+            access_team: some(TEAM),
+            access_aud: some(AUD),
+            jwks_url: Some(keys.url()),
+            allow_email: some(ALLOWED),
+            ..DoorArgs::default()
+        },
         lan_url: some("http://nas.lan:30283"),
-        grace: some("10s"),
+        process: ProcessArgs { admin_listen: some("127.0.0.1:0"), grace: some("10s"), ..ProcessArgs::default() },
         ..OriginArgs::default()
     }
 }

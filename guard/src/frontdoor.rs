@@ -3,6 +3,7 @@
 //! One variant a front door. Decision comes before effect: nothing is stripped before this has looked.
 
 pub mod cloudflare;
+pub mod opening;
 
 use hyper::header::HeaderMap;
 

@@ -3,8 +3,6 @@
 //! RFC 7517 for the document. Cloudflare rotates every six weeks and publishes the previous key for seven more days
 //! ("Validate JWTs", Cloudflare One docs), so two keys live side by side; a set is replaced whole, never merged.
 
-pub mod fetch;
-
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,15 +12,17 @@ use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hyper::Uri;
 use hyper::body::Bytes;
 use jsonwebtoken::DecodingKey;
 use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::jwks::fetch::FetchError;
+use crate::fetch::{BadUrl, Endpoint, FetchError, Question};
 use crate::random;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Trust;
 
 /// How often a good key set is fetched anew: a revoked key lives no longer than this plus [`crate::assertion::cache::MAX_AGE`].
 pub const REFRESH: Duration = Duration::from_secs(10 * 60);
@@ -99,7 +99,7 @@ pub struct KeySet {
 }
 
 #[derive(Deserialize)]
-struct Document {
+struct Set {
     keys: Vec<serde_json::Value>,
 }
 
@@ -118,7 +118,7 @@ struct Jwk {
 impl KeySet {
     /// Reads a document; keys that may not verify RS256 signatures are passed over, and so is a `kid` that two different keys claim.
     pub fn parse(document: &[u8]) -> Result<Self, KeySetError> {
-        let Document { keys: all } = serde_json::from_slice(document)?;
+        let Set { keys: all } = serde_json::from_slice(document)?;
         if all.len() > MAX_KEYS {
             return Err(KeySetError::TooMany(all.len()));
         }
@@ -188,6 +188,22 @@ fn usable(jwk: Jwk) -> Option<Key> {
 pub trait Source: Send + Sync + 'static {
     /// One attempt, bounded in time and size.
     fn fetch(&self) -> impl Future<Output = Result<Bytes, FetchError>> + Send;
+}
+
+/// A document at a fixed URL.
+pub struct Document(Endpoint);
+
+impl Document {
+    /// The document at `uri`: `https` anywhere, `http` to a loopback address only.
+    pub fn at(uri: Uri, trust: &Trust) -> Result<Self, BadUrl> {
+        Endpoint::at(uri, trust).map(Self)
+    }
+}
+
+impl Source for Document {
+    async fn fetch(&self) -> Result<Bytes, FetchError> {
+        self.0.ask(Question::get()).await
+    }
 }
 
 /// The shared handle on the current key set. Readers never wait, except for the one refetch that an unknown `kid` may cause.
@@ -262,14 +278,14 @@ impl Keys {
                 Ok(set) => {
                     self.learn(set);
                     backoff = FIRST_BACKOFF;
-                    jittered(REFRESH)
+                    random::jittered(REFRESH)
                 }
                 Err(error) => {
                     self.metrics.jwks_fetches.failed.inc();
                     // The last good one serves on, if there is one.
                     let keys = self.current().map_or(0, |set| set.keys.len());
                     tracing::warn!(error = %error, retry_ms = backoff.as_millis(), keys_in_use = keys, "key set not fetched");
-                    let pause = jittered(backoff);
+                    let pause = random::jittered(backoff);
                     backoff = (backoff * 2).min(MAX_BACKOFF);
                     pause
                 }
@@ -300,13 +316,6 @@ impl Keys {
     fn floor(&self) -> std::sync::MutexGuard<'_, Floor> {
         self.floor.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// `pause` plus up to a tenth, so that the guards of many homes do not ask in step.
-fn jittered(pause: Duration) -> Duration {
-    // Without randomness there is no jitter, and nothing rests on it.
-    let [byte] = random::bytes().unwrap_or_default();
-    pause + pause * u32::from(byte) / 2560
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@
 pub mod assertion;
 pub mod config;
 pub mod demo;
+pub mod fetch;
 pub mod frontdoor;
 pub mod jwks;
 pub mod nas;
@@ -31,3 +32,4 @@ pub mod random;
 pub mod refusal;
 pub mod serve;
 pub mod telemetry;
+pub mod tls;

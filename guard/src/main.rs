@@ -44,7 +44,7 @@ fn run_origin(args: &OriginArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let log = Log::install(config.log.filter(), config.log.format);
+    let log = Log::install(config.process.log.filter(), config.process.log.format);
     warn_of_unknown_variables();
     raise_file_limit();
     let code = match origin::start::start(&config) {

@@ -18,20 +18,20 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
+use hyper::header::UPGRADE;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
 use tokio::sync::watch;
 
 use crate::config::{AllowList, External};
 use crate::frontdoor::FrontDoor;
-use crate::refusal::{Reason, Refusal, RequestId, Signpost, prefers_html};
+use crate::refusal::{Reason, Refusal, Signpost, prefers_html};
 use crate::serve::wire::Exchange;
 use crate::serve::{Handler, Lifecycle, Phase};
 use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::{Held, Metrics};
 use answer::Answer;
-use limit::{Outgoing, Progress};
+use limit::Outgoing;
 use record::Record;
 use tunnel::Tunnel;
 use upstream::{Lease, Upstream, UpstreamError};
@@ -112,36 +112,20 @@ impl Handler for Origin {
 
     async fn answer(self: Arc<Self>, exchange: Arc<Exchange>, peer: IpAddr, request: Request<Incoming>) -> Response<Answer> {
         let mut record = Record::begin(&self.metrics, self.log_identity, peer, request.method(), request.uri().path());
-        let html = prefers_html(request.headers());
-        let bodiless = request.body().is_end_stream();
+        let (prefers_html, bodiless) = (prefers_html(request.headers()), request.body().is_end_stream());
         match pass(&self, &exchange, &mut record, request).await {
-            Ok(Passed::Exchange { response, lease }) => stream_back(response, lease, record, exchange),
+            Ok(Passed::Exchange { response, lease }) => answer::stream_back(response, lease, record, exchange),
             Ok(Passed::Tunnel { client, response, lease, expires }) => self.open_tunnel(client, response, lease, expires, record),
             Err(refusal) => {
-                // Bytes of the body that are still on their way are why the connection must close, and linger.
-                let unread = !bodiless && record.body_progress() != Some(Progress::Whole);
-                // Where heads are not clear, what comes after them is not either (RFC 9112, 6.3).
-                let unclear = matches!(refusal.reason, Reason::BadRequest | Reason::HeadersTooLarge);
-                // During a drain the next request belongs elsewhere.
                 let draining = *self.phase.borrow() != Phase::Serving;
-                let response = refusal.answer(record.id, html, unread || unclear || draining, &self.signpost);
-                record.refuse(refusal);
-                response.map(|body| Answer::fixed(body, unread || unclear, record, exchange))
+                let client = answer::Client { prefers_html, bodiless, draining };
+                answer::refuse(refusal, client, record, exchange, &self.signpost)
             }
         }
     }
 
     fn refuse_head(&self, peer: IpAddr, status: u16) -> Vec<u8> {
-        let refusal = match status {
-            431 => Refusal::new(Reason::HeadersTooLarge, "the head has too many lines or bytes"),
-            414 => Refusal::new(Reason::HeadersTooLarge, "the target is too long"),
-            _ => Refusal::new(Reason::BadRequest, "the head is not HTTP/1.1"),
-        };
-        let id = RequestId::next();
-        self.metrics.refusal(refusal.reason);
-        let (reason, cause) = (refusal.reason.label(), refusal.cause.as_ref());
-        tracing::warn!(message = "refused", id = %id, reason, cause, blame = "client", client = %peer, decision = "refused");
-        refusal.wire(id, &self.signpost)
+        record::refuse_head(&self.metrics, &self.signpost, peer, status)
     }
 
     fn tick(&self) {
@@ -176,21 +160,11 @@ impl Origin {
     }
 }
 
-/// Immich's answer becomes the client's: streamed as it comes. An answer that came before the request was whole closes the connection.
-fn stream_back(mut response: Response<Incoming>, lease: Lease, mut record: Record, exchange: Arc<Exchange>) -> Response<Answer> {
-    record.status = Some(response.status().as_u16());
-    headers::to_client(response.headers_mut(), false);
-    if record.body_progress().is_some_and(|progress| progress != Progress::Whole) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response.map(|body| Answer::streamed(body, lease, record, exchange))
-}
-
 fn is_websocket(response: &Response<Incoming>) -> bool {
     response.headers().get(UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-fn unix_seconds() -> u64 {
+pub(crate) fn unix_seconds() -> u64 {
     // With a clock before 1970 nothing can be said to be still valid.
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs())
 }

@@ -44,11 +44,23 @@ pub enum Reason {
     UpstreamTimeout,
     /// No usable key set yet, or draining.
     NotReady,
+    /// No identity token for the backend: nothing is sent without one.
+    NoToken,
+}
+
+/// Which way requests go: whose words a refusal uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// From the internet to Immich: `guard origin`.
+    #[default]
+    In,
+    /// From home to a backend: `guard idtoken`.
+    Out,
 }
 
 impl Reason {
     /// Every reason, in the order of the contract's table.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -60,6 +72,7 @@ impl Reason {
         Self::UpstreamUnreachable,
         Self::UpstreamTimeout,
         Self::NotReady,
+        Self::NoToken,
     ];
 
     /// The value of `Guard-Refusal` and of the metric label.
@@ -76,6 +89,7 @@ impl Reason {
             Self::UpstreamUnreachable => "upstream-unreachable",
             Self::UpstreamTimeout => "upstream-timeout",
             Self::NotReady => "not-ready",
+            Self::NoToken => "no-token",
         }
     }
 
@@ -92,7 +106,7 @@ impl Reason {
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::NoToken => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -100,12 +114,22 @@ impl Reason {
     pub const fn blame(self) -> &'static str {
         match self {
             Self::UpstreamUnreachable | Self::UpstreamTimeout => "upstream",
-            Self::NotReady => "guard",
+            Self::NotReady | Self::NoToken => "guard",
             _ => "client",
         }
     }
 
-    const fn message(self) -> &'static str {
+    const fn message(self, direction: Direction) -> &'static str {
+        match (self, direction) {
+            (Self::Forbidden, Direction::Out) => "This sender may not use this way.",
+            (Self::BodyTooLarge, Direction::Out) => "This body is larger than the backend takes.",
+            (Self::UpstreamUnreachable, Direction::Out) => "The backend does not answer right now.",
+            (Self::UpstreamTimeout, Direction::Out) => "The backend did not accept a connection in time.",
+            (reason, _) => reason.words(),
+        }
+    }
+
+    const fn words(self) -> &'static str {
         match self {
             Self::BadRequest => "The request is malformed or ambiguous.",
             Self::Unauthorized => "Sign in first: this request carries no valid proof of who sent it.",
@@ -118,6 +142,7 @@ impl Reason {
             Self::UpstreamUnreachable => "The photo server does not answer right now.",
             Self::UpstreamTimeout => "The photo server did not accept a connection in time.",
             Self::NotReady => "The door is not ready yet, or is closing. Try again in a moment.",
+            Self::NoToken => "There is no identity token for the backend right now; guard's log and its status page say why.",
         }
     }
 }
@@ -134,6 +159,8 @@ pub struct Refusal {
 /// What a refusal may say about this home.
 #[derive(Clone, Debug, Default)]
 pub struct Signpost {
+    /// Whose words it uses.
+    pub direction: Direction,
     /// `GUARD_LAN_URL`: where large files go instead.
     pub lan_url: Option<String>,
     /// `GUARD_MAX_BODY` in words, such as `100 MiB`.
@@ -172,6 +199,9 @@ impl Refusal {
             Reason::NotReady => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
             }
+            Reason::NoToken => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("30"));
+            }
             _ => {}
         }
         if close {
@@ -197,7 +227,7 @@ impl Refusal {
     }
 
     fn message(&self, signpost: &Signpost) -> String {
-        let mut text = self.reason.message().to_owned();
+        let mut text = self.reason.message(signpost.direction).to_owned();
         if self.reason == Reason::BodyTooLarge {
             let _ = write!(text, " The limit is {}.", signpost.limit);
             if let Some(url) = &signpost.lan_url {
@@ -292,7 +322,8 @@ mod tests {
 
     #[test]
     fn the_413_names_the_way_for_large_files_and_the_limit() {
-        let signpost = Signpost { lan_url: Some("http://nas.lan:30283".to_owned()), limit: "100 MiB".to_owned() };
+        let signpost =
+            Signpost { lan_url: Some("http://nas.lan:30283".to_owned()), limit: "100 MiB".to_owned(), ..Signpost::default() };
         let refusal = Refusal::new(Reason::BodyTooLarge, "declared 104857601 bytes");
         let response = refusal.answer(RequestId::next(), false, true, &signpost);
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();

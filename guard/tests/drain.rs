@@ -27,7 +27,7 @@ impl House {
     async fn with_grace(grace: &str) -> Self {
         let (issuer, immich) = (Issuer::start().await, Immich::start().await);
         let mut args = home::args(&issuer, &immich.url());
-        args.grace = Some(grace.to_owned());
+        args.process.grace = Some(grace.to_owned());
         let door = home::open(&args);
         door.keys.ready().await;
         Self { issuer, immich, door }

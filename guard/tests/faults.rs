@@ -18,7 +18,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 async fn one_worker(upstream: String) -> Home {
     Home::with(|args| {
         args.upstream = Some(upstream);
-        args.workers = Some("1".to_owned());
+        args.process.workers = Some("1".to_owned());
     })
     .await
 }
@@ -267,7 +267,7 @@ async fn an_immich_that_does_not_read_stops_the_upload_at_the_client() {
     let upstream = format!("http://{}", listener.local_addr().unwrap());
     let home = Home::with(|args| {
         args.upstream = Some(upstream);
-        args.workers = Some("1".to_owned());
+        args.process.workers = Some("1".to_owned());
         args.max_body = Some("0".to_owned());
     })
     .await;

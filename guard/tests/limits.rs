@@ -257,7 +257,7 @@ async fn an_upload_within_the_limit_is_asked_for_its_body_and_a_refused_one_neve
 async fn framing_is_decided_before_identity_and_identity_before_size() {
     let home = Home::with(|args| {
         args.max_body = Some("10".to_owned());
-        args.allow_email = Some("ada@example.com".to_owned());
+        args.door.allow_email = Some("ada@example.com".to_owned());
     })
     .await;
     let too_large = "Content-Length: 11\r\n";

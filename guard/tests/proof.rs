@@ -50,8 +50,8 @@ async fn a_good_token_in_the_wrong_place_is_no_token() {
 #[tokio::test]
 async fn a_person_and_a_service_token_pass_and_the_allow_list_decides_who() {
     let home = Home::with(|args| {
-        args.allow_email = Some("Ada@Example.com,@family.example".to_owned());
-        args.allow_service = Some("backup.access".to_owned());
+        args.door.allow_email = Some("Ada@Example.com,@family.example".to_owned());
+        args.door.allow_service = Some("backup.access".to_owned());
     })
     .await;
     let mint = |claims| format!("Cf-Access-Jwt-Assertion: {}\r\n", home.issuer.mint(&claims));

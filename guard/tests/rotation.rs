@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use guard::demo::issuer::sign_hs256;
-use guard::jwks::fetch::Document;
+use guard::jwks::Document;
 use guard::origin::start::Door;
+use guard::tls::Trust;
 use serde_json::json;
 use support::{admin, eventually};
 use testkit::{Behaviour, Home, Issuer, RawClient, home};
@@ -36,7 +37,7 @@ fn of_unknown_key(issuer: &Issuer, kid: &str) -> String {
 
 /// What the ten-minute refresh does, now: fetches once, and returns when the set has `kid`.
 async fn refresh(home: &Home, kid: &str) {
-    let source = Document::at(home.issuer.url().parse().unwrap(), &[]).unwrap();
+    let source = Document::at(home.issuer.url().parse().unwrap(), &Trust::new(&[])).unwrap();
     let learnt = || home.door.keys.current().is_some_and(|set| set.find(kid).is_some());
     tokio::select! {
         () = home.door.keys.keep_fresh(source) => unreachable!("it keeps fresh for ever"),

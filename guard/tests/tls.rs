@@ -54,9 +54,9 @@ async fn keys_come_over_https_from_a_trusted_server_only() -> Result {
     std::fs::write(&file, authority)?;
 
     let mut args = home::args(&issuer, &immich.url());
-    args.jwks_url = Some(url);
+    args.door.jwks_url = Some(url);
     let distrustful = home::open(&args);
-    args.ca_file = Some(file.display().to_string());
+    args.process.ca_file = Some(file.display().to_string());
     let trusting = home::open(&args);
     std::fs::remove_file(&file)?;
 

@@ -6,8 +6,7 @@ fn good() -> OriginArgs {
     let some = |text: &str| Some(text.to_owned());
     OriginArgs {
         upstream: some("http://immich-server:2283"),
-        access_team: some("family"),
-        access_aud: some("a1,b2"),
+        door: DoorArgs { access_team: some("family"), access_aud: some("a1,b2"), ..DoorArgs::default() },
         ..OriginArgs::default()
     }
 }
@@ -20,10 +19,10 @@ fn problems(args: &OriginArgs) -> Vec<&'static str> {
 fn the_defaults_are_the_contracts() {
     let config = good().check().unwrap();
     assert_eq!(config.listen.to_string(), "0.0.0.0:8080");
-    assert_eq!(config.admin_listen.to_string(), "0.0.0.0:9090");
+    assert_eq!(config.process.admin_listen.to_string(), "0.0.0.0:9090");
     assert_eq!(config.max_body, Some(104_857_600));
     assert_eq!(config.connect_timeout, Duration::from_secs(10));
-    assert_eq!(config.grace, Duration::from_secs(25));
+    assert_eq!(config.process.grace, Duration::from_secs(25));
     assert_eq!(config.upstream, Authority { host: "immich-server".to_owned(), port: 2283 });
     let DoorConfig::CloudflareAccess { issuer, audiences, jwks } = config.front_door;
     assert_eq!(issuer, "https://family.cloudflareaccess.com");
@@ -57,38 +56,43 @@ fn every_problem_is_listed_at_once_by_name() {
     let some = |text: &str| Some(text.to_owned());
     let args = OriginArgs {
         listen: some("8080"),
-        admin_listen: some("nowhere"),
         upstream: some("https://immich"),
-        access_team: some("not a team"),
-        jwks_url: some("http://keys.example.com/certs"),
-        ca_file: some("/nowhere/ca.pem"),
-        allow_email: some("ada"),
+        door: DoorArgs {
+            access_team: some("not a team"),
+            jwks_url: some("http://keys.example.com/certs"),
+            allow_email: some("ada"),
+            ..DoorArgs::default()
+        },
         max_body: some("lots"),
         external_url: some("photos.example.com"),
         lan_url: some("nas"),
         upstream_timeout: some("10"),
-        grace: some("soon"),
-        workers: some("0"),
-        log: some("info,,=loud="),
-        log_format: some("xml"),
-        log_identity: some("name"),
+        process: ProcessArgs {
+            admin_listen: some("nowhere"),
+            ca_file: some("/nowhere/ca.pem"),
+            grace: some("soon"),
+            workers: some("0"),
+            log: some("info,,=loud="),
+            log_format: some("xml"),
+            log_identity: some("name"),
+        },
         ..OriginArgs::default()
     };
     assert_eq!(
         problems(&args),
         [
             "GUARD_LISTEN",
-            "GUARD_ADMIN_LISTEN",
             "GUARD_UPSTREAM",
             "GUARD_ACCESS_TEAM",
             "GUARD_ACCESS_AUD",
             "GUARD_JWKS_URL",
-            "GUARD_CA_FILE",
             "GUARD_ALLOW_EMAIL",
             "GUARD_MAX_BODY",
             "GUARD_EXTERNAL_URL",
             "GUARD_LAN_URL",
             "GUARD_UPSTREAM_TIMEOUT",
+            "GUARD_ADMIN_LISTEN",
+            "GUARD_CA_FILE",
             "GUARD_GRACE",
             "GUARD_WORKERS",
             "GUARD_LOG",
@@ -103,16 +107,22 @@ fn every_problem_is_listed_at_once_by_name() {
 
 #[test]
 fn an_empty_variable_counts_as_absent() {
-    let args = OriginArgs { allow_email: Some("  ".to_owned()), max_body: Some(String::new()), ..good() };
+    let mut args = OriginArgs { max_body: Some(String::new()), ..good() };
+    args.door.allow_email = Some("  ".to_owned());
     let config = args.check().unwrap();
     assert!(config.allow.emails.is_empty());
     assert_eq!(config.max_body, Some(DEFAULT_MAX_BODY_BYTES));
-    assert_eq!(problems(&OriginArgs { access_aud: Some(" , ".to_owned()), ..good() }), ["GUARD_ACCESS_AUD"]);
+    args.door.access_aud = Some(" , ".to_owned());
+    assert_eq!(problems(&args), ["GUARD_ACCESS_AUD"]);
 }
 
 #[test]
 fn plain_http_to_a_key_set_stays_on_this_machine() {
-    let at = |text: &str| problems(&OriginArgs { jwks_url: Some(text.to_owned()), ..good() }).is_empty();
+    let at = |text: &str| {
+        let mut args = good();
+        args.door.jwks_url = Some(text.to_owned());
+        problems(&args).is_empty()
+    };
     assert!(
         at("https://keys.example.com/certs")
             && at("http://127.0.0.1:9/certs")
@@ -139,8 +149,7 @@ fn zero_is_no_limit_and_the_external_host_loses_its_own_port() {
 #[test]
 fn the_two_ports_are_never_one() {
     let some = |text: &str| Some(text.to_owned());
-    assert_eq!(
-        problems(&OriginArgs { listen: some("0.0.0.0:1"), admin_listen: some("0.0.0.0:1"), ..good() }),
-        ["GUARD_ADMIN_LISTEN"]
-    );
+    let mut args = OriginArgs { listen: some("0.0.0.0:1"), ..good() };
+    args.process.admin_listen = some("0.0.0.0:1");
+    assert_eq!(problems(&args), ["GUARD_ADMIN_LISTEN"]);
 }

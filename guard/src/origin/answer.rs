@@ -4,11 +4,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use hyper::Response;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::header::{CONNECTION, HeaderValue};
 
+use super::headers;
 use super::limit::Progress;
 use super::record::Record;
 use super::upstream::Lease;
+use crate::refusal::{Reason, Refusal, Signpost};
 use crate::serve::wire::Exchange;
 
 /// Dropping it, at its end or early, gives back the upstream connection, closes the exchange, and writes the log line.
@@ -49,6 +53,49 @@ impl Answer {
     pub fn empty() -> Self {
         Self { body: Kind::Fixed(None), ended: true, story: None }
     }
+}
+
+/// The upstream's answer becomes the client's: streamed as it comes. One that came before the request was whole closes the connection.
+pub fn stream_back(
+    mut response: Response<Incoming>,
+    lease: Lease,
+    mut record: Record,
+    exchange: Arc<Exchange>,
+) -> Response<Answer> {
+    record.status = Some(response.status().as_u16());
+    headers::to_client(response.headers_mut(), false);
+    if record.body_progress().is_some_and(|progress| progress != Progress::Whole) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Answer::streamed(body, lease, record, exchange))
+}
+
+/// A refusal becomes the answer.
+pub fn refuse(
+    refusal: Refusal,
+    client: Client,
+    mut record: Record,
+    exchange: Arc<Exchange>,
+    signpost: &Signpost,
+) -> Response<Answer> {
+    // Bytes of the body that are still on their way are why the connection must close, and linger.
+    let unread = !client.bodiless && record.body_progress() != Some(Progress::Whole);
+    // Where heads are not clear, what comes after them is not either (RFC 9112, 6.3).
+    let unclear = matches!(refusal.reason, Reason::BadRequest | Reason::HeadersTooLarge);
+    let response = refusal.answer(record.id, client.prefers_html, unread || unclear || client.draining, signpost);
+    record.refuse(refusal);
+    response.map(|body| Answer::fixed(body, unread || unclear, record, exchange))
+}
+
+/// What a refusal has to know about its request.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// It would rather read a page than JSON.
+    pub prefers_html: bool,
+    /// It has no body.
+    pub bodiless: bool,
+    /// The process is draining: the next request belongs elsewhere.
+    pub draining: bool,
 }
 
 impl Body for Answer {

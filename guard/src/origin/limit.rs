@@ -100,12 +100,14 @@ pub enum BodyError {
     Client(#[from] hyper::Error),
 }
 
-/// A request's body on its way to Immich.
+/// A request's body on its way to the upstream.
 pub enum Outgoing {
     /// None.
     Empty,
     /// One that is counted.
     Metered(Metered),
+    /// One that is here already, so that it can be sent again; none once it was sent.
+    Whole(Option<Bytes>),
 }
 
 impl Outgoing {
@@ -116,6 +118,32 @@ impl Outgoing {
         }
         let (metered, meter) = Metered::new(body, limit.unwrap_or(u64::MAX));
         (Self::Metered(metered), Some(meter))
+    }
+
+    /// A body that is here already.
+    pub fn whole(bytes: Bytes) -> Self {
+        if bytes.is_empty() { Self::Empty } else { Self::Whole(Some(bytes)) }
+    }
+
+    /// Waits for all of it, `expected` bytes. Trailers are dropped: who needs them does not declare a length.
+    pub async fn collect(mut self, expected: usize) -> Result<Bytes, BodyError> {
+        let mut whole = Bytes::new();
+        let mut gathered: Option<Vec<u8>> = None;
+        while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
+            let Ok(data) = frame?.into_data() else { continue };
+            match &mut gathered {
+                // A small body is one piece, and is not copied.
+                None if whole.is_empty() => whole = data,
+                None => {
+                    let mut bytes = Vec::with_capacity(expected.max(whole.len() + data.len()));
+                    bytes.extend_from_slice(&whole);
+                    bytes.extend_from_slice(&data);
+                    gathered = Some(bytes);
+                }
+                Some(bytes) => bytes.extend_from_slice(&data),
+            }
+        }
+        Ok(gathered.map_or(whole, Bytes::from))
     }
 }
 
@@ -196,6 +224,7 @@ impl Body for Outgoing {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Metered(metered) => metered.poll(cx),
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
@@ -203,6 +232,7 @@ impl Body for Outgoing {
         match self {
             Self::Empty => true,
             Self::Metered(metered) => metered.body.is_end_stream(),
+            Self::Whole(bytes) => bytes.is_none(),
         }
     }
 
@@ -210,6 +240,7 @@ impl Body for Outgoing {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Metered(metered) => metered.body.size_hint(),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
         }
     }
 }

@@ -11,7 +11,7 @@ use hyper::Method;
 
 use super::limit::{Meter, Progress};
 use crate::assertion::Identity;
-use crate::refusal::{Refusal, RequestId};
+use crate::refusal::{Reason, Refusal, RequestId, Signpost};
 use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::{Held, Metrics};
 
@@ -115,6 +115,20 @@ impl Drop for Record {
             );
         }
     }
+}
+
+/// The whole answer to a head that hyper would have refused with this status, as bytes; it has its line and its count like any other.
+pub fn refuse_head(metrics: &Metrics, signpost: &Signpost, peer: IpAddr, status: u16) -> Vec<u8> {
+    let refusal = match status {
+        431 => Refusal::new(Reason::HeadersTooLarge, "the head has too many lines or bytes"),
+        414 => Refusal::new(Reason::HeadersTooLarge, "the target is too long"),
+        _ => Refusal::new(Reason::BadRequest, "the head is not HTTP/1.1"),
+    };
+    let id = RequestId::next();
+    metrics.refusal(refusal.reason);
+    let (reason, cause) = (refusal.reason.label(), refusal.cause.as_ref());
+    tracing::warn!(message = "refused", id = %id, reason, cause, blame = "client", client = %peer, decision = "refused");
+    refusal.wire(id, signpost)
 }
 
 /// The path as the log may have it: what follows `/share/` and `/s/` opens an album to whoever knows it. A first part with escapes in it

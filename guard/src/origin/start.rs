@@ -1,43 +1,25 @@
 //! A checked configuration becomes a running door: sockets bound, keys being fetched, workers waiting.
 
-use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Origin;
 use super::status::Status;
-use super::upstream::Upstream;
-use crate::assertion::Rules;
+use super::upstream::{Target, Upstream};
+use crate::config::OriginConfig;
 use crate::config::units::size_in_words;
-use crate::config::{DoorConfig, OriginConfig};
-use crate::frontdoor::{FrontDoor, cloudflare};
+use crate::frontdoor::opening::Opening;
 use crate::jwks::Keys;
-use crate::jwks::fetch::Document;
-use crate::refusal::Signpost;
-use crate::serve::{self, Background, Drained, Lifecycle, Running, sockets};
+use crate::refusal::{Direction, Signpost};
+use crate::serve::sockets::{StartError, bind};
+use crate::serve::{self, Background, Drained, Lifecycle, Running};
 use crate::telemetry::admin;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Trust;
 
-/// Why the door does not open.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A port cannot be bound.
-    #[error("{variable}: cannot listen on {address}: {error}")]
-    Bind {
-        /// The variable that names the address.
-        variable: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// The key set's URL cannot be fetched from.
-    #[error("GUARD_JWKS_URL: {0}")]
-    KeyUrl(#[from] crate::jwks::fetch::BadUrl),
-    /// Threads or a runtime could not be had.
-    #[error("cannot start: {0}")]
-    System(#[from] io::Error),
-}
+/// How long an idle connection to Immich is kept. Node closes at 5 s (`keepAliveTimeout`); below it, no request meets a closing one.
+pub const IDLE_LIMIT: Duration = Duration::from_secs(4);
 
 /// A running door.
 pub struct Door {
@@ -67,35 +49,30 @@ impl Door {
 /// Opens the door. It is ready as soon as the first key set is there; until then it answers 503.
 pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
     let listener = bind("GUARD_LISTEN", config.listen)?;
-    let admin = bind("GUARD_ADMIN_LISTEN", config.admin_listen)?;
+    let admin = bind("GUARD_ADMIN_LISTEN", config.process.admin_listen)?;
     let admin_address = admin.local_addr()?;
 
     let metrics = Arc::new(Metrics::new());
-    let keys = Arc::new(Keys::new(metrics.clone()));
     let lifecycle = Lifecycle::new();
-    let DoorConfig::CloudflareAccess { issuer, audiences, jwks } = &config.front_door;
-    for audience in audiences.iter().filter(|audience| audience.len() != 64 || !audience.bytes().all(|b| b.is_ascii_hexdigit())) {
-        tracing::warn!(
-            length = audience.len(),
-            "GUARD_ACCESS_AUD: Cloudflare's AUD tags are 64 hexadecimal digits: is it misspelt?"
-        );
-    }
-    let rules = Rules { issuer: issuer.clone(), audiences: audiences.clone() };
-    let source = Document::at(jwks.clone(), &config.extra_roots)?;
+    let opening = Opening::new(&config.front_door, &Trust::new(&config.process.extra_roots), &metrics)?;
+    let keys = opening.keys.clone();
+    let target =
+        Target { authority: config.upstream.clone(), tls: None, connect_timeout: config.connect_timeout, idle_limit: IDLE_LIMIT };
 
-    let origins = (0..config.workers)
+    let origins = (0..config.process.workers)
         .map(|_| {
             Arc::new(Origin {
-                door: FrontDoor::CloudflareAccess(cloudflare::Access::new(rules.clone(), keys.clone(), metrics.clone())),
+                door: opening.door(),
                 allow: config.allow.clone(),
                 max_body: config.max_body,
                 external: config.external.clone(),
-                upstream: Arc::new(Upstream::new(config.upstream.clone(), config.connect_timeout, metrics.clone())),
+                upstream: Arc::new(Upstream::new(target.clone(), metrics.clone())),
                 signpost: Signpost {
+                    direction: Direction::In,
                     lan_url: config.lan_url.clone(),
                     limit: config.max_body.map(size_in_words).unwrap_or_default(),
                 },
-                log_identity: config.log.identity,
+                log_identity: config.process.log.identity,
                 metrics: metrics.clone(),
                 lifecycle: lifecycle.clone(),
                 phase: lifecycle.phase(),
@@ -103,20 +80,12 @@ pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
         })
         .collect();
 
-    let refresh = {
-        let keys = keys.clone();
-        async move { keys.keep_fresh(source).await }
-    };
     let view = Arc::new(Status::new(config, metrics.clone(), keys.clone(), lifecycle.phase()));
-    let background: Vec<Background> = vec![Box::pin(refresh), Box::pin(admin::serve(admin, view))];
-    let running = serve::start(listener, config.grace, &lifecycle, origins, background)?;
+    let background: Vec<Background> = vec![opening.refresh(), Box::pin(admin::serve(admin, view))];
+    let running = serve::start(listener, config.process.grace, &lifecycle, origins, background)?;
     tracing::info!(
-        listen = %running.address, admin = %admin_address, upstream = %config.upstream, issuer = issuer.as_str(),
-        workers = config.workers, "guard origin is listening"
+        listen = %running.address, admin = %admin_address, upstream = %config.upstream, issuer = config.front_door.issuer(),
+        workers = config.process.workers, "guard origin is listening"
     );
     Ok(Door { address: running.address, admin_address, metrics, keys, running })
-}
-
-fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    sockets::listen(address).map_err(|error| StartError::Bind { variable, address, error })
 }

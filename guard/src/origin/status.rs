@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::config::OriginConfig;
 use crate::config::units::size_in_words;
-use crate::config::{DoorConfig, OriginConfig};
 use crate::jwks::{self, Keys};
 use crate::refusal::{Reason, escape};
 use crate::serve::Phase;
@@ -28,9 +28,8 @@ pub struct Status {
 impl Status {
     /// A page about this door.
     pub fn new(config: &OriginConfig, metrics: Arc<Metrics>, keys: Arc<Keys>, phase: watch::Receiver<Phase>) -> Self {
-        let DoorConfig::CloudflareAccess { issuer, .. } = &config.front_door;
         Self {
-            issuer: issuer.clone(),
+            issuer: config.front_door.issuer().to_owned(),
             upstream: config.upstream.to_string(),
             limit: config.max_body.map_or_else(|| "no limit".to_owned(), size_in_words),
             metrics,

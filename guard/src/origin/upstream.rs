@@ -1,4 +1,5 @@
-//! Connections to Immich: one small pool a worker, newest first, and the one safe retry.
+//! Connections to one upstream: one small pool a worker, newest first, and the one safe retry. Immich in the clear on the way in, a
+//! backend over TLS on the way out.
 //!
 //! Own code instead of `hyper_util::client::legacy`: a pool that is a worker's own needs no lock that anyone waits for, and a lease
 //! that ends early must cut its connection at once, so that Immich sees a broken message and not a slow one.
@@ -10,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -18,9 +20,8 @@ use super::limit::Outgoing;
 use crate::config::Authority;
 use crate::serve::sockets;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Tls;
 
-/// How long an idle connection is kept. Node closes at 5 s (`keepAliveTimeout`); below it, no request meets a closing connection.
-pub const IDLE_LIMIT: Duration = Duration::from_secs(4);
 /// The most idle connections that one worker keeps.
 pub const MAX_IDLE: usize = 256;
 /// The read buffer of one connection, in bytes: also what a transfer may hold in memory.
@@ -37,7 +38,7 @@ pub enum UpstreamError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// Not reached in time.
+    /// Not reached in time, its proof of who it is included.
     #[error("{upstream} not reached within {limit:?}")]
     Timeout {
         /// Where.
@@ -55,10 +56,22 @@ pub enum UpstreamError {
     },
 }
 
+/// Who is asked, and how.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where.
+    pub authority: Authority,
+    /// None: in the clear.
+    pub tls: Option<Tls>,
+    /// To open a connection.
+    pub connect_timeout: Duration,
+    /// How long an idle connection is kept: less than the other side keeps it, so that no request meets a closing connection.
+    pub idle_limit: Duration,
+}
+
 /// The pool of one worker.
 pub struct Upstream {
-    authority: Authority,
-    connect_timeout: Duration,
+    target: Target,
     idle: Mutex<Vec<Idle>>,
     metrics: Arc<Metrics>,
 }
@@ -84,8 +97,8 @@ pub struct Lease {
 
 impl Upstream {
     /// An empty pool.
-    pub fn new(authority: Authority, connect_timeout: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { authority, connect_timeout, idle: Mutex::default(), metrics }
+    pub fn new(target: Target, metrics: Arc<Metrics>) -> Self {
+        Self { target, idle: Mutex::default(), metrics }
     }
 
     /// Sends a request and waits for the head of the answer, without limit of time. Sent again only where nothing was written: a
@@ -107,8 +120,7 @@ impl Upstream {
                         request = unsent;
                     }
                     _ => {
-                        self.metrics.upstream_errors.exchange.inc();
-                        return Err(UpstreamError::Exchange { upstream: self.authority.clone(), error: error.into_error() });
+                        return Err(self.broke_off(error.into_error()));
                     }
                 },
             }
@@ -117,43 +129,53 @@ impl Upstream {
 
     /// Closes what has been idle for too long. Called now and then by the worker.
     pub fn sweep(&self) {
-        self.idle().retain(|idle| idle.since.elapsed() < IDLE_LIMIT && !idle.connection.sender.is_closed());
+        self.idle().retain(|idle| idle.since.elapsed() < self.target.idle_limit && !idle.connection.sender.is_closed());
     }
 
     async fn take_idle(&self) -> Option<Connection> {
         loop {
             let Idle { mut connection, since } = self.idle().pop()?;
             // Given back at the end of the answer, it may still have to notice that; where it was closed instead, it errs here.
-            if since.elapsed() < IDLE_LIMIT && connection.sender.ready().await.is_ok() {
+            if since.elapsed() < self.target.idle_limit && connection.sender.ready().await.is_ok() {
                 return Some(connection);
             }
         }
     }
 
     async fn dial(&self) -> Result<Connection, UpstreamError> {
-        let Authority { host, port } = &self.authority;
-        let connect = TcpStream::connect((host.as_str(), *port));
-        let stream = match tokio::time::timeout(self.connect_timeout, connect).await {
-            Ok(Ok(stream)) => stream,
+        let Target { authority, tls, connect_timeout, .. } = &self.target;
+        let connect = async {
+            let stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
+            sockets::tune(&stream);
+            match tls {
+                Some(tls) => Ok(self.speak(tls.over(stream).await?).await),
+                None => Ok(self.speak(stream).await),
+            }
+        };
+        match tokio::time::timeout(*connect_timeout, connect).await {
+            Ok(Ok(connection)) => connection,
             Ok(Err(error)) => {
                 self.metrics.upstream_errors.connect.inc();
-                return Err(UpstreamError::Connect { upstream: self.authority.clone(), error });
+                Err(UpstreamError::Connect { upstream: authority.clone(), error })
             }
             Err(_) => {
                 self.metrics.upstream_errors.timeout.inc();
-                return Err(UpstreamError::Timeout { upstream: self.authority.clone(), limit: self.connect_timeout });
+                Err(UpstreamError::Timeout { upstream: authority.clone(), limit: *connect_timeout })
             }
-        };
-        sockets::tune(&stream);
-        let exchange = |error| {
-            self.metrics.upstream_errors.exchange.inc();
-            UpstreamError::Exchange { upstream: self.authority.clone(), error }
-        };
-        let (sender, connection) =
-            http1::Builder::new().max_buf_size(BUFFER_BYTES).handshake(TokioIo::new(stream)).await.map_err(exchange)?;
+        }
+    }
+
+    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Connection, UpstreamError> {
+        let handshake = http1::Builder::new().max_buf_size(BUFFER_BYTES).handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(|error| self.broke_off(error))?;
         // How it ends is told to whoever waits for an answer on it.
         let task = tokio::spawn(async move { drop(connection.with_upgrades().await) }).abort_handle();
         Ok(Connection { sender, task: Task(Some(task)) })
+    }
+
+    fn broke_off(&self, error: hyper::Error) -> UpstreamError {
+        self.metrics.upstream_errors.exchange.inc();
+        UpstreamError::Exchange { upstream: self.target.authority.clone(), error }
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {

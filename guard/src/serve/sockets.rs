@@ -9,6 +9,8 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
+use crate::fetch::BadUrl;
+
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 /// Silence after which the kernel asks whether an idle peer still lives.
@@ -22,6 +24,32 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// Why a process does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port cannot be bound.
+    #[error("{variable}: cannot listen on {address}: {error}")]
+    Bind {
+        /// The variable that names the address.
+        variable: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The key set's URL cannot be fetched from.
+    #[error("GUARD_JWKS_URL: {0}")]
+    KeyUrl(#[from] BadUrl),
+    /// Threads or a runtime could not be had.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A listener on the address that `variable` names.
+pub fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    listen(address).map_err(|error| StartError::Bind { variable, address, error })
 }
 
 /// Sets what a connection needs. A socket that refuses an option works all the same.

@@ -1,6 +1,6 @@
 //! A whole home on loopback: an issuer, an Immich, and a real guard between them, as `guard origin` would start it.
 
-use guard::config::OriginArgs;
+use guard::config::{DoorArgs, OriginArgs, ProcessArgs};
 use guard::origin::start::{Door, start};
 
 use crate::{Immich, Issuer, RawClient, RawUpstream};
@@ -37,7 +37,7 @@ impl Home {
         let upstream = RawUpstream::start().await;
         let home = Self::with(|args| {
             args.upstream = Some(upstream.url());
-            args.workers = Some("1".to_owned());
+            args.process.workers = Some("1".to_owned());
         })
         .await;
         (home, upstream)
@@ -70,15 +70,28 @@ pub fn args(issuer: &Issuer, upstream: &str) -> OriginArgs {
     let some = |text: &str| Some(text.to_owned());
     OriginArgs {
         listen: some("127.0.0.1:0"),
-        admin_listen: some("127.0.0.1:0"),
         upstream: some(upstream),
+        door: door_args(issuer),
+        process: process_args(),
+        ..OriginArgs::default()
+    }
+}
+
+/// A front door that trusts `issuer`.
+pub fn door_args(issuer: &Issuer) -> DoorArgs {
+    let some = |text: &str| Some(text.to_owned());
+    DoorArgs {
         access_team: some(issuer.team()),
         access_aud: some(issuer.aud()),
         jwks_url: some(&issuer.url()),
-        workers: some("2"),
-        grace: some("10s"),
-        ..OriginArgs::default()
+        ..DoorArgs::default()
     }
+}
+
+/// An admin port chosen by the system, two workers, a short grace.
+pub fn process_args() -> ProcessArgs {
+    let some = |text: &str| Some(text.to_owned());
+    ProcessArgs { admin_listen: some("127.0.0.1:0"), workers: some("2"), grace: some("10s"), ..ProcessArgs::default() }
 }
 
 /// A guard with these arguments, ready or not.

@@ -1,0 +1,315 @@
+//! One bounded request: a document or an answer to a form in, with limits on time and size. No redirects, no proxy, no compression, no
+//! cookies; a connection of its own, since an hour passes between two.
+//!
+//! For key sets and token endpoints alike. `https` anywhere; `http` only to a loopback address, or where the caller says that nothing
+//! secret is sent.
+
+use std::time::Duration;
+
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::config::read::is_loopback;
+use crate::tls::{Tls, Trust};
+
+/// The most that one fetch may take, connecting included.
+pub const MAX_TIME: Duration = Duration::from_secs(5);
+/// The largest document that is read, in bytes. Cloudflare's key set is about 8 KiB.
+pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
+/// The most of a refusal's body that is read for its reason, in bytes.
+const MAX_REASON_BYTES: usize = 16 * 1024;
+/// The most of that reason that is told, in characters.
+const MAX_REASON_CHARS: usize = 300;
+/// A word of so many characters that has no `/`, `:` or `@` in it is no word: it may be a secret.
+const MAX_WORD_CHARS: usize = 60;
+
+/// Why there is no document.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// It took longer than [`MAX_TIME`].
+    #[error("no whole answer from {0} within {MAX_TIME:?}")]
+    Timeout(String),
+    /// Not reached.
+    #[error("{host} not reached: {error}")]
+    Connect {
+        /// Host and port.
+        host: String,
+        /// What the system, or TLS, said.
+        error: std::io::Error,
+    },
+    /// HTTP broke.
+    #[error("{host} broke off: {error}")]
+    Http {
+        /// Host and port.
+        host: String,
+        /// What hyper said.
+        error: hyper::Error,
+    },
+    /// Anything but 200; redirects are not followed.
+    #[error("{host} answered {status}, wanted 200{reason}")]
+    Status {
+        /// Host and port.
+        host: String,
+        /// The status.
+        status: StatusCode,
+        /// What the server gave as its reason, as `: reason`, or nothing. Never holds a token.
+        reason: String,
+    },
+    /// Larger than [`MAX_DOCUMENT_BYTES`].
+    #[error("the answer of {0} is larger than {MAX_DOCUMENT_BYTES} bytes")]
+    TooLarge(String),
+}
+
+/// A URL that cannot be fetched from.
+#[derive(Debug, thiserror::Error)]
+#[error("wanted https://HOST/PATH, or http:// to a loopback address")]
+pub struct BadUrl;
+
+/// One place to ask.
+#[derive(Debug)]
+pub struct Endpoint {
+    uri: Uri,
+    host: String,
+    port: u16,
+    tls: Option<Tls>,
+}
+
+/// What is asked for.
+pub struct Question {
+    method: Method,
+    body: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Question {
+    /// The document.
+    pub fn get() -> Self {
+        Self { method: Method::GET, body: String::new(), headers: Vec::new() }
+    }
+
+    /// An answer to this form (`application/x-www-form-urlencoded`).
+    pub fn form(fields: &[(&str, &str)]) -> Self {
+        let body =
+            fields.iter().map(|(name, value)| format!("{}={}", percent(name), percent(value))).collect::<Vec<_>>().join("&");
+        Self { method: Method::POST, body, headers: Vec::new() }
+            .with(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
+    }
+
+    /// An answer to this JSON.
+    pub fn json(value: &serde_json::Value) -> Self {
+        Self { method: Method::POST, body: value.to_string(), headers: Vec::new() }
+            .with(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same as whoever has this token. One that no header could carry is left out, and the server refuses.
+    #[must_use]
+    pub fn bearing(self, token: &str) -> Self {
+        match bearer(token) {
+            Some(value) => self.with(AUTHORIZATION, value),
+            None => self,
+        }
+    }
+}
+
+/// A token as a header's value that no log prints.
+pub fn bearer(token: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+impl Endpoint {
+    /// `https` anywhere, `http` to a loopback address only.
+    pub fn at(uri: Uri, trust: &Trust) -> Result<Self, BadUrl> {
+        let host = host_of(&uri)?;
+        match uri.scheme_str() {
+            Some("https") => {
+                let tls = trust.with_server(&host).map_err(|_| BadUrl)?;
+                Ok(Self { port: uri.port_u16().unwrap_or(443), host, uri, tls: Some(tls) })
+            }
+            Some("http") if is_loopback(&host) => Self::in_the_clear(uri),
+            _ => Err(BadUrl),
+        }
+    }
+
+    /// `http` to any address: for what is asked without a secret, on a network that is the machine's own.
+    pub fn in_the_clear(uri: Uri) -> Result<Self, BadUrl> {
+        let host = host_of(&uri)?;
+        Ok(Self { port: uri.port_u16().unwrap_or(80), host, uri, tls: None })
+    }
+
+    /// The body of the 200 that answers `question`.
+    pub async fn ask(&self, question: Question) -> Result<Bytes, FetchError> {
+        tokio::time::timeout(MAX_TIME, self.exchange(question)).await.unwrap_or_else(|_| Err(FetchError::Timeout(self.place())))
+    }
+
+    async fn exchange(&self, question: Question) -> Result<Bytes, FetchError> {
+        let connect = |error| FetchError::Connect { host: self.place(), error };
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(connect)?;
+        match &self.tls {
+            Some(tls) => self.over(tls.over(stream).await.map_err(connect)?, question).await,
+            None => self.over(stream, question).await,
+        }
+    }
+
+    async fn over(
+        &self,
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        question: Question,
+    ) -> Result<Bytes, FetchError> {
+        let broke = |error| FetchError::Http { host: self.place(), error };
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.map_err(broke)?;
+        let mut connection = std::pin::pin!(connection);
+        let answer = async {
+            let response = sender.send_request(self.request(question)).await.map_err(broke)?;
+            self.body(response).await
+        };
+        tokio::select! {
+            answer = answer => answer,
+            // The connection only ends first when it broke; the answer then says how.
+            Err(error) = &mut connection => Err(broke(error)),
+        }
+    }
+
+    fn request(&self, question: Question) -> Request<String> {
+        let path = self.uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from);
+        let mut request = Request::new(question.body);
+        *request.method_mut() = question.method;
+        *request.uri_mut() = path;
+        let headers = request.headers_mut();
+        if let Some(host) = self.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
+            headers.insert(HOST, host);
+        }
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("guard/", env!("CARGO_PKG_VERSION"))));
+        headers.extend(question.headers);
+        request
+    }
+
+    async fn body(&self, response: Response<Incoming>) -> Result<Bytes, FetchError> {
+        let status = response.status();
+        if status != StatusCode::OK {
+            // A refusal that broke off in mid-reason is still one.
+            let body = self.read(response.into_body(), MAX_REASON_BYTES).await.unwrap_or_default();
+            return Err(FetchError::Status { host: self.place(), status, reason: reason(&body) });
+        }
+        self.read(response.into_body(), MAX_DOCUMENT_BYTES).await
+    }
+
+    async fn read(&self, body: Incoming, limit: usize) -> Result<Bytes, FetchError> {
+        let mut body = std::pin::pin!(body);
+        let mut document = Vec::new();
+        while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            let frame = frame.map_err(|error| FetchError::Http { host: self.place(), error })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if document.len() + data.len() > limit {
+                return Err(FetchError::TooLarge(self.place()));
+            }
+            document.extend_from_slice(&data);
+        }
+        Ok(document.into())
+    }
+
+    fn place(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+fn host_of(uri: &Uri) -> Result<String, BadUrl> {
+    let host = uri.host().ok_or(BadUrl)?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    if host.is_empty() { Err(BadUrl) } else { Ok(host) }
+}
+
+/// What a server says about its refusal: `error` and `error_description` (RFC 6749, 5.2) or Google's `error.message`. Empty where it says
+/// nothing of the kind.
+fn reason(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        error: serde_json::Value,
+        error_description: Option<String>,
+    }
+    let Ok(Said { error, error_description }) = serde_json::from_slice(body) else { return String::new() };
+    let error = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or_default();
+    let words = error.split_whitespace().chain(error_description.as_deref().unwrap_or_default().split_whitespace());
+    let text = words.map(harmless).collect::<Vec<_>>().join(" ");
+    if text.is_empty() { text } else { format!(": {}", text.chars().take(MAX_REASON_CHARS).collect::<String>()) }
+}
+
+/// Some servers quote the token that they refuse.
+fn harmless(word: &str) -> &str {
+    let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let is_token = bare.starts_with("eyJ") || bare.starts_with("ya29.");
+    if is_token || (word.len() > MAX_WORD_CHARS && !word.contains(['/', ':', '@'])) { "***" } else { word }
+}
+
+/// Text inside a query or a form (RFC 3986, 2.3: unreserved characters stay).
+pub fn percent(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing into a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_why_and_never_quotes_a_token() {
+        for (body, said) in [
+            (
+                r#"{"error":"invalid_grant","error_description":"Invalid JWT Signature."}"#,
+                ": invalid_grant Invalid JWT Signature.",
+            ),
+            (
+                r#"{"error":{"code":403,"message":"Permission 'iam.serviceAccounts.getOpenIdToken' denied"}}"#,
+                ": Permission 'iam.serviceAccounts.getOpenIdToken' denied",
+            ),
+            (
+                r#"{"error":"invalid_request","error_description":"bad token: eyJhbGciOi.e30.c2ln"}"#,
+                ": invalid_request bad token: ***",
+            ),
+            (r#"{"error":"x","error_description":"'ya29.abc'"}"#, ": x ***"),
+            ("<html>", ""),
+            ("{}", ""),
+        ] {
+            assert_eq!(reason(body.as_bytes()), said, "{body}");
+        }
+        assert_eq!(reason(format!(r#"{{"error":"{}"}}"#, "a".repeat(61)).as_bytes()), ": ***");
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        let trust = Trust::new(&[]);
+        let at = |url: &str| Endpoint::at(url.parse().unwrap(), &trust).is_ok();
+        assert!(
+            at("https://sts.googleapis.com/v1/token")
+                && at("http://127.0.0.1:9/token")
+                && at("http://[::1]:9/")
+                && at("http://localhost/")
+        );
+        assert!(!at("http://10.0.0.1/token") && !at("http://127.0.0.1.example.com/") && !at("/token") && !at("ftp://127.0.0.1/"));
+    }
+
+    #[test]
+    fn a_form_escapes_what_would_end_a_field() {
+        assert_eq!(Question::form(&[("a", "1&b=2"), ("c", "//iam/ä")]).body, "a=1%26b%3D2&c=%2F%2Fiam%2F%C3%A4");
+    }
+}
