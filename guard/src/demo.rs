@@ -2,7 +2,9 @@
 //! browser can use. The tour sends real requests and says what each proves; then the home stays up for a look.
 
 pub mod client;
+pub mod cloud_run;
 pub mod edge;
+pub mod google;
 pub mod issuer;
 pub mod keyserver;
 pub mod nas;

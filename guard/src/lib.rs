@@ -17,14 +17,18 @@
 //!
 //! [`nas`] is the other half of the binary and shares nothing with it but words: the disk is proved before Immich starts.
 //!
-//! [`origin`]'s function `pass` is this picture in code. No import runs up: `demo` > `origin` > `serve`, `frontdoor` > `assertion` >
-//! `jwks` > `refusal`, `config`, `telemetry`.
+//! [`idtoken`] is the way out: the same picture turned round, on the same forwarder. A plain request enters, and leaves with an identity
+//! token for a backend that lets nobody in without one.
+//!
+//! [`origin`]'s function `pass` is this picture in code, [`idtoken`]'s the other one. No import runs up: `demo` > `idtoken` > `origin` >
+//! `serve`, `frontdoor` > `assertion` > `jwks` > `refusal`, `config`, `telemetry` > `fetch`, `tls`.
 
 pub mod assertion;
 pub mod config;
 pub mod demo;
 pub mod fetch;
 pub mod frontdoor;
+pub mod idtoken;
 pub mod jwks;
 pub mod nas;
 pub mod origin;

@@ -3,12 +3,17 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use guard::config::OriginArgs;
+use guard::config::{LogConfig, OriginArgs, Problems};
 use guard::demo::{self, DemoArgs, DemoError};
+use guard::idtoken;
+use guard::idtoken::config::IdtokenArgs;
 use guard::nas::{self, NasCli};
 use guard::origin;
 use guard::telemetry::log::Log;
 use tokio::signal::unix::{SignalKind, signal};
+
+const ORIGIN: &str = "guard origin";
+const IDTOKEN: &str = "guard idtoken";
 
 /// The door before a family's photos.
 #[derive(Parser)]
@@ -24,6 +29,8 @@ enum Command {
     Origin(Box<OriginArgs>),
     /// Refuse to let Immich start, or write, when the NAS is not really mounted
     Nas(NasCli),
+    /// Send requests on with an identity token, to Cloud Run or any backend that asks for one
+    Idtoken(Box<IdtokenArgs>),
     /// Show all of it on loopback, with a tour of real requests
     Demo(DemoArgs),
 }
@@ -32,6 +39,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Origin(args) => run_origin(&args),
         Command::Nas(cli) => nas::run(&cli),
+        Command::Idtoken(args) => run_idtoken(&args),
         Command::Demo(args) => run_demo(&args),
     }
 }
@@ -39,23 +47,46 @@ fn main() -> ExitCode {
 fn run_origin(args: &OriginArgs) -> ExitCode {
     let config = match args.check() {
         Ok(config) => config,
-        Err(problems) => {
-            eprintln!("guard origin: {problems}");
-            return ExitCode::from(2);
-        }
+        Err(problems) => return misconfigured(ORIGIN, &problems),
     };
-    let log = Log::install(config.process.log.filter(), config.process.log.format);
+    serving(ORIGIN, &config.process.log, || {
+        let door = origin::start::start(&config)?;
+        wait_for_stop(|| door.stop())?;
+        door.join();
+        Ok(())
+    })
+}
+
+fn run_idtoken(args: &IdtokenArgs) -> ExitCode {
+    let config = match args.check() {
+        Ok(config) => config,
+        Err(problems) => return misconfigured(IDTOKEN, &problems),
+    };
+    serving(IDTOKEN, &config.process.log, || {
+        let way_out = idtoken::start::start(&config)?;
+        wait_for_stop(|| way_out.stop())?;
+        way_out.join();
+        Ok(())
+    })
+}
+
+fn misconfigured(name: &str, problems: &Problems) -> ExitCode {
+    eprintln!("{name}: {problems}");
+    ExitCode::from(2)
+}
+
+/// Runs a process that serves, from its first log line to its last.
+fn serving(name: &'static str, log: &LogConfig, serve: impl FnOnce() -> Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    let log = Log::install(log.filter(), log.format);
     warn_of_unknown_variables();
     raise_file_limit();
-    let code = match origin::start::start(&config) {
-        Ok(door) => match wait_for_stop(&door) {
-            Ok(()) => {
-                door.join();
-                ExitCode::SUCCESS
-            }
-            Err(error) => failed(&error),
-        },
-        Err(error) => failed(&error),
+    let code = match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %error, process = name, "cannot go on");
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
     };
     log.flush();
     code
@@ -99,23 +130,17 @@ fn raise_file_limit() {
 }
 
 /// Returns when the drain has begun: SIGTERM or SIGINT. A second signal ends the process at once.
-fn wait_for_stop(door: &origin::start::Door) -> std::io::Result<()> {
+fn wait_for_stop(stop_serving: impl FnOnce()) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // The same streams for both signals: new ones would miss a second that comes before they listen.
     let (mut terminate, mut interrupt) = runtime
         .block_on(async { Ok::<_, std::io::Error>((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)) })?;
     let mut stop = async move || tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} };
     runtime.block_on(stop());
-    door.stop();
+    stop_serving();
     std::thread::spawn(move || {
         runtime.block_on(stop());
         std::process::exit(1);
     });
     Ok(())
-}
-
-fn failed(error: &dyn std::error::Error) -> ExitCode {
-    tracing::error!(error = %error, "guard origin ends");
-    eprintln!("guard origin: {error}");
-    ExitCode::FAILURE
 }

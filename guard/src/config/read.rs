@@ -15,7 +15,7 @@ pub fn is_loopback(host: &str) -> bool {
 }
 
 /// An address to bind.
-pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "an address and a port, such as 0.0.0.0:8080 or [::]:8080".to_owned())
 }
 

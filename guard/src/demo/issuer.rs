@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeySize, PublicKeyComponents};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
@@ -66,14 +66,18 @@ impl Signer {
     #[expect(clippy::expect_used, reason = "a key that was just generated always encodes")]
     pub fn public_pem(&self) -> String {
         let der: PublicKeyX509Der<'_> = self.key.public_key().as_der().expect("a generated key encodes");
-        let text = STANDARD.encode(der.as_ref());
-        let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
-        for line in text.as_bytes().chunks(64) {
-            pem.push_str(&String::from_utf8_lossy(line));
-            pem.push('\n');
-        }
-        pem.push_str("-----END PUBLIC KEY-----\n");
-        pem
+        pem("PUBLIC KEY", der.as_ref())
+    }
+
+    /// The private half as PEM (PKCS #8): what a service account's key file holds.
+    ///
+    /// # Panics
+    /// Never for a key that this type made.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "a key that was just generated always encodes")]
+    pub fn private_pem(&self) -> String {
+        let der: Pkcs8V1Der<'_> = self.key.as_der().expect("a generated key encodes");
+        pem("PRIVATE KEY", der.as_ref())
     }
 
     /// A compact JWS over `claims` with the header that Access writes.
@@ -119,6 +123,17 @@ pub fn unsigned(header: &Value, claims: &Value) -> String {
 
 fn signing_input(header: &Value, claims: &Value) -> String {
     format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()))
+}
+
+/// RFC 7468.
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    for line in text.as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem + &format!("-----END {label}-----\n")
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -102,7 +102,7 @@ impl Shared {
             (&Method::GET, path) if path.starts_with("/picture/") => text(StatusCode::OK, "image/svg+xml", picture(path)),
             (&Method::GET, "/original") => {
                 let size = request.uri().query().and_then(|query| query.strip_prefix("size=")?.parse().ok()).unwrap_or(1 << 20);
-                let mut response = Response::new(Bytestream { place: 0, end: size, text: None });
+                let mut response = Response::new(Bytestream::of(size));
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
                 response
             }
@@ -121,7 +121,7 @@ impl Shared {
     }
 }
 
-async fn receive(body: Incoming) -> Result<Stored, hyper::Error> {
+pub(super) async fn receive(body: Incoming) -> Result<Stored, hyper::Error> {
     let mut body = std::pin::pin!(body);
     let mut hash = digest::Context::new(&SHA256);
     let mut bytes = 0;
@@ -179,10 +179,17 @@ async fn short_frame(stream: &mut TokioIo<Upgraded>) -> io::Result<Vec<u8>> {
 }
 
 /// Text, or the tour's file made as it is sent.
-struct Bytestream {
+pub(super) struct Bytestream {
     place: u64,
     end: u64,
     text: Option<Bytes>,
+}
+
+impl Bytestream {
+    /// So many bytes of the tour's file.
+    pub(super) fn of(size: u64) -> Self {
+        Self { place: 0, end: size, text: None }
+    }
 }
 
 impl Body for Bytestream {

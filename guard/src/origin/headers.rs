@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use hyper::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 
 use crate::config::External;
 use crate::frontdoor::FrontDoor;
@@ -49,7 +49,7 @@ const IDENTITY_NAMES: [&str; 9] = [
     "x-remote-user",
 ];
 
-/// What is told to Immich about where a request came from.
+/// What is told to the upstream about where a request came from.
 pub struct Provenance<'r> {
     /// The client's address.
     pub client: IpAddr,
@@ -100,7 +100,43 @@ pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, provenance: &Prove
 
 /// Fields behind a body may say no more than fields before it.
 pub fn trailers_to_upstream(trailers: &mut HeaderMap) {
-    strip(trailers, |name| is_hop_by_hop(name) || is_protected(name) || matches!(name, "cookie" | "cf-connecting-ip"));
+    strip(trailers, |name| {
+        is_hop_by_hop(name) || is_protected(name) || carries_token(name) || matches!(name, "cookie" | "cf-connecting-ip")
+    });
+}
+
+/// Makes the client's headers a backend's: strips, then says who the client is. Nothing stays that could pass for our token, in any
+/// spelling; `Host` and the token itself, which goes into `token_header`, are the caller's to set. `door` is the front door that was
+/// asked, if one was.
+pub fn to_backend(headers: &mut HeaderMap, door: Option<&FrontDoor>, client: IpAddr, token_header: &HeaderName) {
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let host = headers.get(HOST).cloned();
+    strip_nominated(headers);
+    strip(headers, |name| {
+        // The application's own `Authorization` passes where ours goes elsewhere.
+        let is_token = carries_token(name) && (name != AUTHORIZATION || *token_header == AUTHORIZATION);
+        is_hop_by_hop(name) || is_protected(name) || is_token || matches!(name, "expect" | "content-length")
+    });
+    if let Some(door) = door {
+        strip_cookies(headers, door);
+    }
+
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if let Some(host) = host {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+    // A front door speaks HTTPS to the world; without one, what is heard here is plain HTTP.
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if door.is_some() { "https" } else { "http" }));
+    if let Ok(address) = HeaderValue::from_str(&client.to_string()) {
+        headers.insert(X_FORWARDED_FOR, address);
+    }
+}
+
+/// Whether Cloud Run could read a token out of a header of this name, or out of one that a server takes for it.
+fn carries_token(name: &str) -> bool {
+    name == AUTHORIZATION || (name.ends_with("authorization") && name.replace('_', "-") == "x-serverless-authorization")
 }
 
 /// Makes Immich's headers the client's: strips hop-by-hop and what only guard may say. `upgraded` keeps the two lines of a 101.

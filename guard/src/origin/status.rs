@@ -64,7 +64,7 @@ impl View for Status {
             None => (false, "no key set".to_owned()),
         };
         let upstream_bad = metrics.refusals(Reason::UpstreamUnreachable) + metrics.refusals(Reason::UpstreamTimeout);
-        let mut page = String::from(HEAD);
+        let mut page = String::from(PAGE_HEAD);
         let verdict = match ready {
             Ok(()) => "<b class=good>open</b>".to_owned(),
             Err(why) => format!("<b class=bad>closed</b> — {}", escape(why)),
@@ -107,7 +107,7 @@ impl View for Status {
     }
 }
 
-fn words(time: Duration) -> String {
+pub(crate) fn words(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..=119 => format!("{seconds} s"),
         seconds @ 120..=7_199 => format!("{} min", seconds / 60),
@@ -115,7 +115,8 @@ fn words(time: Duration) -> String {
     }
 }
 
-const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>\
+/// The beginning of a status page, up to its first heading.
+pub(crate) const PAGE_HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta http-equiv=refresh content=5>\
 <meta name=viewport content=\"width=device-width\"><title>guard</title><style>\
 body{font:1rem/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}\
 .way{display:flex;gap:1.6rem;list-style:none;padding:0;flex-wrap:wrap}.way li{flex:1 1 12rem;border:1px solid;border-top:.4rem solid;\

@@ -20,6 +20,7 @@ const IDLE_TIME: Duration = Duration::from_secs(60);
 /// The pause after an accept that failed.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 const TEXT: &str = "text/plain; charset=utf-8";
+const NOTHING_ELSE: &str = "here are /, /livez, /readyz and /metrics\n";
 
 /// What a process shows of itself.
 pub trait View: Send + Sync + 'static {
@@ -29,6 +30,10 @@ pub trait View: Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// The status page, as HTML.
     fn page(&self) -> String;
+    /// What `/health` says, as JSON, and whether all is well; none where there is no such place.
+    fn health(&self) -> Option<(bool, String)> {
+        None
+    }
 }
 
 /// Serves for ever.
@@ -70,7 +75,12 @@ fn answer<B>(request: &Request<B>, view: &dyn View) -> Response<Text> {
         },
         "/metrics" => page(StatusCode::OK, METRICS_TYPE, view.metrics()),
         "/" => page(StatusCode::OK, "text/html; charset=utf-8", view.page()),
-        _ => page(StatusCode::NOT_FOUND, TEXT, "here are /, /livez, /readyz and /metrics\n"),
+        "/health" => match view.health() {
+            Some((true, text)) => page(StatusCode::OK, "application/json", text),
+            Some((false, text)) => page(StatusCode::SERVICE_UNAVAILABLE, "application/json", text),
+            None => page(StatusCode::NOT_FOUND, TEXT, NOTHING_ELSE),
+        },
+        _ => page(StatusCode::NOT_FOUND, TEXT, NOTHING_ELSE),
     }
 }
 

@@ -53,7 +53,7 @@ pub struct UpstreamErrors {
     pub retried: Counter,
 }
 
-/// All metrics of `guard origin`.
+/// The metrics of a serving process.
 pub struct Metrics {
     registry: Registry,
     /// Requests that passed.
@@ -91,7 +91,14 @@ impl Metrics {
     /// All at zero, with every label value that is known beforehand: a rate over a counter that appears late would miss its first step.
     #[must_use]
     pub fn new() -> Self {
+        Self::with(|_registry| {})
+    }
+
+    /// The same, beside what `more` registers.
+    #[must_use]
+    pub fn with(more: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::with_prefix("guard");
+        more(&mut registry);
         registry.register("build", "The version that runs", Info::new(Build { version: env!("CARGO_PKG_VERSION") }));
 
         let requests = family(&mut registry, "requests", "Requests, by decision");

@@ -1,0 +1,268 @@
+//! The variables of `guard idtoken`, those of both source designs among them: text in, checked configuration out.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use hyper::Uri;
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+
+use super::cors::Cors;
+use super::source::{Credentials, Place, metadata};
+use crate::config::{AllowList, Authority, DoorArgs, DoorConfig, ProcessArgs, ProcessConfig};
+use crate::config::{Problems, Reader, everywhere, given, read, units};
+use crate::tls::Trust;
+
+/// The default of `GUARD_MAX_BODY` on the way out: what Cloud Run takes by HTTP/1 ("Quotas and limits", Cloud Run docs).
+pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
+/// The header that Cloud Run looks at first, and takes away before the container sees it: the application keeps `Authorization`.
+pub const X_SERVERLESS_AUTHORIZATION: HeaderName = HeaderName::from_static("x-serverless-authorization");
+
+const WANTED_BACKEND: &str = "LISTEN=URL[;audience=A][;header=authorization|x-serverless-authorization][;ping=local|forward]\
+[;retry=on|off], such as 0.0.0.0:8080=https://ml-abc.a.run.app";
+const WANTED_URL: &str = "https://HOST[/PATH], or http:// to a loopback address only";
+
+/// What flags and variables said about `guard idtoken`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct IdtokenArgs {
+    /// A backend, as LISTEN=URL[;audience=A][;header=NAME][;ping=local|forward][;retry=on|off]; may be repeated
+    #[arg(long, env = "GUARD_IDTOKEN_BACKENDS", value_name = "BACKEND", hide_env_values = true, value_delimiter = ' ')]
+    pub backend: Vec<String>,
+    /// The only backend, served on PORT (the variable of immich-auth-proxy)
+    #[arg(long, env = "UPSTREAM_SERVER_URL", value_name = "URL", hide_env_values = true)]
+    pub upstream_server_url: Option<String>,
+    /// The same (the variable of the Flask auth-proxy)
+    #[arg(long, env = "BACKEND_URL", value_name = "URL", hide_env_values = true)]
+    pub backend_url: Option<String>,
+    /// Where that backend is served [default: 8080]
+    #[arg(long, env = "PORT", value_name = "PORT", hide_env_values = true)]
+    pub port: Option<String>,
+    /// A credential file of Google [default: ask the metadata server]
+    #[arg(long, env = "GOOGLE_APPLICATION_CREDENTIALS", value_name = "FILE", hide_env_values = true)]
+    pub google_application_credentials: Option<String>,
+    /// The metadata server, as HOST or HOST:PORT [default: metadata.google.internal]
+    #[arg(long, env = "GCE_METADATA_HOST", value_name = "HOST", hide_env_values = true)]
+    pub gce_metadata_host: Option<String>,
+    /// The largest request body; 0 = no limit [default: 32MiB]
+    #[arg(long, env = "GUARD_MAX_BODY", value_name = "SIZE", hide_env_values = true)]
+    pub max_body: Option<String>,
+    /// How long a connection to a backend may take to open; the answer itself has no limit [default: 10s]
+    #[arg(long, env = "GUARD_UPSTREAM_TIMEOUT", value_name = "TIME", hide_env_values = true)]
+    pub upstream_timeout: Option<String>,
+    /// Browser origins that may ask, comma-separated, each exact [default: no CORS]
+    #[arg(long, env = "GUARD_CORS_ORIGINS", value_name = "LIST", hide_env_values = true)]
+    pub cors_origins: Option<String>,
+    /// Who vouches for a request; unset: whoever reaches the port may use it.
+    #[command(flatten)]
+    pub door: DoorArgs,
+    /// Of the process.
+    #[command(flatten)]
+    pub process: ProcessArgs,
+}
+
+/// Everything that `guard idtoken` may rely on.
+#[derive(Clone, Debug)]
+pub struct IdtokenConfig {
+    /// One listener each.
+    pub backends: Vec<BackendConfig>,
+    /// Where tokens come from.
+    pub credentials: Place,
+    /// Who may use it; none: whoever reaches the port.
+    pub inbound: Option<(DoorConfig, AllowList)>,
+    /// Which browser pages may use it.
+    pub cors: Option<Cors>,
+    /// The largest request body in bytes; none = no limit.
+    pub max_body: Option<u64>,
+    /// To open a connection to a backend.
+    pub connect_timeout: Duration,
+    /// Of the process.
+    pub process: ProcessConfig,
+}
+
+/// One backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendConfig {
+    /// Where it is served, and by which variable.
+    pub listen: (SocketAddr, &'static str),
+    /// Where it is.
+    pub url: BackendUrl,
+    /// Who its tokens are for.
+    pub audience: String,
+    /// The header that carries them.
+    pub header: HeaderName,
+    /// Who answers `GET /ping`.
+    pub ping: Ping,
+    /// Whether a small request is sent again after a cold start's 429 or 503.
+    pub retry: bool,
+}
+
+/// A backend's URL, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendUrl {
+    /// Where to connect.
+    pub authority: Authority,
+    /// Whether by TLS.
+    pub https: bool,
+    /// What `Host` says: without the scheme's own port.
+    pub host: HeaderValue,
+    /// What goes before every path: empty, or `/a/b` without a slash at its end.
+    pub base: String,
+}
+
+/// Who answers `GET /ping`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ping {
+    /// Guard: the backend may sleep.
+    Local,
+    /// The backend.
+    Forward,
+}
+
+impl BackendUrl {
+    fn read(text: &str) -> Result<(Self, String), String> {
+        let wanted = || WANTED_URL.to_owned();
+        let uri: Uri = text.parse().map_err(|_| wanted())?;
+        let name = uri.host().filter(|host| !host.is_empty()).ok_or_else(wanted)?.to_ascii_lowercase();
+        let host = name.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let userinfo = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+        let (scheme, https, own_port) = match uri.scheme_str() {
+            Some("https") => ("https", true, 443),
+            Some("http") if read::is_loopback(&host) => ("http", false, 80),
+            _ => return Err(wanted()),
+        };
+        if userinfo || uri.query().is_some() {
+            return Err(wanted());
+        }
+        let port = uri.port_u16().unwrap_or(own_port);
+        let spoken = if port == own_port { name } else { format!("{name}:{port}") };
+        let url = Self {
+            authority: Authority { host, port },
+            https,
+            host: HeaderValue::from_str(&spoken).map_err(|_| wanted())?,
+            base: uri.path().trim_end_matches('/').to_owned(),
+        };
+        Ok((url, format!("{scheme}://{spoken}")))
+    }
+}
+
+impl BackendConfig {
+    fn at(listen: (SocketAddr, &'static str), url: &str) -> Result<Self, String> {
+        let (url, audience) = BackendUrl::read(url)?;
+        Ok(Self { listen, url, audience, header: X_SERVERLESS_AUTHORIZATION, ping: Ping::Local, retry: true })
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        let (listen, rest) = text.split_once('=').ok_or(WANTED_BACKEND)?;
+        let mut parts = rest.split(';');
+        let listen = (read::listen(listen).map_err(|wanted| format!("LISTEN to be {wanted}"))?, "GUARD_IDTOKEN_BACKENDS");
+        let mut backend = Self::at(listen, parts.next().unwrap_or_default()).map_err(|wanted| format!("URL to be {wanted}"))?;
+        for option in parts {
+            match option.split_once('=').ok_or(WANTED_BACKEND)? {
+                ("audience", audience) if !audience.is_empty() && audience.is_ascii() => {
+                    audience.clone_into(&mut backend.audience)
+                }
+                ("header", name) if name.eq_ignore_ascii_case("authorization") => backend.header = AUTHORIZATION,
+                ("header", name) if name.eq_ignore_ascii_case(X_SERVERLESS_AUTHORIZATION.as_str()) => {}
+                ("ping", "local") => backend.ping = Ping::Local,
+                ("ping", "forward") => backend.ping = Ping::Forward,
+                ("retry", "on") => backend.retry = true,
+                ("retry", "off") => backend.retry = false,
+                _ => return Err(WANTED_BACKEND.to_owned()),
+            }
+        }
+        Ok(backend)
+    }
+}
+
+impl IdtokenArgs {
+    /// Checks everything. The error lists every problem.
+    pub fn check(&self) -> Result<IdtokenConfig, Problems> {
+        let mut r = Reader::default();
+        let backends = self.check_backends(&mut r);
+        let inbound = given(self.door.front_door.as_deref()).is_some().then(|| self.door.check(&mut r)).flatten();
+        let allow = self.door.check_allow_list(&mut r);
+        let cors = r.value("GUARD_CORS_ORIGINS", given(self.cors_origins.as_deref()), None, |text| Cors::read(text).map(Some));
+        let max_body = r.value("GUARD_MAX_BODY", given(self.max_body.as_deref()), DEFAULT_MAX_BODY_BYTES, units::read_size);
+        let connect_timeout = r.value(
+            "GUARD_UPSTREAM_TIMEOUT",
+            given(self.upstream_timeout.as_deref()),
+            Duration::from_secs(10),
+            units::read_positive_duration,
+        );
+        let listens: Vec<_> = backends.iter().map(|backend| backend.listen.0).collect();
+        let process = self.process.check(&mut r, &listens);
+        let credentials = self.check_credentials(&mut r, &Trust::new(&process.extra_roots));
+        r.finish(IdtokenConfig {
+            backends,
+            credentials,
+            inbound: inbound.map(|door| (door, allow)),
+            cors,
+            max_body: (max_body != 0).then_some(max_body),
+            connect_timeout,
+            process,
+        })
+    }
+
+    fn check_backends(&self, r: &mut Reader) -> Vec<BackendConfig> {
+        let mut backends = Vec::new();
+        for text in self.backend.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
+            match BackendConfig::read(text) {
+                Ok(backend) => backends.push(backend),
+                Err(wanted) => r.problem("GUARD_IDTOKEN_BACKENDS", Some(text), wanted),
+            }
+        }
+        let port = r.value("PORT", given(self.port.as_deref()), 8080, |text| {
+            text.parse::<u16>().map_err(|_| "a port, such as 8080".to_owned())
+        });
+        let (upstream, backend) = (given(self.upstream_server_url.as_deref()), given(self.backend_url.as_deref()));
+        if upstream.is_some() && backend.is_some() && upstream != backend {
+            r.problem(
+                "BACKEND_URL",
+                backend,
+                "the same as UPSTREAM_SERVER_URL, or only one of them: both name the backend on PORT",
+            );
+        }
+        let alone = [("UPSTREAM_SERVER_URL", upstream), ("BACKEND_URL", backend)];
+        let named = alone.iter().find_map(|(variable, text)| Some((*variable, (*text)?)));
+        if let Some((variable, url)) = named {
+            match BackendConfig::at((everywhere(port), "PORT"), url) {
+                Ok(backend) => backends.push(backend),
+                Err(wanted) => r.problem(variable, Some(url), wanted),
+            }
+        }
+        if r.is_clean() && backends.is_empty() {
+            r.problem(
+                "UPSTREAM_SERVER_URL",
+                None,
+                "the backend's URL (or BACKEND_URL, or GUARD_IDTOKEN_BACKENDS for more than one)",
+            );
+        }
+        for (number, backend) in backends.iter().enumerate() {
+            let (listen, variable) = backend.listen;
+            if listen.port() != 0 && backends[..number].iter().any(|other| other.listen.0 == listen) {
+                r.problem(variable, Some(&listen.to_string()), "an address of its own for each backend");
+            }
+        }
+        backends
+    }
+
+    fn check_credentials(&self, r: &mut Reader, trust: &Trust) -> Place {
+        let host =
+            r.value("GCE_METADATA_HOST", given(self.gce_metadata_host.as_deref()), metadata::DEFAULT_HOST.to_owned(), |text| {
+                let authority = text.parse::<hyper::http::uri::Authority>().ok().filter(|_| !text.contains('@'));
+                authority
+                    .map(|_| text.to_owned())
+                    .ok_or_else(|| "a host or host:port without a scheme, such as 127.0.0.1:8091".to_owned())
+            });
+        let Some(path) = given(self.google_application_credentials.as_deref()) else { return Place::Metadata(host) };
+        let place = Place::File(PathBuf::from(path));
+        if let Err(error) = Credentials::at(&place, trust) {
+            r.problem("GOOGLE_APPLICATION_CREDENTIALS", Some(path), format!("a credential file of Google ({error})"));
+        }
+        place
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! A small request that is kept until its answer has come, so that it can be sent again: Cloud Run answers 429 or 503 by itself while it
+//! has no instance yet, and the container has then seen nothing ("About instance autoscaling", Cloud Run docs).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_LENGTH, HeaderMap, RETRY_AFTER};
+use hyper::{Request, Response, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::origin::limit::{BodyError, Outgoing};
+use crate::random;
+
+/// The largest body that is kept, in bytes. What Immich sends is a preview: some hundred KB.
+pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// The most that all kept bodies of a process may hold, in bytes. Above it requests are streamed, and sent once.
+pub const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
+/// How often a request is sent again.
+pub const RETRIES: u32 = 2;
+/// No request is sent again later than this after it came.
+pub const BUDGET: Duration = Duration::from_secs(30);
+/// The pause before the first retry where the answer names none; the second is twice as long.
+pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is left of [`MAX_HELD_BYTES`], in KiB.
+#[derive(Clone)]
+pub struct Room(Arc<Semaphore>);
+
+impl Room {
+    /// Empty.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_HELD_BYTES / 1024)))
+    }
+
+    /// Room for the body of a request with these headers; none where it is too large, of unknown length, or there is none left.
+    pub fn reserve(&self, headers: &HeaderMap) -> Option<Reserved> {
+        let length: usize =
+            headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok().filter(|length| *length <= MAX_BODY_BYTES)?;
+        let permit = self.0.clone().try_acquire_many_owned(u32::try_from(length.div_ceil(1024)).ok()?).ok()?;
+        Some(Reserved { length, _permit: permit })
+    }
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Room for one body.
+pub struct Reserved {
+    length: usize,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A request's body, and whether it can be sent again.
+pub enum Load {
+    /// It can.
+    Kept(Bytes, Option<Reserved>),
+    /// It cannot: it passes as it comes.
+    Passing(Outgoing),
+    /// It has passed.
+    Passed,
+}
+
+impl Load {
+    /// A body as it is to be sent: kept where there is room for it.
+    pub async fn gather(body: Outgoing, room: Option<Reserved>) -> Result<Self, BodyError> {
+        match (body, room) {
+            (Outgoing::Empty, _) => Ok(Self::Kept(Bytes::new(), None)),
+            (body, Some(room)) => Ok(Self::Kept(body.collect(room.length).await?, Some(room))),
+            (body, None) => Ok(Self::Passing(body)),
+        }
+    }
+
+    /// The body for the next attempt.
+    pub fn next(&mut self) -> Outgoing {
+        match self {
+            Self::Kept(bytes, _) => Outgoing::whole(bytes.clone()),
+            Self::Passing(_) | Self::Passed => match std::mem::replace(self, Self::Passed) {
+                Self::Passing(body) => body,
+                Self::Kept(..) | Self::Passed => Outgoing::Empty,
+            },
+        }
+    }
+
+    fn can_be_sent_again(&self) -> bool {
+        matches!(self, Self::Kept(..))
+    }
+}
+
+/// How often, and until when.
+pub struct Patience {
+    attempts: u32,
+    until: Instant,
+}
+
+impl Patience {
+    /// For a request that has just come; `retry` is the backend's choice.
+    pub fn new(retry: bool) -> Self {
+        Self { attempts: if retry { 0 } else { RETRIES }, until: Instant::now() + BUDGET }
+    }
+
+    /// How long to wait before `load` is sent again; none where `answer` is the client's.
+    pub fn pause<B>(&mut self, load: &Load, answer: &Response<B>) -> Option<Duration> {
+        let cold = matches!(answer.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        if !cold || self.attempts >= RETRIES || !load.can_be_sent_again() {
+            return None;
+        }
+        let named = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let pause = named.map_or_else(|| random::jittered(FIRST_PAUSE * 2_u32.pow(self.attempts)), Duration::from_secs);
+        self.attempts += 1;
+        (Instant::now().checked_add(pause)? <= self.until).then_some(pause)
+    }
+}
+
+/// Room for this request's body, if the backend wants retries at all.
+pub fn reserve(room: &Room, retry: bool, request: &Request<Incoming>) -> Option<Reserved> {
+    retry.then(|| room.reserve(request.headers())).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn answer(status: u16, retry_after: Option<&'static str>) -> Response<()> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        if let Some(value) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn twice_within_the_budget_and_only_for_a_cold_start() {
+        let kept = Load::Kept(Bytes::from_static(b"x"), None);
+        let mut patience = Patience::new(true);
+        for status in [200, 400, 401, 403, 404, 413, 500, 502, 504] {
+            assert_eq!(patience.pause(&kept, &answer(status, None)), None, "{status}");
+        }
+        assert_eq!(patience.pause(&Load::Passed, &answer(429, None)), None, "a streamed body is gone");
+        let first = patience.pause(&kept, &answer(429, None)).unwrap();
+        assert!(first >= FIRST_PAUSE && first <= FIRST_PAUSE * 2);
+        assert_eq!(patience.pause(&kept, &answer(503, Some("7"))), Some(Duration::from_secs(7)));
+        assert_eq!(patience.pause(&kept, &answer(503, None)), None, "a third time");
+
+        assert_eq!(Patience::new(true).pause(&kept, &answer(503, Some("31"))), None, "later than the budget");
+        assert_eq!(Patience::new(true).pause(&kept, &answer(503, Some("18446744073709551615"))), None);
+        assert_eq!(Patience::new(false).pause(&kept, &answer(503, None)), None, "retry=off");
+    }
+
+    #[test]
+    fn only_so_much_is_held_at_once() {
+        let room = Room::new();
+        let of = |length: &'static str| room.reserve(&HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static(length))]));
+        assert!(of("4194305").is_none() && room.reserve(&HeaderMap::new()).is_none());
+        let held: Vec<_> = std::iter::from_fn(|| of("4194304")).collect();
+        assert_eq!(held.len(), MAX_HELD_BYTES / MAX_BODY_BYTES);
+        assert!(of("1").is_none());
+        drop(held);
+        assert!(of("1").is_some());
+    }
+}

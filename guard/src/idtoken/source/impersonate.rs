@@ -1,0 +1,95 @@
+//! Impersonation: an access token of somebody who may act for a service account in, that account's identity token out.
+//!
+//! IAM Service Account Credentials API, `generateIdToken`. Whoever asks needs the role Service Account OpenID Connect Identity Token
+//! Creator (or Token Creator) on the account. `includeEmail` because Cloud Run's check of the invoker reads the address.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::key_file::Key;
+use super::user::User;
+use super::{SourceError, ask, endpoint, key_file, member, user};
+use crate::fetch::{Endpoint, Question};
+use crate::tls::Trust;
+
+const STEP: &str = "generateIdToken";
+
+/// The members of a file that `gcloud auth application-default login --impersonate-service-account` writes.
+#[derive(Deserialize)]
+pub struct Document {
+    service_account_impersonation_url: String,
+    #[serde(default)]
+    delegates: Vec<String>,
+    source_credentials: Box<SourceDocument>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum SourceDocument {
+    AuthorizedUser(user::Document),
+    ServiceAccount(key_file::Document),
+    #[serde(other)]
+    Other,
+}
+
+/// Somebody who acts for a service account.
+pub struct Impersonated {
+    source: Actor,
+    impersonation: Impersonation,
+}
+
+enum Actor {
+    User(User),
+    Key(Box<Key>),
+}
+
+/// The service account that is acted for.
+pub struct Impersonation {
+    endpoint: Endpoint,
+    delegates: Vec<String>,
+}
+
+impl Document {
+    pub(super) fn check(self, trust: &Trust) -> Result<Impersonated, String> {
+        let impersonation = Impersonation::of(&self.service_account_impersonation_url, &self.delegates, trust)?;
+        let source = match *self.source_credentials {
+            SourceDocument::AuthorizedUser(document) => Actor::User(document.check(trust)?),
+            SourceDocument::ServiceAccount(document) => Actor::Key(Box::new(document.check(trust)?)),
+            SourceDocument::Other => return Err("source_credentials: wanted type authorized_user or service_account".to_owned()),
+        };
+        Ok(Impersonated { source, impersonation })
+    }
+}
+
+impl Impersonated {
+    /// An identity token for `audience`.
+    pub async fn id_token(&self, audience: &str) -> Result<String, SourceError> {
+        let access = match &self.source {
+            Actor::User(user) => user.access_token().await?,
+            Actor::Key(key) => key.access_token().await?,
+        };
+        self.impersonation.id_token(&access, audience).await
+    }
+}
+
+impl Impersonation {
+    /// Of the account that a credential file's URL names; it names `generateAccessToken`, and what is wanted here stands beside it.
+    pub(super) fn of(url: &str, delegates: &[String], trust: &Trust) -> Result<Self, String> {
+        const MEMBER: &str = "service_account_impersonation_url";
+        let (account, _method) = url
+            .rsplit_once(':')
+            .filter(|(_, method)| matches!(*method, "generateAccessToken" | "generateIdToken"))
+            .ok_or_else(|| format!("{MEMBER}: found {url:?}, wanted one that ends in :generateAccessToken"))?;
+        let full = |name: &String| if name.contains('/') { name.clone() } else { format!("projects/-/serviceAccounts/{name}") };
+        Ok(Self {
+            endpoint: endpoint(MEMBER, &format!("{account}:generateIdToken"), trust)?,
+            delegates: delegates.iter().map(full).collect(),
+        })
+    }
+
+    /// The account's identity token for `audience`, for somebody with this access token.
+    pub(super) async fn id_token(&self, access: &str, audience: &str) -> Result<String, SourceError> {
+        let wish = json!({"audience": audience, "includeEmail": true, "delegates": self.delegates});
+        member(STEP, "token", &ask(STEP, &self.endpoint, Question::json(&wish).bearing(access)).await?)
+    }
+}

@@ -1,0 +1,43 @@
+//! The metadata server of a machine on Google Cloud: an audience in, a token as bare text out.
+//!
+//! "Verifying VM identity", Compute Engine docs: `format=full` puts the service account's e-mail into the token, which Cloud Run's check
+//! of the invoker reads. The header keeps a browser, or a server that was tricked into asking, from getting a token.
+
+use hyper::Uri;
+use hyper::header::{HeaderName, HeaderValue};
+
+use super::{SourceError, ask};
+use crate::fetch::{Endpoint, Question, percent};
+
+/// Where it is if `GCE_METADATA_HOST` does not say otherwise.
+pub const DEFAULT_HOST: &str = "metadata.google.internal";
+const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
+const STEP: &str = "the metadata server (not on Google Cloud? set GOOGLE_APPLICATION_CREDENTIALS)";
+
+/// The metadata server.
+pub struct Metadata {
+    host: String,
+}
+
+impl Metadata {
+    /// At `host` or `host:port`, always in the clear: no secret is sent, and the network is the machine's own.
+    pub fn at(host: &str) -> Result<Self, SourceError> {
+        let metadata = Self { host: host.to_owned() };
+        metadata.endpoint("").map(|_| metadata)
+    }
+
+    /// A token for `audience`.
+    pub async fn id_token(&self, audience: &str) -> Result<String, SourceError> {
+        let question = Question::get().with(FLAVOR, HeaderValue::from_static("Google"));
+        let text = ask(STEP, &self.endpoint(audience)?, question).await?;
+        let text = std::str::from_utf8(&text).unwrap_or_default().trim();
+        if text.is_empty() { Err(SourceError::Answer { step: STEP, wanted: "token" }) } else { Ok(text.to_owned()) }
+    }
+
+    fn endpoint(&self, audience: &str) -> Result<Endpoint, SourceError> {
+        let path = "computeMetadata/v1/instance/service-accounts/default/identity";
+        let uri = format!("http://{}/{path}?audience={}&format=full", self.host, percent(audience)).parse::<Uri>().ok();
+        let wanted = "host (GCE_METADATA_HOST)";
+        uri.and_then(|uri| Endpoint::in_the_clear(uri).ok()).ok_or(SourceError::Answer { step: STEP, wanted })
+    }
+}

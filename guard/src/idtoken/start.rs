@@ -1,0 +1,169 @@
+//! A checked configuration becomes running listeners, one a backend: tokens being fetched, workers waiting.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config::{BackendConfig, IdtokenConfig};
+use super::metrics::TokenMetrics;
+use super::replay::Room;
+use super::source::{Credentials, SourceError};
+use super::status::Status;
+use super::tokens::Tokens;
+use super::{Inbound, Outbound};
+use crate::config::units::size_in_words;
+use crate::frontdoor::opening::Opening;
+use crate::origin::unix_seconds;
+use crate::origin::upstream::{Target, Upstream};
+use crate::refusal::{Direction, Signpost};
+use crate::serve::sockets::{StartError, bind};
+use crate::serve::{self, Background, Drained, Lifecycle, Running};
+use crate::telemetry::admin;
+use crate::telemetry::metrics::Metrics;
+use crate::tls::Trust;
+
+/// How long an idle connection to a backend is kept. Google's front end keeps one for minutes; below a minute no request meets a closing
+/// one, and a burst of pictures pays for one handshake.
+pub const IDLE_LIMIT: Duration = Duration::from_secs(50);
+
+/// Why the way out does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A port, a thread, a key set.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The credential file went bad after it was checked.
+    #[error("GOOGLE_APPLICATION_CREDENTIALS: {0}")]
+    Credentials(#[from] SourceError),
+    /// A backend's name that no certificate could be for.
+    #[error("{0}: no name or address that a certificate could be for")]
+    Name(String),
+}
+
+/// The running way out.
+pub struct WayOut {
+    /// Where each backend is served, in the order of the configuration.
+    pub addresses: Vec<SocketAddr>,
+    /// Where its probes, metrics and status page are.
+    pub admin_address: SocketAddr,
+    /// Its counters.
+    pub metrics: Arc<Metrics>,
+    /// Its tokens, one for each audience.
+    pub tokens: Vec<Arc<Tokens>>,
+    running: Vec<Running>,
+}
+
+impl WayOut {
+    /// Starts the drain.
+    pub fn stop(&self) {
+        self.running.iter().for_each(Running::stop);
+    }
+
+    /// Waits for the end of the drain: what each listener had to cut.
+    pub fn join(self) -> Vec<Drained> {
+        self.running.into_iter().map(Running::join).collect()
+    }
+}
+
+/// Opens the way. It is ready as soon as the first token is there; until then it answers 503.
+pub fn start(config: &IdtokenConfig) -> Result<WayOut, OpenError> {
+    let listeners =
+        config.backends.iter().map(|backend| bind(backend.listen.1, backend.listen.0)).collect::<Result<Vec<_>, _>>()?;
+    let admin = bind("GUARD_ADMIN_LISTEN", config.process.admin_listen)?;
+    let admin_address = admin.local_addr().map_err(StartError::from)?;
+    let trust = Trust::new(&config.process.extra_roots);
+    let credentials = Arc::new(Credentials::at(&config.credentials, &trust)?);
+
+    let mut token_metrics = TokenMetrics::default();
+    let metrics = Arc::new(Metrics::with(|registry| token_metrics = TokenMetrics::register(registry)));
+    let opening =
+        config.inbound.as_ref().map(|(door, _)| Opening::new(door, &trust, &metrics)).transpose().map_err(StartError::from)?;
+    let tokens = tokens_of(&config.backends, &token_metrics);
+    let lifecycles: Vec<_> = config.backends.iter().map(|_| Lifecycle::new()).collect();
+    let room = Room::new();
+
+    let mut handlers = Vec::new();
+    for (backend, lifecycle) in config.backends.iter().zip(&lifecycles) {
+        let target = target(backend, config.connect_timeout, &trust)?;
+        let of_audience = tokens.iter().find(|tokens| tokens.audience() == backend.audience);
+        let Some(of_audience) = of_audience else { continue };
+        let workers: Vec<_> = (0..config.process.workers)
+            .map(|_| {
+                Arc::new(Outbound {
+                    backend: backend.clone(),
+                    tokens: of_audience.clone(),
+                    inbound: config
+                        .inbound
+                        .as_ref()
+                        .zip(opening.as_ref())
+                        .map(|((_, allow), opening)| Inbound { door: opening.door(), allow: allow.clone() }),
+                    cors: config.cors.clone(),
+                    upstream: Arc::new(Upstream::new(target.clone(), metrics.clone())),
+                    max_body: config.max_body,
+                    room: room.clone(),
+                    signpost: Signpost {
+                        direction: Direction::Out,
+                        lan_url: None,
+                        limit: config.max_body.map(size_in_words).unwrap_or_default(),
+                    },
+                    log_identity: config.process.log.identity,
+                    metrics: metrics.clone(),
+                    token_metrics: token_metrics.clone(),
+                    phase: lifecycle.phase(),
+                })
+            })
+            .collect();
+        handlers.push(workers);
+    }
+
+    let keys = opening.as_ref().map(|opening| opening.keys.clone());
+    let phase = lifecycles.first().map(|lifecycle| lifecycle.phase());
+    let view = Arc::new(Status::new(config, metrics.clone(), token_metrics, tokens.clone(), keys, phase));
+    let mut background: Vec<Background> = vec![Box::pin(admin::serve(admin, view))];
+    background.extend(opening.map(Opening::refresh));
+    for tokens in &tokens {
+        let (tokens, credentials) = (tokens.clone(), credentials.clone());
+        background.push(Box::pin(async move { tokens.keep_fresh(&*credentials).await }));
+    }
+
+    let mut running = Vec::new();
+    for (((listener, lifecycle), workers), backend) in listeners.into_iter().zip(&lifecycles).zip(handlers).zip(&config.backends)
+    {
+        // What all backends share runs beside the first.
+        let background = std::mem::take(&mut background);
+        let one = serve::start(listener, config.process.grace, lifecycle, workers, background).map_err(StartError::from)?;
+        tracing::info!(
+            listen = %one.address, admin = %admin_address, backend = %backend.url.authority, audience = backend.audience.as_str(),
+            header = backend.header.as_str(), workers = config.process.workers, "guard idtoken is listening"
+        );
+        running.push(one);
+    }
+    if config.inbound.is_none() {
+        tracing::info!(
+            "no GUARD_FRONT_DOOR: whoever reaches the port may use the backend; keep it inside (network policy, loopback)"
+        );
+    }
+    let addresses = running.iter().map(|one| one.address).collect();
+    Ok(WayOut { addresses, admin_address, metrics, tokens, running })
+}
+
+/// One handle an audience: backends that share one share its token.
+fn tokens_of(backends: &[BackendConfig], metrics: &TokenMetrics) -> Vec<Arc<Tokens>> {
+    let mut all: Vec<Arc<Tokens>> = Vec::new();
+    for BackendConfig { audience, .. } in backends {
+        if all.iter().all(|tokens| tokens.audience() != audience) {
+            all.push(Arc::new(Tokens::new(audience, Arc::new(unix_seconds), metrics.clone())));
+        }
+    }
+    all
+}
+
+fn target(backend: &BackendConfig, connect_timeout: Duration, trust: &Trust) -> Result<Target, OpenError> {
+    let authority = backend.url.authority.clone();
+    let tls = if backend.url.https {
+        Some(trust.with_server(&authority.host).map_err(|_| OpenError::Name(authority.host.clone()))?)
+    } else {
+        None
+    };
+    Ok(Target { authority, tls, connect_timeout, idle_limit: IDLE_LIMIT })
+}

@@ -1,0 +1,138 @@
+//! What the way out shows of itself: ready or not, each token's life, and why the last fetch failed.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+use super::config::{BackendConfig, IdtokenConfig};
+use super::metrics::TokenMetrics;
+use super::tokens::Tokens;
+use crate::jwks::Keys;
+use crate::origin::status::{PAGE_HEAD, words};
+use crate::refusal::{Reason, escape};
+use crate::serve::Phase;
+use crate::telemetry::admin::View;
+use crate::telemetry::metrics::Metrics;
+
+/// What the page shows.
+pub struct Status {
+    backends: Vec<BackendConfig>,
+    metrics: Arc<Metrics>,
+    token_metrics: TokenMetrics,
+    tokens: Vec<Arc<Tokens>>,
+    /// The inbound check's; none where there is no check.
+    keys: Option<Arc<Keys>>,
+    phase: Option<watch::Receiver<Phase>>,
+    since: Instant,
+}
+
+impl Status {
+    /// A page about this process.
+    pub fn new(
+        config: &IdtokenConfig,
+        metrics: Arc<Metrics>,
+        token_metrics: TokenMetrics,
+        tokens: Vec<Arc<Tokens>>,
+        keys: Option<Arc<Keys>>,
+        phase: Option<watch::Receiver<Phase>>,
+    ) -> Self {
+        Self { backends: config.backends.clone(), metrics, token_metrics, tokens, keys, phase, since: Instant::now() }
+    }
+
+    fn tokens_of(&self, backend: &BackendConfig) -> Option<&Arc<Tokens>> {
+        self.tokens.iter().find(|tokens| tokens.audience() == backend.audience)
+    }
+}
+
+impl View for Status {
+    fn ready(&self) -> Result<(), &'static str> {
+        if self.phase.as_ref().is_some_and(|phase| *phase.borrow() != Phase::Serving) {
+            Err("draining")
+        } else if self.keys.as_ref().is_some_and(|keys| keys.current().is_none()) {
+            Err("no usable key set yet: is the front door's certs URL reachable from here?")
+        } else if self.tokens.iter().all(|tokens| tokens.current().is_none()) {
+            // With one of several missing, the others still have work to do.
+            Err("no identity token: the log and the status page say why")
+        } else {
+            Ok(())
+        }
+    }
+
+    fn metrics(&self) -> String {
+        for tokens in &self.tokens {
+            if let Some(seconds) = tokens.seconds_to_expiry() {
+                self.token_metrics.expires_in(tokens.audience(), seconds);
+            }
+        }
+        let keys = self.keys.as_ref().and_then(|keys| keys.current());
+        self.metrics.key_set(keys.map(|set| (set.keys().len(), set.age())));
+        self.metrics.render()
+    }
+
+    fn health(&self) -> Option<(bool, String)> {
+        let backends: Vec<_> = self
+            .tokens
+            .iter()
+            .map(|tokens| serde_json::json!({"audience": tokens.audience(), "token": tokens.current().is_some()}))
+            .collect();
+        let ready = self.ready();
+        let status = if ready.is_ok() { "ok" } else { "unavailable" };
+        // `status` and `service` are what the source design answers.
+        let health = serde_json::json!({"status": status, "service": "auth-proxy", "reason": ready.err(), "backends": backends});
+        Some((ready.is_ok(), health.to_string()))
+    }
+
+    fn page(&self) -> String {
+        let metrics = &self.metrics;
+        let mut page = String::from(PAGE_HEAD);
+        let verdict = match self.ready() {
+            Ok(()) => "<b class=good>open</b>".to_owned(),
+            Err(why) => format!("<b class=bad>closed</b> — {}", escape(why)),
+        };
+        let _ = write!(
+            page,
+            "<h1>The way out is {verdict}</h1><p>{} passed, {} refused, {} under way, {} sent again after a cold start</p>",
+            metrics.passed.get(),
+            metrics.refused.get(),
+            metrics.inflight.get(),
+            self.token_metrics.retries.get(),
+        );
+        for backend in &self.backends {
+            let Some(tokens) = self.tokens_of(backend) else { continue };
+            let good = tokens.current().is_some();
+            let life = match tokens.seconds_to_expiry() {
+                Some(seconds @ 0..) => format!("good for {}", words(std::time::Duration::from_secs(seconds.unsigned_abs()))),
+                Some(_) => "ended".to_owned(),
+                None => "none yet".to_owned(),
+            };
+            let trouble = tokens.trouble().map(|trouble| format!("<br>last fetch: {}", escape(&trouble))).unwrap_or_default();
+            let host = String::from_utf8_lossy(backend.url.host.as_bytes()).into_owned();
+            let _ = write!(
+                page,
+                "<ol class=way><li class=good><h2>Listener</h2><p>port {}</p></li><li class={}><h2>Token</h2><p>{life}{trouble}<br>for {}</p></li>\
+                 <li class=good><h2>Backend</h2><p>{}{}</p></li></ol>",
+                backend.listen.0.port(),
+                if good { "good" } else { "bad" },
+                escape(&backend.audience),
+                escape(&host),
+                escape(&backend.url.base),
+            );
+        }
+        page.push_str("<h2>Refused</h2><table>");
+        for reason in Reason::ALL {
+            let count = metrics.refusals(reason);
+            if count > 0 {
+                let _ = write!(page, "<tr><td>{}<td>{}<td>{count}", reason.status().as_u16(), reason.label());
+            }
+        }
+        let _ = write!(
+            page,
+            "</table><p class=small>up for {}, version {} · <a href=metrics>metrics</a> · <a href=health>health</a></p></html>",
+            words(self.since.elapsed()),
+            env!("CARGO_PKG_VERSION"),
+        );
+        page
+    }
+}
