@@ -28,6 +28,11 @@ demo: need-cargo need-cc ## Guard, an issuer and a small photo server on loopbac
 	@test -x $(TARGET_DIR)/debug/guard || echo 'building guard: a few minutes the first time'
 	@cargo run -q --locked -p guard -- demo $(DEMO_ARGS)
 
+.PHONY: demo-idtoken
+demo-idtoken: need-cargo need-cc ## The way out's story: Google and Cloud Run on loopback, and a guard without a key; seconds, no account
+	@test -x $(TARGET_DIR)/debug/guard || echo 'building guard: a few minutes the first time'
+	@cargo run -q --locked -p guard -- demo idtoken
+
 .PHONY: demo-nas
 demo-nas: need-cargo need-cc ## The gate's story: mounted, pulled, plugged in again; seconds, no cluster
 	@test -x $(TARGET_DIR)/debug/guard || echo 'building guard: a few minutes the first time'
@@ -38,6 +43,14 @@ demo-nas: need-cargo need-cc ## The gate's story: mounted, pulled, plugged in ag
 .PHONY: test
 test: need-cargo need-cc ## Every test that needs no cluster
 	cargo test --workspace --locked
+
+# Not part of `test`, which needs no network: the fakes, judged by the client that Google publishes.
+GOOGLE_AUTH_PYTHON = $(TARGET_DIR)/google-auth/bin/python
+.PHONY: test-google-auth
+test-google-auth: need-cargo need-cc need-python3 ## Google's own Python client against the tests' Google and Cloud Run
+	@test -x $(GOOGLE_AUTH_PYTHON) || { python3 -m venv $(TARGET_DIR)/google-auth \
+	  && $(GOOGLE_AUTH_PYTHON) -m pip install -q google-auth==2.62.2 requests==2.34.2; }
+	GOOGLE_AUTH_PYTHON=$(GOOGLE_AUTH_PYTHON) cargo test --locked -p guard --test idtoken -- --ignored google_auth
 
 .PHONY: lint
 lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licences and bans of the dependencies
@@ -110,7 +123,7 @@ tools: ## The real components that the cluster tests run, at their pinned versio
 ##@ Measure
 
 .PHONY: bench
-bench: bench-quick bench-uploads bench-nas ## Every measurement
+bench: bench-quick bench-uploads bench-nas bench-idtoken ## Every measurement
 
 # The dev profile: the load's own speed is not what is measured, and its dependencies are built already.
 BENCH = GUARD_BIN=$(GUARD_BIN) cargo bench --locked --profile dev -p guard --bench
@@ -126,6 +139,10 @@ bench-uploads: build ## Memory under 32 uploads of 90 MiB at once, and the time 
 .PHONY: bench-nas
 bench-nas: build ## The time of one `guard nas check`
 	$(BENCH) nas
+
+.PHONY: bench-idtoken
+bench-idtoken: build ## What `guard idtoken` adds to the time of a request to a backend (options: ROUNDS, REQUESTS)
+	$(BENCH) idtoken
 
 # $(call need,COMMAND,HOW TO GET IT)
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }

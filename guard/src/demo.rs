@@ -5,10 +5,12 @@ pub mod client;
 pub mod cloud_run;
 pub mod edge;
 pub mod google;
+pub mod idtoken;
 pub mod issuer;
 pub mod keyserver;
 pub mod nas;
 pub mod photos;
+mod steps;
 pub mod tour;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -19,6 +21,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::config::{DoorArgs, OriginArgs, Problems, ProcessArgs};
+use crate::idtoken::start::OpenError;
 use crate::origin::start::{Door, start};
 use crate::serve::sockets::StartError;
 use issuer::Signer;
@@ -54,6 +57,8 @@ pub struct DemoArgs {
 pub enum Story {
     /// The gate before the disk.
     Nas,
+    /// The way out, to Cloud Run.
+    Idtoken,
 }
 
 /// Why there is no demo.
@@ -65,6 +70,9 @@ pub enum DemoError {
     /// The guard did not start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The way out did not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// A socket could not be had.
     #[error("the demo's own servers: {0}")]
     Io(#[from] std::io::Error),
@@ -141,8 +149,10 @@ fn guard_args(keys: &KeyServer, upstream: &str) -> OriginArgs {
 
 /// Runs the demo; `true` if every step of the tour was as wanted.
 pub async fn run(args: &DemoArgs) -> Result<bool, DemoError> {
-    if args.story == Some(Story::Nas) {
-        return Ok(nas::run()?);
+    match args.story {
+        Some(Story::Nas) => return Ok(nas::run()?),
+        Some(Story::Idtoken) => return idtoken::run().await,
+        None => {}
     }
     let home = Home::start(args).await?;
     let passed = tour::run(&home).await;

@@ -17,3 +17,11 @@ fn a_demo_before_something_that_is_no_url_says_so_and_exits_2() -> std::io::Resu
     assert!(String::from_utf8_lossy(&output.stderr).contains("GUARD_UPSTREAM"));
     Ok(())
 }
+
+#[test]
+fn the_story_of_the_way_out_is_as_wanted_in_every_step() -> std::io::Result<()> {
+    let output = Command::new(env!("CARGO_BIN_EXE_guard")).args(["demo", "idtoken"]).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && !said.contains('✗'), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}

@@ -76,13 +76,16 @@ fn values(manifest: &str, key: &str) -> Vec<String> {
 fn variables(subcommand: &str) -> std::io::Result<Vec<String>> {
     let output = Command::new(env!("CARGO_BIN_EXE_guard")).args([subcommand, "--help"]).output()?;
     let help = String::from_utf8_lossy(&output.stdout).into_owned();
-    let words = help.split(|c: char| !c.is_ascii_uppercase() && c != '_');
-    Ok(words.filter(|word| word.starts_with("GUARD_")).map(str::to_owned).collect())
+    // As one line: it is wrapped to the terminal.
+    let words: Vec<_> = help.split_whitespace().collect();
+    Ok(words.windows(2).filter(|pair| pair[0] == "[env:").map(|pair| pair[1].trim_end_matches(']').to_owned()).collect())
 }
 
 #[test]
 fn every_variable_has_its_row() -> std::io::Result<()> {
-    for (subcommand, name, least) in [("origin", "docs/origin.md", 19), ("nas", "docs/nas.md", 8)] {
+    for (subcommand, name, least) in
+        [("origin", "docs/origin.md", 19), ("nas", "docs/nas.md", 8), ("idtoken", "docs/idtoken.md", 23)]
+    {
         let (page, variables) = (page(name)?, variables(subcommand)?);
         assert!(variables.len() >= least, "{variables:?}");
         for variable in variables {

@@ -8,7 +8,7 @@ use super::{Reader, given, read};
 /// What flags and variables said about the front door.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DoorArgs {
-    /// Who vouches for a request [default: cloudflare-access]
+    /// Who vouches for a request [default: cloudflare-access; idtoken: nobody is asked]
     #[arg(long, env = "GUARD_FRONT_DOOR", value_name = "NAME", hide_env_values = true)]
     pub front_door: Option<String>,
     /// Team name, team domain or its URL (required for cloudflare-access)

@@ -8,14 +8,15 @@ mod operator;
 mod tunnels;
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal as _};
+use std::io;
 
 use super::Home;
 use super::client::{Answer, Client};
+use super::steps::Steps;
 
 /// Runs every part; `true` if every step was as wanted.
 pub async fn run(home: &Home) -> bool {
-    let mut tour = Tour { home, color: io::stdout().is_terminal(), steps: 0, wrong: 0 };
+    let mut tour = Tour { home, steps: Steps::new() };
     println!(
         "guard demo: a front door, a guard and a photo server on loopback. Every line below is a request that was really sent."
     );
@@ -25,48 +26,26 @@ pub async fn run(home: &Home) -> bool {
     keys::run(&mut tour).await;
     tunnels::run(&mut tour).await;
     operator::run(&mut tour).await;
-    let Tour { steps, wrong, .. } = tour;
-    println!("\n{} of {steps} steps were as wanted.", steps - wrong);
-    wrong == 0
+    tour.steps.end()
 }
 
 /// What the parts of the tour share.
 struct Tour<'h> {
     home: &'h Home,
-    color: bool,
-    steps: usize,
-    wrong: usize,
+    steps: Steps,
 }
 
 impl Tour<'_> {
-    /// A new part.
     fn part(&self, title: &str) {
-        if self.color { println!("\n\x1b[1m{title}\x1b[0m") } else { println!("\n{title}") }
+        self.steps.part(title);
     }
 
-    /// One step: what was done, what came of it, whether that is right, and what it proves.
     fn step(&mut self, done: &str, got: impl Display, right: bool, proves: &str) {
-        self.steps += 1;
-        let mark = match (right, self.color) {
-            (true, true) => "\x1b[32m✓\x1b[0m",
-            (true, false) => "✓",
-            (false, true) => "\x1b[31m✗\x1b[0m",
-            (false, false) => "✗",
-        };
-        if !right {
-            self.wrong += 1;
-        }
-        let got = got.to_string();
-        let line = format!("  {mark} {got:<22} {done:<62} {proves}");
-        println!("{}", line.trim_end());
+        self.steps.step(done, got, right, proves);
     }
 
-    /// A step that must get `wanted`.
     fn wants(&mut self, wanted: u16, done: &str, answer: &io::Result<Answer>, proves: &str) {
-        match answer {
-            Ok(answer) => self.step(done, answer.status, answer.status == wanted, proves),
-            Err(error) => self.step(done, error, false, proves),
-        }
+        self.steps.wants(wanted, done, answer, proves);
     }
 
     /// Asks once, on a connection of its own.

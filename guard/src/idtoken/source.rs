@@ -120,7 +120,7 @@ enum Document {
     ServiceAccount(key_file::Document),
     ImpersonatedServiceAccount(impersonate::Document),
     ExternalAccount(federation::Document),
-    AuthorizedUser(user::Document),
+    AuthorizedUser,
     #[serde(other)]
     Other,
 }
@@ -168,7 +168,7 @@ impl CredentialFile {
             Document::ServiceAccount(document) => document.check(&self.trust).map(Plan::Key),
             Document::ImpersonatedServiceAccount(document) => document.check(&self.trust).map(Plan::Impersonated),
             Document::ExternalAccount(document) => document.check(&self.trust).map(Plan::Federation),
-            Document::AuthorizedUser(_) => Err(
+            Document::AuthorizedUser => Err(
                 "type authorized_user (a gcloud login): the audience of its tokens cannot be chosen, so Cloud Run refuses them; wanted \
                  service_account, external_account or impersonated_service_account (gcloud auth application-default login \
                  --impersonate-service-account=ADDRESS writes the last)"

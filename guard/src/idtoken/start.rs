@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::config::{BackendConfig, IdtokenConfig};
 use super::metrics::TokenMetrics;
 use super::replay::Room;
-use super::source::{Credentials, SourceError};
+use super::source::{Credentials, Source as _, SourceError};
 use super::status::Status;
 use super::tokens::Tokens;
 use super::{Inbound, Outbound};
@@ -78,6 +78,7 @@ pub fn start(config: &IdtokenConfig) -> Result<WayOut, OpenError> {
     let metrics = Arc::new(Metrics::with(|registry| token_metrics = TokenMetrics::register(registry)));
     let opening =
         config.inbound.as_ref().map(|(door, _)| Opening::new(door, &trust, &metrics)).transpose().map_err(StartError::from)?;
+    token_metrics.expect(credentials.label());
     let tokens = tokens_of(&config.backends, &token_metrics);
     let lifecycles: Vec<_> = config.backends.iter().map(|_| Lifecycle::new()).collect();
     let room = Room::new();

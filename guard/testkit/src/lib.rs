@@ -13,6 +13,7 @@
 
 mod deadline;
 pub mod edge;
+pub mod google;
 pub mod home;
 pub mod immich;
 pub mod issuer;
@@ -24,6 +25,7 @@ mod server;
 pub mod ws;
 
 pub use edge::Edge;
+pub use google::Abroad;
 pub use home::Home;
 pub use immich::Immich;
 pub use issuer::{Behaviour, Issuer};

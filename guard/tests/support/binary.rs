@@ -103,6 +103,13 @@ impl Binary {
         self.stderr.text.lock().expect("the reader does not panic").clone()
     }
 
+    /// The most memory that it has held so far, in KiB (proc(5), `VmHWM`).
+    pub(crate) fn highest_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel counts it");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// SIGTERM, as the kubelet sends it.
     pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it is our child");
