@@ -49,7 +49,7 @@ GOOGLE_AUTH_PYTHON = $(TARGET_DIR)/google-auth/bin/python
 .PHONY: test-google-auth
 test-google-auth: need-cargo need-cc need-python3 ## Google's own Python client against the tests' Google and Cloud Run
 	@test -x $(GOOGLE_AUTH_PYTHON) || { python3 -m venv $(TARGET_DIR)/google-auth \
-	  && $(GOOGLE_AUTH_PYTHON) -m pip install -q google-auth==2.62.2 requests==2.34.2; }
+	  && $(GOOGLE_AUTH_PYTHON) -m pip install -q google-auth==2.62.2 pyjwt==2.15.1 requests==2.34.2; }
 	GOOGLE_AUTH_PYTHON=$(GOOGLE_AUTH_PYTHON) cargo test --locked -p guard --test idtoken -- --ignored google_auth
 
 .PHONY: lint

@@ -78,7 +78,12 @@ fn variables(subcommand: &str) -> std::io::Result<Vec<String>> {
     let help = String::from_utf8_lossy(&output.stdout).into_owned();
     // As one line: it is wrapped to the terminal.
     let words: Vec<_> = help.split_whitespace().collect();
-    Ok(words.windows(2).filter(|pair| pair[0] == "[env:").map(|pair| pair[1].trim_end_matches(']').to_owned()).collect())
+    Ok(words.windows(2).filter(|pair| pair[0] == "[env:").map(|pair| name(pair[1])).collect())
+}
+
+/// What stands before a value, or before the bracket's end.
+fn name(word: &str) -> String {
+    word.chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect()
 }
 
 #[test]

@@ -161,7 +161,10 @@ impl Shared {
         if declared.is_some_and(|length| length > DEFAULT_MAX_BODY_BYTES) {
             return text(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large\n");
         }
-        if let Some(Cold { status, retry_after }) = lock(&self.cold).pop_front() {
+        let cold = lock(&self.cold).pop_front();
+        if let Some(Cold { status, retry_after }) = cold {
+            // Google's front end takes a request whole before it gives up on an instance. One that breaks off gets no answer anyway.
+            drop(receive(request.into_body()).await);
             let mut response = text(status, "Rate exceeded.");
             if let Some(seconds) = retry_after {
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -35,7 +35,7 @@ async fn no_line_at_trace_level_holds_a_token() {
         }
         guard.terminate();
         let ended = guard.end().await;
-        assert!(ended.stdout.lines().count() > 8 && ended.stdout.contains("\"path\":\"/\""), "{ended:?}");
+        assert!(ended.stdout.lines().count() > 5 && ended.stdout.contains("\"path\":\"/\""), "{ended:?}");
         holds_no_secret(&ended, &["s3cret"]);
     }
 }
