@@ -119,7 +119,7 @@ async fn pass(
     loop {
         // Read again for each attempt: a pause may outlive a token.
         let Some(token) = out.tokens.current() else { return Err(out.no_token()) };
-        let mut attempt = Request::new(load.next());
+        let mut attempt = Request::new(load.body());
         *attempt.method_mut() = parts.method.clone();
         *attempt.uri_mut() = parts.uri.clone();
         *attempt.version_mut() = Version::HTTP_11;

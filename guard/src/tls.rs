@@ -15,6 +15,9 @@ pub struct Trust(Arc<rustls::ClientConfig>);
 
 impl Trust {
     /// The public roots and `extra_roots`.
+    ///
+    /// # Panics
+    /// Never: aws-lc-rs supports the protocol versions that rustls calls safe.
     pub fn new(extra_roots: &[CertificateDer<'static>]) -> Self {
         let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         roots.add_parsable_certificates(extra_roots.iter().cloned());

@@ -76,7 +76,6 @@ fn every_problem_is_listed_at_once_by_name() {
             log_format: some("xml"),
             log_identity: some("name"),
         },
-        ..OriginArgs::default()
     };
     assert_eq!(
         problems(&args),

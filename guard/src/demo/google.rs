@@ -25,7 +25,7 @@ pub(crate) use self::tokens::verified;
 use super::issuer::Signer;
 
 /// The service account that may invoke the backend.
-pub const ACCOUNT: &str = "immich-ml@family-photos.iam.gserviceaccount.com";
+pub const ACCOUNT: &str = "immich-ml@family-photos.example";
 /// The workload identity provider, as the token exchange names it.
 pub const PROVIDER: &str = "//iam.googleapis.com/projects/123456789/locations/global/workloadIdentityPools/home/providers/k3s";
 /// The issuer of the cluster's own tokens: a name, not a place.

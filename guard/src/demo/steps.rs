@@ -8,14 +8,14 @@ use super::client::Answer;
 /// The steps so far.
 pub(super) struct Steps {
     color: bool,
-    steps: usize,
+    told: usize,
     wrong: usize,
 }
 
 impl Steps {
     /// None yet. Colours where a person looks.
     pub(super) fn new() -> Self {
-        Self { color: io::stdout().is_terminal(), steps: 0, wrong: 0 }
+        Self { color: io::stdout().is_terminal(), told: 0, wrong: 0 }
     }
 
     /// A new part.
@@ -25,7 +25,7 @@ impl Steps {
 
     /// One step: what was done, what came of it, whether that is right, and what it proves.
     pub(super) fn step(&mut self, done: &str, got: impl Display, right: bool, proves: &str) {
-        self.steps += 1;
+        self.told += 1;
         let mark = match (right, self.color) {
             (true, true) => "\x1b[32m✓\x1b[0m",
             (true, false) => "✓",
@@ -50,7 +50,7 @@ impl Steps {
 
     /// The sum; `true` if every step was as wanted.
     pub(super) fn end(&self) -> bool {
-        println!("\n{} of {} steps were as wanted.", self.steps - self.wrong, self.steps);
+        println!("\n{} of {} steps were as wanted.", self.told - self.wrong, self.told);
         self.wrong == 0
     }
 }

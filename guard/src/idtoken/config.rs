@@ -20,7 +20,7 @@ pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
 pub const X_SERVERLESS_AUTHORIZATION: HeaderName = HeaderName::from_static("x-serverless-authorization");
 
 const WANTED_BACKEND: &str = "LISTEN=URL[;audience=A][;header=authorization|x-serverless-authorization][;ping=local|forward]\
-[;retry=on|off], such as 0.0.0.0:8080=https://ml-abc.a.run.app";
+[;retry=on|off], such as 0.0.0.0:8080=https://ml-abc.run.example";
 const WANTED_URL: &str = "https://HOST[/PATH], or http:// to a loopback address only";
 
 /// What flags and variables said about `guard idtoken`.
@@ -160,7 +160,7 @@ impl BackendConfig {
         for option in parts {
             match option.split_once('=').ok_or(WANTED_BACKEND)? {
                 ("audience", audience) if !audience.is_empty() && audience.is_ascii() => {
-                    audience.clone_into(&mut backend.audience)
+                    audience.clone_into(&mut backend.audience);
                 }
                 ("header", name) if name.eq_ignore_ascii_case("authorization") => backend.header = AUTHORIZATION,
                 ("header", name) if name.eq_ignore_ascii_case(X_SERVERLESS_AUTHORIZATION.as_str()) => {}

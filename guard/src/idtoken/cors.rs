@@ -10,6 +10,7 @@ use hyper::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HOST,
     HeaderMap, HeaderValue, ORIGIN, VARY,
 };
+use hyper::http::uri::Authority;
 use hyper::{Method, Response, StatusCode, Uri};
 
 use crate::refusal::{Reason, Refusal};
@@ -33,7 +34,7 @@ impl Cors {
             // As browsers write it: lower case, no path, no port that is the scheme's own.
             let uri = origin.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("https" | "http")));
             uri.is_some_and(|uri| {
-                let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+                let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
                 let own_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
                 *origin == format!("{}://{authority}", uri.scheme_str().unwrap_or_default())
                     && *origin == origin.to_ascii_lowercase()

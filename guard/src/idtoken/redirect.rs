@@ -53,9 +53,9 @@ mod tests {
 
     fn rewritten(base: &str, place: &'static str) -> String {
         let backend = BackendUrl {
-            authority: Authority { host: "ml.a.run.app".to_owned(), port: 443 },
+            authority: Authority { host: "ml.run.example".to_owned(), port: 443 },
             https: true,
-            host: HeaderValue::from_static("ml.a.run.app"),
+            host: HeaderValue::from_static("ml.run.example"),
             base: base.to_owned(),
         };
         let mut headers = HeaderMap::from_iter([(LOCATION, HeaderValue::from_static(place))]);
@@ -66,33 +66,33 @@ mod tests {
     #[test]
     fn a_place_of_the_backend_becomes_one_of_ours_and_no_other_does() {
         for (place, ours) in [
-            ("https://ml.a.run.app/next?x=1", "/next?x=1"),
-            ("https://ML.a.run.app:443/next", "/next"),
-            ("http://ml.a.run.app/next", "/next"),
-            ("https://ml.a.run.app", "/"),
-            ("https://ml.a.run.app?x=1", "/?x=1"),
-            ("//ml.a.run.app/next", "/next"),
+            ("https://ml.run.example/next?x=1", "/next?x=1"),
+            ("https://ML.run.example:443/next", "/next"),
+            ("http://ml.run.example/next", "/next"),
+            ("https://ml.run.example", "/"),
+            ("https://ml.run.example?x=1", "/?x=1"),
+            ("//ml.run.example/next", "/next"),
             ("/next", "/next"),
             ("next", "next"),
             ("https://accounts.example/login", "https://accounts.example/login"),
-            ("https://ml.a.run.app.evil.example/", "https://ml.a.run.app.evil.example/"),
-            ("https://evil.example/https://ml.a.run.app/", "https://evil.example/https://ml.a.run.app/"),
-            ("https://ml.a.run.app:8443/", "https://ml.a.run.app:8443/"),
+            ("https://ml.run.example.evil.example/", "https://ml.run.example.evil.example/"),
+            ("https://evil.example/https://ml.run.example/", "https://evil.example/https://ml.run.example/"),
+            ("https://ml.run.example:8443/", "https://ml.run.example:8443/"),
             ("//evil.example/", "//evil.example/"),
-            ("mailto:ada@ml.a.run.app", "mailto:ada@ml.a.run.app"),
+            ("mailto:ada@example.com", "mailto:ada@example.com"),
         ] {
             assert_eq!(rewritten("", place), ours, "{place}");
         }
-        assert_eq!(rewritten("", "https://ml.a.run.app//evil.example/x"), "/.//evil.example/x", "no host out of a path");
-        assert_eq!(rewritten("", "https://ml.a.run.app/\\evil.example/x"), "/./\\evil.example/x");
+        assert_eq!(rewritten("", "https://ml.run.example//evil.example/x"), "/.//evil.example/x", "no host out of a path");
+        assert_eq!(rewritten("", "https://ml.run.example/\\evil.example/x"), "/./\\evil.example/x");
     }
 
     #[test]
     fn the_base_path_is_taken_off_again() {
-        assert_eq!(rewritten("/v1", "https://ml.a.run.app/v1/next"), "/next");
+        assert_eq!(rewritten("/v1", "https://ml.run.example/v1/next"), "/next");
         assert_eq!(rewritten("/v1", "/v1"), "/");
         assert_eq!(rewritten("/v1", "/v1?x"), "/?x");
         assert_eq!(rewritten("/v1", "/v10/next"), "/v10/next");
-        assert_eq!(rewritten("/v1", "https://ml.a.run.app/other"), "https://ml.a.run.app/other");
+        assert_eq!(rewritten("/v1", "https://ml.run.example/other"), "https://ml.run.example/other");
     }
 }

@@ -77,7 +77,7 @@ impl Load {
     }
 
     /// The body for the next attempt.
-    pub fn next(&mut self) -> Outgoing {
+    pub fn body(&mut self) -> Outgoing {
         match self {
             Self::Kept(bytes, _) => Outgoing::whole(bytes.clone()),
             Self::Passing(_) | Self::Passed => match std::mem::replace(self, Self::Passed) {

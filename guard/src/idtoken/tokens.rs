@@ -260,7 +260,7 @@ impl Tokens {
 fn shortened(pause: Duration) -> Duration {
     // Without randomness there is no jitter, and nothing rests on it.
     let [byte] = random::bytes().unwrap_or_default();
-    pause - pause * u32::from(byte) / 1024
+    pause.saturating_sub(pause * u32::from(byte) / 1024)
 }
 
 #[cfg(test)]

@@ -37,6 +37,10 @@ impl Shared {
                 (&Method::GET, "/computeMetadata/v1/instance/service-accounts/default/identity") => {
                     self.metadata(&parts.headers, &form(&query))
                 }
+                // What Google's own client asks for first.
+                (&Method::GET, "/computeMetadata/v1/instance/service-accounts/default/") => {
+                    good(json_text(&json!({"aliases": ["default"], "email": ACCOUNT, "scopes": [CLOUD_PLATFORM]})), |_| {})
+                }
                 (&Method::GET, "/" | "/computeMetadata/v1/instance") => good(Text::new("computeMetadata/\n"), |_| {}),
                 (&Method::GET, "/oauth2/v3/certs") => good(json_text(&json!({"keys": [self.authority.jwk()]})), |_| {}),
                 (&Method::POST, "/token") => self.token(&form(&body)),
@@ -144,6 +148,7 @@ impl Shared {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is one arm of many that end with an outcome")]
 fn good(text: Text, count: fn(&mut Seen)) -> Outcome {
     Ok((text, count))
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 
+#[expect(clippy::unnecessary_wraps, reason = "a flag is text or nothing")]
 fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
@@ -17,20 +18,23 @@ fn problems(args: &IdtokenArgs) -> Vec<&'static str> {
 #[test]
 fn the_variables_of_either_source_design_are_enough() {
     for args in [
-        IdtokenArgs { upstream_server_url: some("https://my-ml-xyz.a.run.app"), ..IdtokenArgs::default() },
-        IdtokenArgs { backend_url: some("https://my-ml-xyz.a.run.app"), ..IdtokenArgs::default() },
+        IdtokenArgs { upstream_server_url: some("https://my-ml-xyz.run.example"), ..IdtokenArgs::default() },
+        IdtokenArgs { backend_url: some("https://my-ml-xyz.run.example"), ..IdtokenArgs::default() },
         IdtokenArgs {
-            upstream_server_url: some("https://my-ml-xyz.a.run.app"),
-            backend_url: some("https://my-ml-xyz.a.run.app"),
+            upstream_server_url: some("https://my-ml-xyz.run.example"),
+            backend_url: some("https://my-ml-xyz.run.example"),
             ..IdtokenArgs::default()
         },
     ] {
         let config = args.check().unwrap();
         let [backend] = &config.backends[..] else { panic!("{config:?}") };
         assert_eq!(backend.listen.0.to_string(), "0.0.0.0:8080");
-        assert_eq!(backend.audience, "https://my-ml-xyz.a.run.app");
+        assert_eq!(backend.audience, "https://my-ml-xyz.run.example");
         assert_eq!((backend.header.as_str(), backend.ping, backend.retry), ("x-serverless-authorization", Ping::Local, true));
-        assert_eq!((backend.url.host.as_bytes(), backend.url.https, &*backend.url.base), (&b"my-ml-xyz.a.run.app"[..], true, ""));
+        assert_eq!(
+            (backend.url.host.as_bytes(), backend.url.https, &*backend.url.base),
+            (&b"my-ml-xyz.run.example"[..], true, "")
+        );
         assert_eq!(backend.url.authority.port, 443);
         assert_eq!(config.credentials, Place::Metadata("metadata.google.internal".to_owned()));
         assert_eq!((config.max_body, config.inbound.is_none(), config.cors), (Some(33_554_432), true, None));
@@ -57,8 +61,8 @@ fn more_than_one_backend_each_with_its_own_ways() {
 
 #[test]
 fn a_path_is_no_part_of_the_audience() {
-    let config = backends(&["127.0.0.1:1=https://ml.a.run.app/v1/"]).check().unwrap();
-    assert_eq!(config.backends[0].audience, "https://ml.a.run.app");
+    let config = backends(&["127.0.0.1:1=https://ml.run.example/v1/"]).check().unwrap();
+    assert_eq!(config.backends[0].audience, "https://ml.run.example");
 }
 
 #[test]

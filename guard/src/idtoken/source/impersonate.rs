@@ -1,7 +1,7 @@
 //! Impersonation: an access token of somebody who may act for a service account in, that account's identity token out.
 //!
-//! IAM Service Account Credentials API, `generateIdToken`. Whoever asks needs the role Service Account OpenID Connect Identity Token
-//! Creator (or Token Creator) on the account. `includeEmail` because Cloud Run's check of the invoker reads the address.
+//! IAM Service Account Credentials API, `generateIdToken`. Whoever asks needs the role Workload Identity User, or Token Creator, on
+//! the account. `includeEmail` because Cloud Run's check of the invoker reads the address.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -39,7 +39,7 @@ pub struct Impersonated {
 }
 
 enum Actor {
-    User(User),
+    User(Box<User>),
     Key(Box<Key>),
 }
 
@@ -53,7 +53,7 @@ impl Document {
     pub(super) fn check(self, trust: &Trust) -> Result<Impersonated, String> {
         let impersonation = Impersonation::of(&self.service_account_impersonation_url, &self.delegates, trust)?;
         let source = match *self.source_credentials {
-            SourceDocument::AuthorizedUser(document) => Actor::User(document.check(trust)?),
+            SourceDocument::AuthorizedUser(document) => Actor::User(Box::new(document.check(trust)?)),
             SourceDocument::ServiceAccount(document) => Actor::Key(Box::new(document.check(trust)?)),
             SourceDocument::Other => return Err("source_credentials: wanted type authorized_user or service_account".to_owned()),
         };

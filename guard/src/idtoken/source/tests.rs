@@ -31,7 +31,7 @@ impl Drop for Folder {
 
 fn key() -> Value {
     json!({
-        "type": "service_account", "client_email": "a@b.iam.gserviceaccount.com", "private_key_id": "1",
+        "type": "service_account", "client_email": "a@b.example", "private_key_id": "1",
         "private_key": Signer::generate().private_pem(), "token_uri": "https://oauth2.googleapis.com/token",
     })
 }
@@ -41,7 +41,7 @@ fn federation() -> Value {
         "type": "external_account", "audience": "//iam.googleapis.com/p", "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
         "token_url": "https://sts.googleapis.com/v1/token", "credential_source": {"file": "/var/run/token"},
         "service_account_impersonation_url":
-            "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.iam.gserviceaccount.com:generateAccessToken",
+            "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/a@b.example:generateAccessToken",
     })
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 
-const AUDIENCE: &str = "https://ml-abc.a.run.app";
+const AUDIENCE: &str = "https://ml-abc.run.example";
 /// When the paused clock starts, in seconds since 1970.
 const START: u64 = 1_800_000_000;
 
@@ -148,7 +148,7 @@ async fn an_error_poisons_nothing_and_nobody_waits_for_a_source_that_has_just_fa
     life.tokens.attempted().await;
     let before = Instant::now();
     let refused = life.tokens.get().await.err().map(|error| error.to_string());
-    assert_eq!(refused.as_deref(), Some("no identity token for https://ml-abc.a.run.app: no answer"));
+    assert_eq!(refused.as_deref(), Some("no identity token for https://ml-abc.run.example: no answer"));
     assert_eq!(before.elapsed(), Duration::ZERO, "told at once");
     minutes(24 * 60).await;
     let attempts = life.fetches();
@@ -175,7 +175,7 @@ async fn a_new_token_takes_over_long_before_the_old_one_ends() {
     let life = Life::good();
     life.tokens.attempted().await;
     let first = life.header();
-    tokio::time::sleep(Duration::from_secs(3600) - AHEAD + Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(3601).saturating_sub(AHEAD)).await;
     assert_ne!(life.header(), first);
     assert_eq!(life.fetches(), 2);
 }
@@ -195,8 +195,8 @@ async fn a_metadata_server_that_keeps_its_token_is_not_asked_in_a_loop() {
 async fn a_token_that_is_not_what_was_asked_for_is_refused() {
     let life = Life::begin(Wish::Nothing);
     for (wish, said) in [
-        (Wish::Token(json!({"aud": "https://other.a.run.app"})), "another audience"),
-        (Wish::Token(json!({"aud": [AUDIENCE, "https://other.a.run.app"]})), "no token"),
+        (Wish::Token(json!({"aud": "https://other.run.example"})), "another audience"),
+        (Wish::Token(json!({"aud": [AUDIENCE, "https://other.run.example"]})), "no token"),
         (Wish::Token(json!({"exp": START})), "has ended"),
         (Wish::Token(json!({"exp": "soon"})), "no token"),
         (Wish::Token(json!({"exp": null})), "no token"),
