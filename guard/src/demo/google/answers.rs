@@ -30,6 +30,7 @@ impl Shared {
         let (parts, body) = request.into_parts();
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let body = read(body).await;
+        let is_identity = parts.uri.path().ends_with("/identity");
         let outcome = if self.down.load(Ordering::SeqCst) {
             Err(google_error(StatusCode::SERVICE_UNAVAILABLE, "The service is currently unavailable."))
         } else {
@@ -59,7 +60,9 @@ impl Shared {
         };
         let mut response = Response::new(text);
         *response.status_mut() = status;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // The metadata server's token is bare text, and its clients look at that.
+        let kind = if is_identity { "application/text" } else { "application/json" };
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         // By this, clients know a metadata server.
         response.headers_mut().insert("metadata-flavor", HeaderValue::from_static("Google"));
         response
