@@ -26,7 +26,7 @@ const WANTED_URL: &str = "https://HOST[/PATH], or http:// to a loopback address 
 /// What flags and variables said about `guard idtoken`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct IdtokenArgs {
-    /// A backend, as LISTEN=URL[;audience=A][;header=NAME][;ping=local|forward][;retry=on|off]; may be repeated
+    /// A backend, as `LISTEN=URL[;audience=A][;header=NAME][;ping=local|forward][;retry=on|off]`; may be repeated
     #[arg(long, env = "GUARD_IDTOKEN_BACKENDS", value_name = "BACKEND", hide_env_values = true, value_delimiter = ' ')]
     pub backend: Vec<String>,
     /// The only backend, served on PORT (the variable of immich-auth-proxy)
