@@ -10,8 +10,8 @@ use super::config::{BackendConfig, IdtokenConfig};
 use super::metrics::TokenMetrics;
 use super::tokens::Tokens;
 use crate::jwks::Keys;
-use crate::origin::status::{PAGE_HEAD, words};
-use crate::refusal::{Reason, escape};
+use crate::origin::status::{PAGE_HEAD, refused_rows, words};
+use crate::refusal::escape;
 use crate::serve::Phase;
 use crate::telemetry::admin::View;
 use crate::telemetry::metrics::Metrics;
@@ -121,12 +121,7 @@ impl View for Status {
             );
         }
         page.push_str("<h2>Refused</h2><table>");
-        for reason in Reason::ALL {
-            let count = metrics.refusals(reason);
-            if count > 0 {
-                let _ = write!(page, "<tr><td>{}<td>{}<td>{count}", reason.status().as_u16(), reason.label());
-            }
-        }
+        refused_rows(&mut page, metrics);
         let _ = write!(
             page,
             "</table><p class=small>up for {}, version {} · <a href=metrics>metrics</a> · <a href=health>health</a></p></html>",

@@ -89,12 +89,7 @@ impl View for Status {
             let _ = write!(page, "<li class={mark}><h2>{name}</h2><p>{text}</p></li>");
         }
         page.push_str("</ol><h2>Refused</h2><table>");
-        for reason in Reason::ALL {
-            let count = metrics.refusals(reason);
-            if count > 0 {
-                let _ = write!(page, "<tr><td>{}<td>{}<td>{count}", reason.status().as_u16(), reason.label());
-            }
-        }
+        refused_rows(&mut page, metrics);
         let _ = write!(
             page,
             "</table><p class=small>largest body {}, up for {}, version {} · <a href=metrics>metrics</a> · why a request was refused: \
@@ -104,6 +99,16 @@ impl View for Status {
             env!("CARGO_PKG_VERSION"),
         );
         page
+    }
+}
+
+/// The rows of what was refused, where anything was.
+pub(crate) fn refused_rows(page: &mut String, metrics: &Metrics) {
+    for reason in Reason::ALL {
+        let count = metrics.refusals(reason);
+        if count > 0 {
+            let _ = write!(page, "<tr><td>{}<td>{}<td>{count}", reason.status().as_u16(), reason.label());
+        }
     }
 }
 
