@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-pub use door::{AllowList, DoorArgs, DoorConfig};
+pub use door::{AllowList, DoorArgs, DoorConfig, ForwardAuthConfig};
 pub use process::{LogConfig, ProcessArgs, ProcessConfig};
 
 /// The default of `GUARD_MAX_BODY`: what nginx's `100m` means, and the lenient reading of the edge's "100 MB".
@@ -91,6 +91,21 @@ impl fmt::Display for Authority {
     }
 }
 
+/// A server to ask, without a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerUrl {
+    /// Over TLS.
+    pub https: bool,
+    /// Where.
+    pub authority: Authority,
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", if self.https { "https" } else { "http" }, self.authority)
+    }
+}
+
 /// `GUARD_EXTERNAL_URL`, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct External {
@@ -144,6 +159,11 @@ pub(crate) fn given(text: Option<&str>) -> Option<&str> {
 pub(crate) struct Reader(Vec<Problem>);
 
 impl Reader {
+    /// Whether something was wrong with this variable.
+    pub(crate) fn has(&self, variable: &str) -> bool {
+        self.0.iter().any(|problem| problem.variable == variable)
+    }
+
     /// Whether nothing was wrong so far.
     pub(crate) fn is_clean(&self) -> bool {
         self.0.is_empty()
@@ -207,10 +227,10 @@ impl OriginArgs {
             "Immich's address, such as http://immich-server:2283",
             read::upstream,
         );
-        let (front_door, allow) = (self.door.check(&mut r), self.door.check_allow_list(&mut r));
         let max_body = r.value("GUARD_MAX_BODY", given(self.max_body.as_deref()), DEFAULT_MAX_BODY_BYTES, units::read_size);
         let external =
             r.value("GUARD_EXTERNAL_URL", given(self.external_url.as_deref()), None, |text| read::external(text).map(Some));
+        let (front_door, allow) = (self.door.check(&mut r, external.as_ref()), self.door.check_allow_list(&mut r));
         let lan_url = r.value("GUARD_LAN_URL", given(self.lan_url.as_deref()), None, |text| {
             read::external(text).map(|_| Some(text.to_owned()))
         });

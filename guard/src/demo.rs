@@ -102,14 +102,14 @@ impl Home {
         };
         let upstream = args.upstream.clone().or_else(|| photos.as_ref().map(Photos::url)).unwrap_or_default();
         let door = start(&guard_args(&keys, &upstream).check()?)?;
-        door.keys.ready().await;
+        door.basis.ready().await;
         Ok(Self { signer, keys, photos, door, upstream })
     }
 
     /// A second guard of the same home: the tour closes it.
     pub async fn another_door(&self) -> Result<Door, DemoError> {
         let door = start(&guard_args(&self.keys, &self.upstream).check()?)?;
-        door.keys.ready().await;
+        door.basis.ready().await;
         Ok(door)
     }
 

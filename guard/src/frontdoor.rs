@@ -1,52 +1,158 @@
-//! Who vouches for a request: its headers in, a [`Verified`] identity out, or the refusal.
+//! Who vouches for a request: its head in, a [`Verdict`] out, or the refusal.
 //!
-//! One variant a front door. Decision comes before effect: nothing is stripped before this has looked.
+//! Three classes of trust, one variant each: a signed header is verified, an auth server is asked, an unsigned header is believed from an
+//! exact address only. Decision comes before effect: nothing is stripped before this has looked.
 
-pub mod cloudflare;
+pub mod forward_auth;
 pub mod opening;
+pub mod profile;
+pub mod signed;
+pub mod unsigned;
 
-use hyper::header::HeaderMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::assertion::{Identity, Verified};
+use hyper::body::Bytes;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Response, Uri};
+
+use crate::assertion::Verified;
 use crate::config::AllowList;
+use crate::cookies;
+use crate::identity::Identity;
 use crate::refusal::{Reason, Refusal};
+use forward_auth::ForwardAuth;
+use signed::Signed;
+use unsigned::Unsigned;
+
+/// How long a WebSocket may stay open on a proof that has no end of its own, in seconds. Then it closes; Immich's client opens another,
+/// and that one is asked about again.
+pub const TUNNEL_SECONDS: u64 = 15 * 60;
+
+/// What a front door looks at.
+#[derive(Clone, Copy)]
+pub struct Inquiry<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The target, as it was sent.
+    pub uri: &'r Uri,
+    /// The headers, as they were sent.
+    pub headers: &'r HeaderMap,
+    /// Who holds the other end of the connection.
+    pub peer: IpAddr,
+    /// Seconds since 1970.
+    pub now: u64,
+}
+
+/// What a front door decides, where it does not refuse.
+pub enum Verdict {
+    /// Somebody is there.
+    Admitted(Admitted),
+    /// Nobody yet: the auth server's own answer, the way to sign in.
+    Answered(Response<Bytes>),
+}
+
+/// A request that somebody vouched for.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// Who sent it.
+    pub identity: Arc<Identity>,
+    /// Until when the proof holds, in seconds since 1970.
+    pub expires: u64,
+    /// Whether the `Authorization` line was the proof, and so is nobody else's to see.
+    pub spends_authorization: bool,
+    /// What the auth server gave along.
+    pub handover: Option<Arc<Handover>>,
+}
+
+/// What an auth server gives along with its yes.
+#[derive(Debug, Default)]
+pub struct Handover {
+    /// Headers for Immich.
+    pub to_upstream: Vec<(HeaderName, HeaderValue)>,
+    /// Cookies for the client: its session there, without which each request would make a new one.
+    pub to_client: Vec<HeaderValue>,
+}
+
+impl From<Verified> for Admitted {
+    fn from(proof: Verified) -> Self {
+        Self { identity: proof.identity, expires: proof.expires, spends_authorization: false, handover: None }
+    }
+}
 
 /// The configured front door, with the state that one worker keeps of it.
 pub enum FrontDoor {
-    /// Cloudflare Access.
-    CloudflareAccess(cloudflare::Access),
+    /// A signed header.
+    Signed(Signed),
+    /// An auth server.
+    ForwardAuth(ForwardAuth),
+    /// An unsigned header.
+    Unsigned(Unsigned),
 }
 
 impl FrontDoor {
-    /// Who sent the request, with proof, at `now` (seconds since 1970).
-    pub async fn identify(&self, headers: &HeaderMap, now: u64) -> Result<Verified, Refusal> {
+    /// Who sent the request, with proof.
+    pub async fn identify(&self, inquiry: &Inquiry<'_>) -> Result<Verdict, Refusal> {
         match self {
-            Self::CloudflareAccess(access) => access.identify(headers, now).await,
+            Self::Signed(door) => door.identify(inquiry.headers, inquiry.now).await.map(|proof| Verdict::Admitted(proof.into())),
+            Self::ForwardAuth(door) => door.identify(inquiry).await,
+            Self::Unsigned(door) => door.identify(inquiry).map(Verdict::Admitted),
         }
     }
 
     /// Whether a cookie of this name belongs to the front door, not to Immich.
     pub fn owns_cookie(&self, name: &[u8]) -> bool {
+        let patterns: &[String] = match self {
+            Self::Signed(door) => &door.profile.cookies,
+            Self::ForwardAuth(door) => &door.config().cookies,
+            Self::Unsigned(_) => &[],
+        };
+        patterns.iter().any(|pattern| cookies::matches(pattern, name))
+    }
+
+    /// The headers that name the sender here: what a client writes there never arrives.
+    pub fn own_headers(&self) -> Vec<HeaderName> {
         match self {
-            Self::CloudflareAccess(_) => cloudflare::owns_cookie(name),
+            Self::Signed(door) => vec![door.profile.header.clone()],
+            Self::ForwardAuth(door) => door.own_headers(),
+            Self::Unsigned(door) => vec![door.header().clone()],
+        }
+    }
+
+    /// Closes connections that have been idle for too long. Called now and then by the worker.
+    pub fn sweep(&self) {
+        if let Self::ForwardAuth(door) = self {
+            door.sweep();
+        }
+    }
+
+    /// Whether a request for this path is the auth server's own: it is sent there, and never to Immich.
+    pub fn owns_path(&self, path: &str) -> bool {
+        match self {
+            Self::ForwardAuth(door) => door.config().own_path.as_ref().is_some_and(|own| path.starts_with(own.as_str())),
+            Self::Signed(_) | Self::Unsigned(_) => false,
         }
     }
 }
 
 impl AllowList {
-    /// Refuses a verified identity that is not on the list of its kind. An empty list lets everyone of that kind in.
+    /// Refuses a verified identity that is not on the list of its kind. An empty list lets everyone of that kind in; but an account
+    /// without an address is let in by no list of addresses, so it must be named where any list is set.
     pub fn permits(&self, identity: &Identity) -> Result<(), Refusal> {
-        let permitted = match identity {
+        let (permitted, list, kind) = match identity {
             Identity::Person { email, .. } => {
                 let email = email.to_lowercase();
                 let domain = email.rfind('@').map_or("", |place| &email[place..]);
-                self.emails.is_empty() || self.emails.iter().any(|entry| *entry == email || *entry == domain)
+                let listed = self.emails.iter().any(|entry| *entry == email || *entry == domain);
+                (self.emails.is_empty() || listed, "GUARD_ALLOW_EMAIL", "person")
             }
-            Identity::Service { common_name } => self.services.is_empty() || self.services.contains(common_name),
-        };
-        let (list, kind) = match identity {
-            Identity::Person { .. } => ("GUARD_ALLOW_EMAIL", "person"),
-            Identity::Service { .. } => ("GUARD_ALLOW_SERVICE", "service token"),
+            Identity::Service { common_name } => {
+                (self.services.is_empty() || self.services.contains(common_name), "GUARD_ALLOW_SERVICE", "service token")
+            }
+            Identity::Account { name } => {
+                let no_list = self.emails.is_empty() && self.services.is_empty();
+                (no_list || self.services.contains(name), "GUARD_ALLOW_SERVICE", "account without an address")
+            }
         };
         if permitted { Ok(()) } else { Err(Refusal::new(Reason::Forbidden, format!("verified {kind} is not in {list}"))) }
     }
@@ -70,5 +176,20 @@ mod tests {
         assert!(service("a.access") && !service("b.access") && !service("A.access"));
         let empty = AllowList::default();
         assert!(empty.permits(&Identity::Service { common_name: "any".into() }).is_ok());
+    }
+
+    #[test]
+    fn who_has_no_address_does_not_slip_past_a_list_of_addresses() {
+        let account = Identity::Account { name: "phone-of-ada".into() };
+        let list = |emails: &[&str], services: &[&str]| AllowList {
+            emails: emails.iter().map(|name| (*name).to_owned()).collect(),
+            services: services.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        assert!(list(&[], &[]).permits(&account).is_ok(), "anyone verified");
+        assert!(list(&["ada@example.com"], &[]).permits(&account).is_err(), "it is not on the list that there is");
+        assert!(list(&["ada@example.com"], &["phone-of-ada"]).permits(&account).is_ok());
+        assert!(list(&[], &["phone-of-bob"]).permits(&account).is_err());
+        let nameless = Identity::of_account("1".into(), Some(String::new()), None);
+        assert!(list(&["@example.com"], &[]).permits(&nameless).is_err());
     }
 }

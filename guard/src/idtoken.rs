@@ -17,18 +17,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, Uri, Version};
 use tokio::sync::watch;
 
 use crate::config::AllowList;
-use crate::frontdoor::FrontDoor;
+use crate::frontdoor::{FrontDoor, Inquiry, Verdict};
 use crate::origin::answer::{self, Answer};
 use crate::origin::limit::{self, Outgoing};
 use crate::origin::record::{self, Record};
-use crate::origin::upstream::{Lease, Upstream};
-use crate::origin::{framing, headers, unix_seconds};
+use crate::origin::{Lease, Upstream, framing, headers, unix_seconds};
 use crate::refusal::{Reason, Refusal, Signpost, prefers_html};
 use crate::serve::wire::Exchange;
 use crate::serve::{Handler, Phase};
@@ -60,6 +59,8 @@ pub struct Outbound {
     pub signpost: Signpost,
     /// What the log calls a person.
     pub log_identity: LogIdentity,
+    /// The names by which the front door says who somebody is.
+    pub own_headers: Arc<[HeaderName]>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Counters of the way out.
@@ -99,16 +100,20 @@ async fn pass(
         }
     }
     if let Some(Inbound { door, allow }) = &out.inbound {
-        let proof = door.identify(request.headers(), unix_seconds()).await?;
-        record.who = Some(proof.identity.clone());
-        allow.permits(&proof.identity)?;
+        let (peer, now) = (record.client, unix_seconds());
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let Verdict::Admitted(admitted) = door.identify(&Inquiry { method, uri, headers, peer, now }).await? else {
+            return Err(Refusal::new(Reason::Unauthorized, "nobody can sign in on the way out"));
+        };
+        record.who = Some(admitted.identity.clone());
+        allow.permits(&admitted.identity)?;
     }
     limit::declared(&request, out.max_body)?;
     out.tokens.get().await.map_err(|error| Refusal::new(Reason::NoToken, error.to_string()))?;
 
     let room = replay::reserve(&out.room, out.backend.retry, &request);
     let (mut parts, body) = request.into_parts();
-    let (body, meter) = Outgoing::new(body, out.max_body);
+    let (body, meter) = Outgoing::new(body, out.max_body, &out.own_headers);
     record.meter.clone_from(&meter);
     let told = |refusal| meter.as_ref().and_then(|meter| meter.refusal()).unwrap_or(refusal);
     let broke_off = |_| told(Refusal::new(Reason::BadRequest, "the client broke off inside the body"));
@@ -185,13 +190,9 @@ impl Handler for Outbound {
                 redirect::to_ours(response.headers_mut(), &self.backend.url);
                 answer::stream_back(response, lease, record, exchange)
             }
-            Ok(Passed::Here(mut response)) => {
+            Ok(Passed::Here(response)) => {
                 record.status = Some(response.status().as_u16());
-                if !bodiless {
-                    // Nobody reads its body.
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                response.map(|body| Answer::fixed(body, !bodiless, record, exchange))
+                answer::fixed(response, bodiless, record, exchange)
             }
             Err(refusal) => {
                 let draining = *self.phase.borrow() != Phase::Serving;

@@ -9,17 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::Uri;
 use hyper::body::Bytes;
-use jsonwebtoken::DecodingKey;
+use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::fetch::{BadUrl, Endpoint, FetchError, Question};
+use crate::key::{self, Key, KeyId};
 use crate::random;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Trust;
@@ -36,44 +34,6 @@ pub const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 pub const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// The most keys that a set may have.
 pub const MAX_KEYS: usize = 64;
-/// RSA moduli outside this range are not used (RFC 7518, 3.3 asks for 2048 or more; the verifier stops at 8192).
-const MODULUS_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
-
-/// Names one key material: two keys of the same `kid` and other numbers have other ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct KeyId([u8; 32]);
-
-/// One RSA key that may verify RS256 signatures.
-#[derive(Clone)]
-pub struct Key {
-    kid: String,
-    id: KeyId,
-    decoding: DecodingKey,
-}
-
-impl Key {
-    /// The id under which tokens name the key.
-    pub fn kid(&self) -> &str {
-        &self.kid
-    }
-
-    /// The identity of its numbers.
-    pub fn id(&self) -> KeyId {
-        self.id
-    }
-
-    /// The key as the verifier takes it.
-    pub fn decoding(&self) -> &DecodingKey {
-        &self.decoding
-    }
-}
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Key({})", self.kid)
-    }
-}
-
 /// Why a document is not a usable key set.
 #[derive(Debug, thiserror::Error)]
 pub enum KeySetError {
@@ -86,9 +46,9 @@ pub enum KeySetError {
     /// More than [`MAX_KEYS`].
     #[error("the key set has {0} keys; at most {MAX_KEYS} are read")]
     TooMany(usize),
-    /// None of its keys may verify RS256 signatures.
-    #[error("the key set has no usable key among {0}: wanted RSA of 2048 bits or more, with a unique kid, for signatures")]
-    NoUsableKey(usize),
+    /// None of its keys may verify signatures of the pinned algorithms.
+    #[error("the key set has no usable key among {0}: wanted one for {1} signatures with a unique kid (RSA: 2048 bits or more)")]
+    NoUsableKey(usize, String),
 }
 
 /// The usable keys of one document.
@@ -103,21 +63,10 @@ struct Set {
     keys: Vec<serde_json::Value>,
 }
 
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    kid: String,
-    #[serde(rename = "use")]
-    usage: Option<String>,
-    alg: Option<String>,
-    key_ops: Option<Vec<String>>,
-    n: String,
-    e: String,
-}
-
 impl KeySet {
-    /// Reads a document; keys that may not verify RS256 signatures are passed over, and so is a `kid` that two different keys claim.
-    pub fn parse(document: &[u8]) -> Result<Self, KeySetError> {
+    /// Reads a document; keys that may verify signatures of none of these algorithms are passed over, and so is a `kid` that two
+    /// different keys claim.
+    pub fn parse(document: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeySetError> {
         let Set { keys: all } = serde_json::from_slice(document)?;
         if all.len() > MAX_KEYS {
             return Err(KeySetError::TooMany(all.len()));
@@ -125,18 +74,23 @@ impl KeySet {
         let total = all.len();
         let mut by_kid: HashMap<String, Option<Key>> = HashMap::new();
         let mut order = Vec::new();
-        for key in all.into_iter().filter_map(|value| serde_json::from_value(value).ok()).filter_map(usable) {
-            match by_kid.get_mut(&key.kid) {
+        let usable = |key: &Key| algorithms.iter().any(|algorithm| key.permits(*algorithm));
+        for key in all.into_iter().filter_map(Key::from_jwk).filter(usable) {
+            match by_kid.get_mut(key.kid()) {
                 None => {
-                    order.push(key.kid.clone());
-                    by_kid.insert(key.kid.clone(), Some(key));
+                    order.push(key.kid().to_owned());
+                    by_kid.insert(key.kid().to_owned(), Some(key));
                 }
-                Some(Some(known)) if known.id == key.id => {}
+                Some(Some(known)) if known.id() == key.id() => {}
                 Some(slot) => *slot = None,
             }
         }
         let keys: Vec<_> = order.iter().filter_map(|kid| by_kid.remove(kid).flatten()).collect();
-        if keys.is_empty() { Err(KeySetError::NoUsableKey(total)) } else { Ok(Self { keys, since: Instant::now() }) }
+        if keys.is_empty() {
+            let wanted: Vec<_> = algorithms.iter().map(|algorithm| key::name(*algorithm)).collect();
+            return Err(KeySetError::NoUsableKey(total, wanted.join(" or ")));
+        }
+        Ok(Self { keys, since: Instant::now() })
     }
 
     /// Its keys, in the order of the document.
@@ -146,42 +100,18 @@ impl KeySet {
 
     /// The key of that `kid`.
     pub fn find(&self, kid: &str) -> Option<&Key> {
-        self.keys.iter().find(|key| key.kid == kid)
+        self.keys.iter().find(|key| key.kid() == kid)
     }
 
     /// Whether these very numbers are in the set.
     pub fn holds(&self, id: KeyId) -> bool {
-        self.keys.iter().any(|key| key.id == id)
+        self.keys.iter().any(|key| key.id() == id)
     }
 
     /// The time since it was fetched.
     pub fn age(&self) -> Duration {
         self.since.elapsed()
     }
-}
-
-fn usable(jwk: Jwk) -> Option<Key> {
-    let for_signatures = jwk.usage.as_deref().is_none_or(|usage| usage == "sig")
-        && jwk.alg.as_deref().is_none_or(|alg| alg == "RS256")
-        && jwk.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
-    if jwk.kty != "RSA" || jwk.kid.is_empty() || !for_signatures {
-        return None;
-    }
-    let n = URL_SAFE_NO_PAD.decode(&jwk.n).ok()?;
-    let e = URL_SAFE_NO_PAD.decode(&jwk.e).ok()?;
-    let leading_zeros = n.iter().position(|byte| *byte != 0)?;
-    let n = &n[leading_zeros..];
-    let bits = n.len() * 8 - n[0].leading_zeros() as usize;
-    // An even exponent or 1 is no RSA key; above 64 bits the verifier refuses.
-    if !MODULUS_BITS.contains(&bits) || e.is_empty() || e.len() > 8 || e.last()? % 2 == 0 || e == [1] {
-        return None;
-    }
-    let mut numbers = n.to_vec();
-    numbers.push(b'.');
-    numbers.extend_from_slice(&e);
-    let mut id = [0; 32];
-    id.copy_from_slice(digest(&SHA256, &numbers).as_ref());
-    Some(Key { kid: jwk.kid, id: KeyId(id), decoding: DecodingKey::from_rsa_raw_components(n, &e) })
 }
 
 /// Where key sets come from: the network, or a test's script.
@@ -208,6 +138,7 @@ impl Source for Document {
 
 /// The shared handle on the current key set. Readers never wait, except for the one refetch that an unknown `kid` may cause.
 pub struct Keys {
+    algorithms: Vec<Algorithm>,
     current: ArcSwapOption<KeySet>,
     floor: Mutex<Floor>,
     wish: Notify,
@@ -222,9 +153,10 @@ struct Floor {
 }
 
 impl Keys {
-    /// A handle without keys: not ready until [`Keys::keep_fresh`] has fetched some.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    /// A handle without keys, for signatures of these algorithms: not ready until [`Keys::keep_fresh`] has fetched some.
+    pub fn new(algorithms: Vec<Algorithm>, metrics: Arc<Metrics>) -> Self {
         Self {
+            algorithms,
             current: ArcSwapOption::empty(),
             floor: Mutex::default(),
             wish: Notify::new(),
@@ -273,7 +205,8 @@ impl Keys {
         let mut backoff = FIRST_BACKOFF;
         loop {
             self.floor().in_flight = true;
-            let outcome = source.fetch().await.map_err(KeySetError::from).and_then(|document| KeySet::parse(&document));
+            let outcome =
+                source.fetch().await.map_err(KeySetError::from).and_then(|document| KeySet::parse(&document, &self.algorithms));
             let pause = match outcome {
                 Ok(set) => {
                     self.learn(set);
@@ -304,7 +237,7 @@ impl Keys {
 
     fn learn(&self, set: KeySet) {
         self.metrics.jwks_fetches.ok.inc();
-        let kids = |set: &KeySet| set.keys.iter().map(|key| key.kid.clone()).collect::<Vec<_>>();
+        let kids = |set: &KeySet| set.keys.iter().map(|key| key.kid().to_owned()).collect::<Vec<_>>();
         let before = self.current.load_full().map(|set| kids(&set)).unwrap_or_default();
         let now = kids(&set);
         if before != now {

@@ -25,15 +25,20 @@
 
 pub mod assertion;
 pub mod config;
+pub mod cookies;
 pub mod demo;
 pub mod fetch;
 pub mod frontdoor;
+pub mod identity;
 pub mod idtoken;
 pub mod jwks;
+pub mod key;
 pub mod nas;
 pub mod origin;
+pub mod pem_keys;
 pub mod random;
 pub mod refusal;
 pub mod serve;
 pub mod telemetry;
 pub mod tls;
+pub mod upstream;

@@ -44,6 +44,8 @@ pub enum Reason {
     UpstreamTimeout,
     /// No usable key set yet, or draining.
     NotReady,
+    /// The auth server does not answer, or with nothing that can be used.
+    AuthUnreachable,
     /// No identity token for the backend: nothing is sent without one.
     NoToken,
 }
@@ -60,7 +62,7 @@ pub enum Direction {
 
 impl Reason {
     /// Every reason, in the order of the contract's table.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -72,6 +74,7 @@ impl Reason {
         Self::UpstreamUnreachable,
         Self::UpstreamTimeout,
         Self::NotReady,
+        Self::AuthUnreachable,
         Self::NoToken,
     ];
 
@@ -89,6 +92,7 @@ impl Reason {
             Self::UpstreamUnreachable => "upstream-unreachable",
             Self::UpstreamTimeout => "upstream-timeout",
             Self::NotReady => "not-ready",
+            Self::AuthUnreachable => "auth-unreachable",
             Self::NoToken => "no-token",
         }
     }
@@ -106,7 +110,7 @@ impl Reason {
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::NotReady | Self::NoToken => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::AuthUnreachable | Self::NoToken => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -114,6 +118,7 @@ impl Reason {
     pub const fn blame(self) -> &'static str {
         match self {
             Self::UpstreamUnreachable | Self::UpstreamTimeout => "upstream",
+            Self::AuthUnreachable => "auth server",
             Self::NotReady | Self::NoToken => "guard",
             _ => "client",
         }
@@ -142,6 +147,7 @@ impl Reason {
             Self::UpstreamUnreachable => "The photo server does not answer right now.",
             Self::UpstreamTimeout => "The photo server did not accept a connection in time.",
             Self::NotReady => "The door is not ready yet, or is closing. Try again in a moment.",
+            Self::AuthUnreachable => "The sign-in server does not answer right now, and nobody is let in without it.",
             Self::NoToken => "There is no identity token for the backend right now; guard's log and its status page say why.",
         }
     }
@@ -196,7 +202,7 @@ impl Refusal {
             Reason::MethodNotAllowed => {
                 headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
             }
-            Reason::NotReady => {
+            Reason::NotReady | Reason::AuthUnreachable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
             }
             Reason::NoToken => {

@@ -29,7 +29,7 @@ impl House {
         let mut args = home::args(&issuer, &immich.url());
         args.process.grace = Some(grace.to_owned());
         let door = home::open(&args);
-        door.keys.ready().await;
+        door.basis.ready().await;
         Self { issuer, immich, door }
     }
 

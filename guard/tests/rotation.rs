@@ -38,9 +38,9 @@ fn of_unknown_key(issuer: &Issuer, kid: &str) -> String {
 /// What the ten-minute refresh does, now: fetches once, and returns when the set has `kid`.
 async fn refresh(home: &Home, kid: &str) {
     let source = Document::at(home.issuer.url().parse().unwrap(), &Trust::new(&[])).unwrap();
-    let learnt = || home.door.keys.current().is_some_and(|set| set.find(kid).is_some());
+    let learnt = || home.door.keys().unwrap().current().is_some_and(|set| set.find(kid).is_some());
     tokio::select! {
-        () = home.door.keys.keep_fresh(source) => unreachable!("it keeps fresh for ever"),
+        () = home.door.keys().unwrap().keep_fresh(source) => unreachable!("it keeps fresh for ever"),
         () = eventually("the new key to be learnt", learnt) => {}
     }
 }
@@ -190,7 +190,7 @@ async fn a_key_server_in_trouble_never_evicts_the_last_good_set() {
             // It asks again by itself, and the trouble leaves no trace.
             let fresh = home.issuer.rotate();
             home.issuer.behave(Behaviour::Serve);
-            let learnt = || home.door.keys.current().is_some_and(|set| set.find(fresh.kid()).is_some());
+            let learnt = || home.door.keys().unwrap().current().is_some_and(|set| set.find(fresh.kid()).is_some());
             eventually("the new set", learnt).await;
             assert_eq!(status_of(&home.door, &home.token()).await, 200, "{trouble:?}");
         });
@@ -237,7 +237,7 @@ async fn without_a_first_key_set_the_door_says_not_ready_and_opens_by_itself() {
             assert_eq!(admin(door.admin_address, "/livez").await.status, 200, "a restart would not help");
             assert_eq!(immich.dials(), 0);
             issuer.behave(Behaviour::Serve);
-            eventually("a good set", || door.keys.current().is_some()).await;
+            eventually("a good set", || door.keys().unwrap().current().is_some()).await;
             assert_eq!(status_on(&mut client, &token).await, 200, "{trouble:?}");
             assert_eq!(admin(door.admin_address, "/readyz").await.status, 200);
             door.stop();

@@ -60,14 +60,14 @@ async fn keys_come_over_https_from_a_trusted_server_only() -> Result {
     let trusting = home::open(&args);
     std::fs::remove_file(&file)?;
 
-    trusting.keys.ready().await;
+    trusting.basis.ready().await;
     let token = issuer.token_for("ada@example.com");
     let mut client = RawClient::connect(trusting.address).await;
     client.send(format!("GET /api/server/ping HTTP/1.1\r\nHost: a\r\nCf-Access-Jwt-Assertion: {token}\r\n\r\n")).await;
     assert_eq!(client.read_response().await.status, 200);
 
-    distrustful.keys.attempted().await;
-    assert!(distrustful.keys.current().is_none(), "keys of a server that nobody vouches for");
+    distrustful.keys().unwrap().attempted().await;
+    assert!(distrustful.keys().unwrap().current().is_none(), "keys of a server that nobody vouches for");
     assert!(distrustful.metrics.jwks_fetches.failed.get() >= 1);
     for door in [trusting, distrustful] {
         door.stop();

@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use tokio::time::Instant;
 
 use super::{LEEWAY_SECONDS, Verified};
-use crate::jwks::KeySet;
+use crate::key::KeyId;
 
 /// The most tokens remembered at once in one worker. A family has a few; the bound is for a leaked signer.
 pub const MAX_ENTRIES: usize = 4096;
@@ -44,11 +44,10 @@ struct Entry {
 }
 
 impl Cache {
-    /// The proof for this token, if it still stands at `now` (seconds since 1970) under `keys`.
-    pub fn get(&self, token: &TokenDigest, now: u64, keys: &KeySet) -> Option<Verified> {
+    /// The proof for this token, if it still stands at `now` (seconds since 1970) and `holds` says that its key is still a good one.
+    pub fn get(&self, token: &TokenDigest, now: u64, holds: impl Fn(KeyId) -> bool) -> Option<Verified> {
         let Entry { verified, since } = self.entries.get(token)?;
-        let alive =
-            verified.expires.saturating_add(LEEWAY_SECONDS) > now && since.elapsed() < MAX_AGE && keys.holds(verified.key);
+        let alive = verified.expires.saturating_add(LEEWAY_SECONDS) > now && since.elapsed() < MAX_AGE && holds(verified.key);
         alive.then(|| verified.clone())
     }
 
@@ -70,8 +69,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::assertion::Identity;
+    use jsonwebtoken::Algorithm;
+
     use crate::demo::issuer::Signer;
+    use crate::identity::Identity;
+    use crate::jwks::KeySet;
 
     fn verified(keys: &KeySet, expires: u64) -> Verified {
         let key = keys.keys()[0].id();
@@ -80,7 +82,7 @@ mod tests {
 
     fn keys(signers: &[&Signer]) -> KeySet {
         let keys: Vec<_> = signers.iter().map(|signer| signer.jwk()).collect();
-        KeySet::parse(serde_json::json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+        KeySet::parse(serde_json::json!({ "keys": keys }).to_string().as_bytes(), &[Algorithm::RS256]).unwrap()
     }
 
     #[tokio::test(start_paused = true)]
@@ -91,14 +93,14 @@ mod tests {
         let token = TokenDigest::of("token");
         cache.put(token, verified(&set, 1_000));
 
-        assert!(cache.get(&token, 1_000, &set).is_some());
-        assert!(cache.get(&token, 1_000 + LEEWAY_SECONDS, &set).is_none(), "past its exp");
-        assert!(cache.get(&token, 900, &keys(&[&second])).is_none(), "its key is gone");
-        assert!(cache.get(&token, 900, &keys(&[&second, &first])).is_some(), "its key lives through a rotation");
+        assert!(cache.get(&token, 1_000, |key| set.holds(key)).is_some());
+        assert!(cache.get(&token, 1_000 + LEEWAY_SECONDS, |key| set.holds(key)).is_none(), "past its exp");
+        assert!(cache.get(&token, 900, |key| keys(&[&second]).holds(key)).is_none(), "its key is gone");
+        assert!(cache.get(&token, 900, |key| keys(&[&second, &first]).holds(key)).is_some(), "its key lives through a rotation");
         tokio::time::advance(MAX_AGE).await;
-        assert!(cache.get(&token, 900, &set).is_none(), "too old");
+        assert!(cache.get(&token, 900, |key| set.holds(key)).is_none(), "too old");
         cache.put(token, verified(&set, 1_000));
-        assert!(cache.get(&token, 900, &set).is_some(), "verified again");
+        assert!(cache.get(&token, 900, |key| set.holds(key)).is_some(), "verified again");
     }
 
     #[test]
@@ -110,7 +112,7 @@ mod tests {
         }
         assert_eq!(cache.entries.len(), MAX_ENTRIES);
         assert_eq!(cache.order.len(), MAX_ENTRIES);
-        assert!(cache.get(&TokenDigest::of("0"), 900, &set).is_none());
-        assert!(cache.get(&TokenDigest::of("1"), 900, &set).is_some());
+        assert!(cache.get(&TokenDigest::of("0"), 900, |key| set.holds(key)).is_none());
+        assert!(cache.get(&TokenDigest::of("1"), 900, |key| set.holds(key)).is_some());
     }
 }

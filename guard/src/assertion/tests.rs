@@ -10,7 +10,14 @@ const NOW: u64 = 1_800_000_000;
 const ISSUER: &str = "https://family.cloudflareaccess.com";
 
 fn rules() -> Rules {
-    Rules { issuer: ISSUER.to_owned(), audiences: vec!["ours".to_owned(), "also-ours".to_owned()] }
+    Rules {
+        algorithms: vec![Algorithm::RS256],
+        issuers: Some(vec![ISSUER.to_owned()]),
+        audience: Audience::Claim(vec!["ours".to_owned(), "also-ours".to_owned()]),
+        names_key: true,
+        naming: Naming::CloudflareAccess,
+        max_life: None,
+    }
 }
 
 fn person() -> Value {
@@ -30,7 +37,7 @@ fn without(member: &str) -> Value {
 }
 
 fn check(signer: &Signer, token: &str) -> Result<Verified, AssertionError> {
-    let keys = KeySet::parse(json!({"keys": [signer.jwk()]}).to_string().as_bytes()).unwrap();
+    let keys = KeySet::parse(json!({"keys": [signer.jwk()]}).to_string().as_bytes(), &[Algorithm::RS256]).unwrap();
     let unverified = rules().read(token, NOW)?;
     let key = keys.find(unverified.kid()).ok_or(AssertionError::UnknownKey)?;
     unverified.verify(key)
@@ -189,6 +196,7 @@ fn every_cause_has_a_label_that_the_metrics_expect() {
         E::Expired,
         E::NotYet,
         E::NotApplication,
+        E::Lifetime,
         E::NoIdentity,
         E::UnknownKey,
         E::Signature,

@@ -1,14 +1,26 @@
 //! Who vouches, and who of the verified may enter: the variables that the way in and the way out share.
 
-use clap::Args;
-use hyper::Uri;
+pub mod forward_auth;
+pub mod signed;
 
-use super::{Reader, given, read};
+use std::net::IpAddr;
+
+use clap::Args;
+use hyper::header::HeaderName;
+
+use super::{External, Reader, given, read};
+pub use forward_auth::{ForwardAuthArgs, ForwardAuthConfig};
+pub use signed::{AssertionArgs, KeysAt, SharedSecret, SignedConfig, Signer};
+
+/// Every name that `GUARD_FRONT_DOOR` may have.
+const DOORS: &str =
+    "cloudflare-access, google-iap, pomerium, aws-alb, authentik-proxy, signed-header, forward-auth or unsigned-header";
 
 /// What flags and variables said about the front door.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DoorArgs {
-    /// Who vouches for a request [default: cloudflare-access; idtoken: nobody is asked]
+    /// Who vouches for a request: cloudflare-access, google-iap, pomerium, aws-alb, authentik-proxy, signed-header, forward-auth or
+    /// unsigned-header [default: cloudflare-access; idtoken: nobody is asked]
     #[arg(long, env = "GUARD_FRONT_DOOR", value_name = "NAME", hide_env_values = true)]
     pub front_door: Option<String>,
     /// Team name, team domain or its URL (required for cloudflare-access)
@@ -20,10 +32,19 @@ pub struct DoorArgs {
     /// Another key set than the front door's own: https, or http to a loopback address
     #[arg(long, env = "GUARD_JWKS_URL", value_name = "URL", hide_env_values = true)]
     pub jwks_url: Option<String>,
+    /// Of signed headers.
+    #[command(flatten)]
+    pub assertion: AssertionArgs,
+    /// Of an auth server that is asked.
+    #[command(flatten)]
+    pub auth: ForwardAuthArgs,
+    /// The addresses whose unsigned header is believed, comma-separated, no ranges (required for unsigned-header)
+    #[arg(long, env = "GUARD_TRUSTED_PEERS", value_name = "ADDRESSES", hide_env_values = true)]
+    pub trusted_peers: Option<String>,
     /// Addresses or @domains that may enter, comma-separated [default: anyone verified]
     #[arg(long, env = "GUARD_ALLOW_EMAIL", value_name = "LIST", hide_env_values = true)]
     pub allow_email: Option<String>,
-    /// Service tokens (common names) that may enter, comma-separated [default: any verified]
+    /// Service tokens (common names) and accounts without an address (names) that may enter, comma-separated [default: any verified]
     #[arg(long, env = "GUARD_ALLOW_SERVICE", value_name = "LIST", hide_env_values = true)]
     pub allow_service: Option<String>,
 }
@@ -31,14 +52,16 @@ pub struct DoorArgs {
 /// Who vouches for a request.
 #[derive(Clone, Debug)]
 pub enum DoorConfig {
-    /// Cloudflare Access.
-    CloudflareAccess {
-        /// `iss`: the team's domain as a URL.
-        issuer: String,
-        /// `aud`: the AUD tags, one of which must be there.
-        audiences: Vec<String>,
-        /// Where the key set is.
-        jwks: Uri,
+    /// Whoever signs a header.
+    Signed(SignedConfig),
+    /// An auth server, asked about each request.
+    ForwardAuth(ForwardAuthConfig),
+    /// Whoever sends from an exact address.
+    UnsignedHeader {
+        /// The header that names the sender.
+        header: HeaderName,
+        /// The addresses that may send it.
+        peers: Vec<IpAddr>,
     },
 }
 
@@ -47,15 +70,21 @@ pub enum DoorConfig {
 pub struct AllowList {
     /// Addresses or `@domain`, in lower case.
     pub emails: Vec<String>,
-    /// Common names of service tokens.
+    /// Common names of service tokens, and names of accounts without an address.
     pub services: Vec<String>,
 }
 
 impl DoorConfig {
-    /// Who vouches, by the name that it signs with.
-    pub fn issuer(&self) -> &str {
-        let Self::CloudflareAccess { issuer, .. } = self;
-        issuer
+    /// Who vouches, in words for the log and the status page.
+    pub fn voucher(&self) -> String {
+        match self {
+            Self::Signed(signed) => signed.voucher(),
+            Self::ForwardAuth(auth) => auth.server.to_string(),
+            Self::UnsignedHeader { header, peers } => {
+                let peers: Vec<_> = peers.iter().map(ToString::to_string).collect();
+                format!("{header}, unsigned, from {}", peers.join(" or "))
+            }
+        }
     }
 }
 
@@ -68,32 +97,44 @@ impl DoorArgs {
         }
     }
 
-    /// Who vouches.
-    pub(crate) fn check(&self, r: &mut Reader) -> Option<DoorConfig> {
+    /// Who vouches. `external` is the public address, which an auth server has to be told.
+    pub(crate) fn check(&self, r: &mut Reader, external: Option<&External>) -> Option<DoorConfig> {
+        let jwks = r.value("GUARD_JWKS_URL", given(self.jwks_url.as_deref()), None, |text| read::key_url(text).map(Some));
         match given(self.front_door.as_deref()).unwrap_or("cloudflare-access") {
             "cloudflare-access" => {
-                let team = r.required(
-                    "GUARD_ACCESS_TEAM",
-                    given(self.access_team.as_deref()),
-                    "the Access team name, such as family or family.cloudflareaccess.com",
-                    read::team,
-                );
-                let audiences = r.required(
-                    "GUARD_ACCESS_AUD",
-                    given(self.access_aud.as_deref()),
-                    "the AUD tag of the Access application (Zero Trust > Access controls > Applications > Overview)",
-                    read::names,
-                );
-                let jwks = r.value("GUARD_JWKS_URL", given(self.jwks_url.as_deref()), None, |text| read::key_url(text).map(Some));
-                let (domain, audiences) = (team?, audiences?);
-                let issuer = format!("https://{domain}");
-                let jwks = jwks.or_else(|| format!("{issuer}/cdn-cgi/access/certs").parse().ok())?;
-                Some(DoorConfig::CloudflareAccess { issuer, audiences, jwks })
+                signed::cloudflare_access(r, given(self.access_team.as_deref()), given(self.access_aud.as_deref()), jwks)
             }
+            "google-iap" => self.assertion.google_iap(r, jwks),
+            "pomerium" => self.assertion.pomerium(r, jwks),
+            "aws-alb" => self.assertion.aws_alb(r, jwks),
+            "authentik-proxy" => self.assertion.authentik_proxy(r),
+            "signed-header" => self.assertion.signed_header(r, jwks),
+            "forward-auth" => {
+                let wants_address = given(self.allow_email.as_deref()).is_some();
+                return self.auth.check(r, external, wants_address).map(DoorConfig::ForwardAuth);
+            }
+            "unsigned-header" => return self.unsigned_header(r),
             other => {
-                r.problem("GUARD_FRONT_DOOR", Some(other), "cloudflare-access");
+                r.problem("GUARD_FRONT_DOOR", Some(other), DOORS);
                 None
             }
         }
+        .map(DoorConfig::Signed)
+    }
+
+    fn unsigned_header(&self, r: &mut Reader) -> Option<DoorConfig> {
+        let header = r.required(
+            "GUARD_ASSERTION_HEADER",
+            given(self.assertion.assertion_header.as_deref()),
+            "the header that names the sender, such as Tailscale-User-Login or X-MS-CLIENT-PRINCIPAL-NAME",
+            read::header,
+        );
+        let peers = r.required(
+            "GUARD_TRUSTED_PEERS",
+            given(self.trusted_peers.as_deref()),
+            "the exact addresses that may send it, such as 127.0.0.1: nothing is signed, so the sender's address is all there is",
+            read::addresses,
+        );
+        Some(DoorConfig::UnsignedHeader { header: header?, peers: peers? })
     }
 }

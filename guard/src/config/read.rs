@@ -1,13 +1,16 @@
 //! One reader a kind of value: the text in, the value out, or what is wanted instead.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hyper::Uri;
+use hyper::header::HeaderName;
+use jsonwebtoken::Algorithm;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tracing_subscriber::EnvFilter;
 
-use super::{Authority, External};
+use super::{Authority, External, ServerUrl};
+use crate::key;
 
 /// Whether a host names this machine only: an address of 127.0.0.0/8, `::1`, or `localhost`.
 pub fn is_loopback(host: &str) -> bool {
@@ -87,6 +90,68 @@ pub(super) fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, S
         Ok(_) => Err("a PEM file with at least one certificate".to_owned()),
         Err(error) => Err(format!("a readable PEM file with certificates ({error})")),
     }
+}
+
+/// An auth server: `http` or `https`, no path.
+pub(super) fn server(text: &str) -> Result<ServerUrl, String> {
+    let wanted = || "http://HOST:PORT or https://HOST without a path".to_owned();
+    let uri: Uri = text.parse().map_err(|_| wanted())?;
+    let bare = uri.path_and_query().is_none_or(|path| path == "/");
+    let (https, port) = match uri.scheme_str() {
+        Some("https") => (true, 443),
+        Some("http") => (false, 80),
+        _ => return Err(wanted()),
+    };
+    let host = uri.host().map(unbracketed).filter(|host| !host.is_empty() && bare && !has_userinfo(&uri)).ok_or_else(wanted)?;
+    Ok(ServerUrl { https, authority: Authority { host, port: uri.port_u16().unwrap_or(port) } })
+}
+
+/// A path as a request's target has it.
+pub(super) fn path(text: &str) -> Result<String, String> {
+    let good = text.starts_with('/') && !text.starts_with("//") && text.parse::<Uri>().is_ok();
+    if good { Ok(text.to_owned()) } else { Err("a path such as /auth".to_owned()) }
+}
+
+/// A header that can say who somebody is: none that already means something else.
+pub(super) fn header(text: &str) -> Result<HeaderName, String> {
+    const TAKEN: [&str; 10] = [
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "host",
+        "set-cookie",
+        "transfer-encoding",
+        "upgrade",
+        "x-api-key",
+    ];
+    let wanted = || "the name of a header that has no other meaning, with dashes and without underscores".to_owned();
+    let name: HeaderName = text.parse().map_err(|_| wanted())?;
+    if TAKEN.contains(&name.as_str()) || name.as_str().contains('_') { Err(wanted()) } else { Ok(name) }
+}
+
+/// Such headers.
+pub(super) fn headers(text: &str) -> Result<Vec<HeaderName>, String> {
+    names(text)?.iter().map(|name| header(name)).collect()
+}
+
+/// Algorithms whose verifier holds no secret.
+pub(super) fn algorithms(text: &str) -> Result<Vec<Algorithm>, String> {
+    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    const ASYMMETRIC: [Algorithm; 9] = [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA];
+    let find = |wanted: &String| ASYMMETRIC.into_iter().find(|known| key::name(*known) == wanted);
+    let wanted = || format!("one or more of {}, comma-separated", ASYMMETRIC.map(key::name).join(", "));
+    names(text).ok().and_then(|names| names.iter().map(find).collect()).ok_or_else(wanted)
+}
+
+/// Addresses, each of one machine.
+pub(super) fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
+    let address = |name: &String| name.parse().ok().map(|address: IpAddr| address.to_canonical());
+    let addresses: Option<Vec<_>> = names(text)?.iter().map(address).collect();
+    addresses
+        .filter(|addresses| !addresses.iter().any(IpAddr::is_unspecified))
+        .ok_or_else(|| "one or more addresses without ranges, comma-separated, such as 127.0.0.1,::1".to_owned())
 }
 
 /// A list that is not empty.

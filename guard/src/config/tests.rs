@@ -1,5 +1,6 @@
 //! Text to configuration: what is accepted, and that everything wrong is said at once.
 
+use super::door::{KeysAt, SignedConfig, Signer};
 use super::*;
 
 fn good() -> OriginArgs {
@@ -24,8 +25,12 @@ fn the_defaults_are_the_contracts() {
     assert_eq!(config.connect_timeout, Duration::from_secs(10));
     assert_eq!(config.process.grace, Duration::from_secs(25));
     assert_eq!(config.upstream, Authority { host: "immich-server".to_owned(), port: 2283 });
-    let DoorConfig::CloudflareAccess { issuer, audiences, jwks } = config.front_door;
-    assert_eq!(issuer, "https://family.cloudflareaccess.com");
+    let DoorConfig::Signed(SignedConfig { signer: Signer::CloudflareAccess, issuers, audiences, keys: KeysAt::Jwks(jwks) }) =
+        config.front_door
+    else {
+        panic!("another front door: {:?}", config.front_door);
+    };
+    assert_eq!(issuers.unwrap(), ["https://family.cloudflareaccess.com"]);
     assert_eq!(audiences, ["a1", "b2"]);
     assert_eq!(jwks, "https://family.cloudflareaccess.com/cdn-cgi/access/certs");
 }
@@ -82,12 +87,12 @@ fn every_problem_is_listed_at_once_by_name() {
         [
             "GUARD_LISTEN",
             "GUARD_UPSTREAM",
-            "GUARD_ACCESS_TEAM",
-            "GUARD_ACCESS_AUD",
-            "GUARD_JWKS_URL",
-            "GUARD_ALLOW_EMAIL",
             "GUARD_MAX_BODY",
             "GUARD_EXTERNAL_URL",
+            "GUARD_JWKS_URL",
+            "GUARD_ACCESS_TEAM",
+            "GUARD_ACCESS_AUD",
+            "GUARD_ALLOW_EMAIL",
             "GUARD_LAN_URL",
             "GUARD_UPSTREAM_TIMEOUT",
             "GUARD_ADMIN_LISTEN",

@@ -1,52 +1,224 @@
-//! A configured front door becomes doors, one a worker, that share one key set; the key set is fetched by one task.
+//! A configured front door becomes doors, one a worker, that share what they rest on: a key set, single keys, a secret, or an auth server.
+//! What has to be fetched or asked beforehand is one task.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{FrontDoor, cloudflare};
-use crate::assertion::Rules;
-use crate::config::DoorConfig;
+use hyper::header::HeaderName;
+
+use super::FrontDoor;
+use super::forward_auth::ForwardAuth;
+use super::forward_auth::decisions::Decisions;
+use super::forward_auth::health::{Finding, Health};
+use super::forward_auth::question::Asker;
+use super::profile::Profile;
+use super::signed::{KeySource, Signed};
+use super::unsigned::Unsigned;
+use crate::config::door::{KeysAt, Signer};
+use crate::config::{DoorConfig, ForwardAuthConfig};
 use crate::fetch::BadUrl;
-use crate::jwks::{Document, Keys};
+use crate::jwks::{self, Document, Keys};
+use crate::key::Key;
+use crate::pem_keys::PemKeys;
+use crate::random;
 use crate::serve::Background;
+use crate::serve::sockets::StartError;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Trust;
+use crate::upstream::Target;
+
+/// How long a connection to the auth server may take to open.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle connection to the auth server is kept: less than servers keep them.
+pub const IDLE_LIMIT: Duration = Duration::from_secs(4);
+
+/// Why a front door cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Not a place to fetch keys from.
+    #[error("GUARD_JWKS_URL: {0}")]
+    KeyUrl(#[from] BadUrl),
+    /// No name that TLS could prove.
+    #[error("GUARD_AUTH_URL: {0:?} is neither a host name nor an address")]
+    Name(String),
+    /// No key for the memory of passwords.
+    #[error(transparent)]
+    Random(#[from] random::Unavailable),
+}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> Self {
+        Self::FrontDoor(error.into())
+    }
+}
 
 /// What the doors of all workers share.
 pub struct Opening {
-    /// The key set; empty until [`Opening::refresh`] runs.
-    pub keys: Arc<Keys>,
-    rules: Rules,
-    document: Document,
+    /// What they rest on.
+    pub basis: Basis,
+    maker: Maker,
+    document: Option<Document>,
     metrics: Arc<Metrics>,
 }
 
-impl Opening {
-    /// Nothing is fetched yet.
-    pub fn new(config: &DoorConfig, trust: &Trust, metrics: &Arc<Metrics>) -> Result<Self, BadUrl> {
-        let DoorConfig::CloudflareAccess { issuer, audiences, jwks } = config;
-        let is_tag = |audience: &&String| audience.len() == 64 && audience.bytes().all(|byte| byte.is_ascii_hexdigit());
-        for audience in audiences.iter().filter(|audience| !is_tag(audience)) {
-            tracing::warn!(
-                length = audience.len(),
-                "GUARD_ACCESS_AUD: Cloudflare's AUD tags are 64 hexadecimal digits: is it misspelt?"
-            );
+enum Maker {
+    Signed { profile: Arc<Profile>, keys: KeySource },
+    ForwardAuth { config: Arc<ForwardAuthConfig>, target: Target, decisions: Arc<Decisions> },
+    Unsigned { header: HeaderName, peers: Vec<IpAddr> },
+}
+
+/// What the decisions of a door rest on, and how that stands: for readiness and the status page.
+#[derive(Clone)]
+pub enum Basis {
+    /// A key set: nobody can be identified before it is there.
+    KeySet(Arc<Keys>),
+    /// Keys that are fetched when a token names one.
+    SingleKeys(Arc<PemKeys>),
+    /// What was configured, and nothing else.
+    Configuration,
+    /// An auth server.
+    AuthServer(Arc<Health>),
+}
+
+impl Basis {
+    /// The key set, where there is one.
+    pub fn keys(&self) -> Option<&Arc<Keys>> {
+        if let Self::KeySet(keys) = self { Some(keys) } else { None }
+    }
+
+    /// Waits until requests can be decided.
+    pub async fn ready(&self) {
+        match self {
+            Self::KeySet(keys) => keys.ready().await,
+            Self::AuthServer(health) => health.good().await,
+            Self::SingleKeys(_) | Self::Configuration => {}
         }
-        Ok(Self {
-            keys: Arc::new(Keys::new(metrics.clone())),
-            rules: Rules { issuer: issuer.clone(), audiences: audiences.clone() },
-            document: Document::at(jwks.clone(), trust)?,
-            metrics: metrics.clone(),
-        })
+    }
+
+    /// Whether requests can be decided; if not, why not.
+    pub fn check(&self) -> Result<(), Cow<'static, str>> {
+        match self {
+            Self::KeySet(keys) if keys.current().is_none() => {
+                Err("no usable key set yet: is the front door's certs URL reachable from here?".into())
+            }
+            Self::AuthServer(health) if !health.was_good() => Err(match health.last() {
+                Some(Finding::Bad(what)) => what.into(),
+                _ => "the auth server has not answered yet".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// How it stands, in words, and whether that is good.
+    pub fn words(&self, ago: impl Fn(Duration) -> String) -> (bool, String) {
+        match self {
+            Self::KeySet(keys) => match keys.current() {
+                Some(set) => {
+                    (set.age() < jwks::REFRESH * 3, format!("{} keys, fetched {} ago", set.keys().len(), ago(set.age())))
+                }
+                None => (false, "no key set".to_owned()),
+            },
+            Self::SingleKeys(keys) => (true, format!("{} keys known", keys.count())),
+            Self::Configuration => (true, "as configured".to_owned()),
+            Self::AuthServer(health) => match health.last() {
+                None => (false, "not asked yet".to_owned()),
+                Some(Finding::Good) => (true, "asks strangers to sign in".to_owned()),
+                Some(Finding::Odd(what) | Finding::Bad(what)) => (false, what),
+            },
+        }
+    }
+}
+
+impl Opening {
+    /// Nothing is fetched or asked yet.
+    pub fn new(config: &DoorConfig, trust: &Trust, metrics: &Arc<Metrics>) -> Result<Self, OpenError> {
+        let mut document = None;
+        let (basis, maker) = match config {
+            DoorConfig::Signed(signed) => {
+                if signed.signer == Signer::CloudflareAccess {
+                    warn_of_odd_tags(&signed.audiences);
+                }
+                let profile = Arc::new(Profile::of(signed));
+                let (basis, keys) = match &signed.keys {
+                    KeysAt::Jwks(uri) => {
+                        document = Some(Document::at(uri.clone(), trust)?);
+                        let keys = Arc::new(Keys::new(profile.rules.algorithms.clone(), metrics.clone()));
+                        (Basis::KeySet(keys.clone()), KeySource::Jwks(keys))
+                    }
+                    KeysAt::PemPerKid(base) => {
+                        let keys = Arc::new(PemKeys::new(base, trust.clone(), metrics.clone()));
+                        (Basis::SingleKeys(keys.clone()), KeySource::Pem(keys))
+                    }
+                    KeysAt::Secret(secret) => (Basis::Configuration, KeySource::Secret(Arc::new(Key::shared_secret(&secret.0)))),
+                };
+                (basis, Maker::Signed { profile, keys })
+            }
+            DoorConfig::ForwardAuth(auth) => {
+                metrics.expect_auth_questions();
+                let config = Arc::new(auth.clone());
+                let maker = Maker::ForwardAuth { config, target: target(auth, trust)?, decisions: Arc::new(Decisions::new()?) };
+                (Basis::AuthServer(Arc::default()), maker)
+            }
+            DoorConfig::UnsignedHeader { header, peers } => {
+                (Basis::Configuration, Maker::Unsigned { header: header.clone(), peers: peers.clone() })
+            }
+        };
+        Ok(Self { basis, maker, document, metrics: metrics.clone() })
     }
 
     /// The door of one worker.
     pub fn door(&self) -> FrontDoor {
-        FrontDoor::CloudflareAccess(cloudflare::Access::new(self.rules.clone(), self.keys.clone(), self.metrics.clone()))
+        match &self.maker {
+            Maker::Signed { profile, keys } => {
+                FrontDoor::Signed(Signed::new(profile.clone(), keys.clone(), self.metrics.clone()))
+            }
+            Maker::ForwardAuth { config, target, decisions } => {
+                let asker = Arc::new(Asker::new(config.clone(), target.clone(), self.metrics.clone()));
+                FrontDoor::ForwardAuth(ForwardAuth::new(asker, decisions.clone(), self.metrics.clone()))
+            }
+            Maker::Unsigned { header, peers } => FrontDoor::Unsigned(Unsigned::new(header.clone(), peers.clone())),
+        }
     }
 
-    /// The task that keeps the key set fresh.
-    pub fn refresh(self) -> Background {
-        let Self { keys, document, .. } = self;
-        Box::pin(async move { keys.keep_fresh(document).await })
+    /// The auth server, where there is one that has a path of its own.
+    pub fn auth_server(&self) -> Option<Target> {
+        match &self.maker {
+            Maker::ForwardAuth { config, target, .. } if config.own_path.is_some() => Some(target.clone()),
+            _ => None,
+        }
     }
+
+    /// The task that keeps the basis fresh.
+    pub fn refresh(self) -> Background {
+        match (self.basis, self.maker, self.document) {
+            (Basis::KeySet(keys), _, Some(document)) => Box::pin(async move { keys.keep_fresh(document).await }),
+            (Basis::AuthServer(health), Maker::ForwardAuth { config, target, .. }, _) => {
+                let asker = Asker::new(config, target, self.metrics);
+                Box::pin(async move { health.watch(asker).await })
+            }
+            _ => Box::pin(std::future::pending()),
+        }
+    }
+}
+
+fn warn_of_odd_tags(audiences: &[String]) {
+    let is_tag = |audience: &&String| audience.len() == 64 && audience.bytes().all(|byte| byte.is_ascii_hexdigit());
+    for audience in audiences.iter().filter(|audience| !is_tag(audience)) {
+        tracing::warn!(
+            length = audience.len(),
+            "GUARD_ACCESS_AUD: Cloudflare's AUD tags are 64 hexadecimal digits: is it misspelt?"
+        );
+    }
+}
+
+fn target(auth: &ForwardAuthConfig, trust: &Trust) -> Result<Target, OpenError> {
+    let authority = auth.server.authority.clone();
+    let tls = if auth.server.https {
+        Some(trust.with_server(&authority.host).map_err(|_| OpenError::Name(authority.host.clone()))?)
+    } else {
+        None
+    };
+    Ok(Target { authority, tls, connect_timeout: CONNECT_TIMEOUT, idle_limit: IDLE_LIMIT })
 }

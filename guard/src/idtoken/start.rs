@@ -13,14 +13,14 @@ use super::tokens::Tokens;
 use super::{Inbound, Outbound};
 use crate::config::units::size_in_words;
 use crate::frontdoor::opening::Opening;
-use crate::origin::unix_seconds;
-use crate::origin::upstream::{Target, Upstream};
+use crate::origin::{Upstream, unix_seconds};
 use crate::refusal::{Direction, Signpost};
 use crate::serve::sockets::{StartError, bind};
 use crate::serve::{self, Background, Drained, Lifecycle, Running};
 use crate::telemetry::admin;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Trust;
+use crate::upstream::Target;
 
 /// How long an idle connection to a backend is kept. Google's front end keeps one for minutes; below a minute no request meets a closing
 /// one, and a burst of pictures pays for one handshake.
@@ -90,14 +90,16 @@ pub fn start(config: &IdtokenConfig) -> Result<WayOut, OpenError> {
         let Some(of_audience) = of_audience else { continue };
         let workers: Vec<_> = (0..config.process.workers)
             .map(|_| {
+                let inbound = config
+                    .inbound
+                    .as_ref()
+                    .zip(opening.as_ref())
+                    .map(|((_, allow), opening)| Inbound { door: opening.door(), allow: allow.clone() });
                 Arc::new(Outbound {
                     backend: backend.clone(),
                     tokens: of_audience.clone(),
-                    inbound: config
-                        .inbound
-                        .as_ref()
-                        .zip(opening.as_ref())
-                        .map(|((_, allow), opening)| Inbound { door: opening.door(), allow: allow.clone() }),
+                    own_headers: inbound.as_ref().map(|inbound| inbound.door.own_headers()).unwrap_or_default().into(),
+                    inbound,
                     cors: config.cors.clone(),
                     upstream: Arc::new(Upstream::new(target.clone(), metrics.clone())),
                     max_body: config.max_body,
@@ -117,9 +119,9 @@ pub fn start(config: &IdtokenConfig) -> Result<WayOut, OpenError> {
         handlers.push(workers);
     }
 
-    let keys = opening.as_ref().map(|opening| opening.keys.clone());
+    let basis = opening.as_ref().map(|opening| opening.basis.clone());
     let phase = lifecycles.first().map(|lifecycle| lifecycle.phase());
-    let view = Arc::new(Status::new(config, metrics.clone(), token_metrics, tokens.clone(), keys, phase));
+    let view = Arc::new(Status::new(config, metrics.clone(), token_metrics, tokens.clone(), basis, phase));
     let mut background: Vec<Background> = vec![Box::pin(admin::serve(admin, view))];
     background.extend(opening.map(Opening::refresh));
     for tokens in &tokens {

@@ -1,5 +1,6 @@
 //! What the way out shows of itself: ready or not, each token's life, and why the last fetch failed.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +10,7 @@ use tokio::sync::watch;
 use super::config::{BackendConfig, IdtokenConfig};
 use super::metrics::TokenMetrics;
 use super::tokens::Tokens;
-use crate::jwks::Keys;
+use crate::frontdoor::opening::Basis;
 use crate::origin::status::{PAGE_HEAD, refused_rows, words};
 use crate::refusal::escape;
 use crate::serve::Phase;
@@ -23,7 +24,7 @@ pub struct Status {
     token_metrics: TokenMetrics,
     tokens: Vec<Arc<Tokens>>,
     /// The inbound check's; none where there is no check.
-    keys: Option<Arc<Keys>>,
+    basis: Option<Basis>,
     phase: Option<watch::Receiver<Phase>>,
     since: Instant,
 }
@@ -35,10 +36,10 @@ impl Status {
         metrics: Arc<Metrics>,
         token_metrics: TokenMetrics,
         tokens: Vec<Arc<Tokens>>,
-        keys: Option<Arc<Keys>>,
+        basis: Option<Basis>,
         phase: Option<watch::Receiver<Phase>>,
     ) -> Self {
-        Self { backends: config.backends.clone(), metrics, token_metrics, tokens, keys, phase, since: Instant::now() }
+        Self { backends: config.backends.clone(), metrics, token_metrics, tokens, basis, phase, since: Instant::now() }
     }
 
     fn tokens_of(&self, backend: &BackendConfig) -> Option<&Arc<Tokens>> {
@@ -47,14 +48,14 @@ impl Status {
 }
 
 impl View for Status {
-    fn ready(&self) -> Result<(), &'static str> {
+    fn ready(&self) -> Result<(), Cow<'static, str>> {
         if self.phase.as_ref().is_some_and(|phase| *phase.borrow() != Phase::Serving) {
-            Err("draining")
-        } else if self.keys.as_ref().is_some_and(|keys| keys.current().is_none()) {
-            Err("no usable key set yet: is the front door's certs URL reachable from here?")
+            Err("draining".into())
+        } else if let Some(Err(why)) = self.basis.as_ref().map(Basis::check) {
+            Err(why)
         } else if self.tokens.iter().all(|tokens| tokens.current().is_none()) {
             // With one of several missing, the others still have work to do.
-            Err("no identity token: the log and the status page say why")
+            Err("no identity token: the log and the status page say why".into())
         } else {
             Ok(())
         }
@@ -66,7 +67,7 @@ impl View for Status {
                 self.token_metrics.expires_in(tokens.audience(), seconds);
             }
         }
-        let keys = self.keys.as_ref().and_then(|keys| keys.current());
+        let keys = self.basis.as_ref().and_then(|basis| basis.keys()?.current());
         self.metrics.key_set(keys.map(|set| (set.keys().len(), set.age())));
         self.metrics.render()
     }
@@ -78,10 +79,11 @@ impl View for Status {
             .map(|tokens| serde_json::json!({"audience": tokens.audience(), "token": tokens.current().is_some()}))
             .collect();
         let ready = self.ready();
-        let status = if ready.is_ok() { "ok" } else { "unavailable" };
+        let (good, reason) = (ready.is_ok(), ready.err());
+        let status = if good { "ok" } else { "unavailable" };
         // `status` and `service` are what the source design answers.
-        let health = serde_json::json!({"status": status, "service": "auth-proxy", "reason": ready.err(), "backends": backends});
-        Some((ready.is_ok(), health.to_string()))
+        let health = serde_json::json!({"status": status, "service": "auth-proxy", "reason": reason, "backends": backends});
+        Some((good, health.to_string()))
     }
 
     fn page(&self) -> String {
@@ -89,7 +91,7 @@ impl View for Status {
         let mut page = String::from(PAGE_HEAD);
         let verdict = match self.ready() {
             Ok(()) => "<b class=good>open</b>".to_owned(),
-            Err(why) => format!("<b class=bad>closed</b> — {}", escape(why)),
+            Err(why) => format!("<b class=bad>closed</b> — {}", escape(&why)),
         };
         let _ = write!(
             page,

@@ -8,10 +8,10 @@ use hyper::Response;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, HeaderValue};
 
+use super::Lease;
 use super::headers;
 use super::limit::Progress;
 use super::record::Record;
-use super::upstream::Lease;
 use crate::refusal::{Reason, Refusal, Signpost};
 use crate::serve::wire::Exchange;
 
@@ -85,6 +85,14 @@ pub fn refuse(
     let response = refusal.answer(record.id, client.prefers_html, unread || unclear || client.draining, signpost);
     record.refuse(refusal);
     response.map(|body| Answer::fixed(body, unread || unclear, record, exchange))
+}
+
+/// An answer that is here already and is no refusal. Nobody reads the body of its request, if it has one.
+pub fn fixed(mut response: Response<Bytes>, bodiless: bool, record: Record, exchange: Arc<Exchange>) -> Response<Answer> {
+    if !bodiless {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Answer::fixed(body, !bodiless, record, exchange))
 }
 
 /// What a refusal has to know about its request.

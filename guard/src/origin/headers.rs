@@ -6,10 +6,11 @@
 
 use std::net::IpAddr;
 
-use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 
 use crate::config::External;
-use crate::frontdoor::FrontDoor;
+use crate::cookies;
+use crate::frontdoor::{Admitted, FrontDoor};
 use crate::refusal::{REFUSAL_HEADER, REQUEST_ID_HEADER};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -19,12 +20,13 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 
 /// Identity headers whose whole namespace belongs to a front door. In lower case, with dashes.
-const IDENTITY_PREFIXES: [&str; 14] = [
+const IDENTITY_PREFIXES: [&str; 16] = [
     "cf-access-",
     "x-authentik-",
     "x-goog-iap-",
     "x-goog-authenticated-user-",
     "x-pomerium-",
+    "x-amzn-ava-",
     "x-amzn-oidc-",
     "x-auth-request-",
     "x-auth-user",
@@ -33,6 +35,7 @@ const IDENTITY_PREFIXES: [&str; 14] = [
     "x-forwarded-",
     "x-webauth-",
     "tailscale-",
+    "x-guard-",
     "remote-",
 ];
 
@@ -57,6 +60,8 @@ pub struct Provenance<'r> {
     pub external: Option<&'r External>,
     /// Whether this is a WebSocket handshake.
     pub upgrade: bool,
+    /// The names by which this front door says who somebody is: only it may write them.
+    pub own: &'r [HeaderName],
 }
 
 /// The address of the client: `CF-Connecting-IP` where it is one address on one line, else the peer's. Call it for verified requests
@@ -71,26 +76,22 @@ pub fn client_address(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
 
 /// Makes the client's headers Immich's: strips, then sets ours. The body's framing is hyper's to write; a length stays only as the
 /// number that hyper has checked.
-pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, provenance: &Provenance<'_>) {
+pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, admitted: &Admitted, provenance: &Provenance<'_>) {
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     strip_nominated(headers);
-    strip(headers, |name| is_hop_by_hop(name) || is_protected(name) || matches!(name, "expect" | "content-length"));
-    strip_cookies(headers, door);
+    strip(headers, |name| {
+        let is_proof = name == AUTHORIZATION && admitted.spends_authorization;
+        let is_ours = is_protected(name) || is_named(name, provenance.own);
+        is_proof || is_hop_by_hop(name) || is_ours || matches!(name, "expect" | "content-length")
+    });
+    cookies::strip(headers, |name| door.owns_cookie(name));
 
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    let host =
-        provenance.external.map_or_else(|| headers.get(HOST).cloned(), |external| HeaderValue::from_str(&external.host).ok());
-    if let Some(host) = host {
-        headers.insert(X_FORWARDED_HOST, host);
-    }
-    // An assertion comes from the front door, and that speaks HTTPS to the world; cloudflared then speaks HTTP to us.
-    let scheme = provenance.external.map_or("https", |external| external.scheme);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    if let Ok(address) = HeaderValue::from_str(&provenance.client.to_string()) {
-        headers.insert(X_FORWARDED_FOR, address.clone());
-        headers.insert(X_REAL_IP, address);
+    say_where_from(headers, provenance);
+    for (name, value) in admitted.handover.iter().flat_map(|handover| &handover.to_upstream) {
+        headers.append(name.clone(), value.clone());
     }
     if provenance.upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -98,10 +99,46 @@ pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, provenance: &Prove
     }
 }
 
-/// Fields behind a body may say no more than fields before it.
-pub fn trailers_to_upstream(trailers: &mut HeaderMap) {
+/// Makes the client's headers those of a request that is the auth server's own: it gets its cookies, and nothing of Immich's.
+pub fn to_auth_server(headers: &mut HeaderMap, provenance: &Provenance<'_>) {
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    strip_nominated(headers);
+    strip(headers, |name| {
+        let is_immichs = name == "x-api-key" || name.starts_with("x-immich-");
+        let is_ours = is_protected(name) || is_named(name, provenance.own);
+        is_immichs || is_hop_by_hop(name) || is_ours || matches!(name, "expect" | "content-length")
+    });
+    cookies::strip(headers, |name| name.starts_with(b"immich_"));
+
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    say_where_from(headers, provenance);
+}
+
+fn say_where_from(headers: &mut HeaderMap, provenance: &Provenance<'_>) {
+    let host =
+        provenance.external.map_or_else(|| headers.get(HOST).cloned(), |external| HeaderValue::from_str(&external.host).ok());
+    if let Some(host) = host {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+    // A proof comes through a front door, and that speaks HTTPS to the world; cloudflared then speaks HTTP to us.
+    let scheme = provenance.external.map_or("https", |external| external.scheme);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    if let Ok(address) = HeaderValue::from_str(&provenance.client.to_string()) {
+        headers.insert(X_FORWARDED_FOR, address.clone());
+        headers.insert(X_REAL_IP, address);
+    }
+}
+
+/// Fields behind a body may say no more than fields before it. `own` are the names by which this front door says who somebody is.
+pub fn trailers_to_upstream(trailers: &mut HeaderMap, own: &[HeaderName]) {
     strip(trailers, |name| {
-        is_hop_by_hop(name) || is_protected(name) || carries_token(name) || matches!(name, "cookie" | "cf-connecting-ip")
+        is_hop_by_hop(name)
+            || is_protected(name)
+            || is_named(name, own)
+            || carries_token(name)
+            || matches!(name, "cookie" | "cf-connecting-ip")
     });
 }
 
@@ -110,15 +147,17 @@ pub fn trailers_to_upstream(trailers: &mut HeaderMap) {
 /// asked, if one was.
 pub fn to_backend(headers: &mut HeaderMap, door: Option<&FrontDoor>, client: IpAddr, token_header: &HeaderName) {
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let host = headers.get(HOST).cloned();
+    let (host, own) = (headers.get(HOST).cloned(), door.map(FrontDoor::own_headers).unwrap_or_default());
+    let own = &own[..];
     strip_nominated(headers);
     strip(headers, |name| {
         // The application's own `Authorization` passes where ours goes elsewhere.
         let is_token = carries_token(name) && (name != AUTHORIZATION || *token_header == AUTHORIZATION);
-        is_hop_by_hop(name) || is_protected(name) || is_token || matches!(name, "expect" | "content-length")
+        let is_ours = is_protected(name) || is_named(name, own);
+        is_hop_by_hop(name) || is_ours || is_token || matches!(name, "expect" | "content-length")
     });
     if let Some(door) = door {
-        strip_cookies(headers, door);
+        cookies::strip(headers, |name| door.owns_cookie(name));
     }
 
     if let Some(length) = length {
@@ -203,6 +242,15 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
+/// Whether a header is one of these; with underscores read as dashes.
+fn is_named(name: &str, own: &[HeaderName]) -> bool {
+    let same = |own: &HeaderName| {
+        let (own, name) = (own.as_str().bytes(), name.bytes());
+        own.len() == name.len() && own.zip(name).all(|(own, name)| own == if name == b'_' { b'-' } else { name })
+    };
+    own.iter().any(same)
+}
+
 /// Whether only a front door, or guard, may write this header; with underscores read as dashes.
 fn is_protected(name: &str) -> bool {
     if name.contains('_') {
@@ -210,32 +258,6 @@ fn is_protected(name: &str) -> bool {
         return is_protected(&dashed) || is_hop_by_hop(&dashed) || matches!(&*dashed, "content-length" | "host");
     }
     IDENTITY_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || IDENTITY_NAMES.contains(&name)
-}
-
-/// Takes the front door's cookies out of each `Cookie` line; the rest stays as it was written.
-fn strip_cookies(headers: &mut HeaderMap, door: &FrontDoor) {
-    let owned = |cookie: &[u8]| {
-        let name = cookie.split(|byte| *byte == b'=').next().unwrap_or_default();
-        door.owns_cookie(name.trim_ascii())
-    };
-    let touched = headers.get_all(COOKIE).iter().any(|line| line.as_bytes().split(|byte| *byte == b';').any(owned));
-    if !touched {
-        return;
-    }
-    let lines: Vec<Vec<u8>> = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(|line| {
-            let kept = line.as_bytes().split(|byte| *byte == b';').filter(|cookie| !owned(cookie)).map(<[u8]>::trim_ascii);
-            kept.filter(|cookie| !cookie.is_empty()).collect::<Vec<_>>().join(&b"; "[..])
-        })
-        .collect();
-    headers.remove(COOKIE);
-    for line in lines.into_iter().filter(|line| !line.is_empty()) {
-        if let Ok(value) = HeaderValue::from_bytes(&line) {
-            headers.append(COOKIE, value);
-        }
-    }
 }
 
 #[cfg(test)]

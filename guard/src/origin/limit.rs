@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::CONTENT_LENGTH;
+use hyper::header::{CONTENT_LENGTH, HeaderName};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::headers;
@@ -111,12 +111,12 @@ pub enum Outgoing {
 }
 
 impl Outgoing {
-    /// Wraps a client's body. One that is known to be empty costs nothing.
-    pub fn new(body: Incoming, limit: Option<u64>) -> (Self, Option<Arc<Meter>>) {
+    /// Wraps a client's body. One that is known to be empty costs nothing. `own` are the names that its trailers may not have.
+    pub fn new(body: Incoming, limit: Option<u64>, own: &Arc<[HeaderName]>) -> (Self, Option<Arc<Meter>>) {
         if body.is_end_stream() {
             return (Self::Empty, None);
         }
-        let (metered, meter) = Metered::new(body, limit.unwrap_or(u64::MAX));
+        let (metered, meter) = Metered::new(body, limit.unwrap_or(u64::MAX), own.clone());
         (Self::Metered(metered), Some(meter))
     }
 
@@ -151,6 +151,7 @@ impl Outgoing {
 pub struct Metered<B = Incoming> {
     body: B,
     limit: u64,
+    own: Arc<[HeaderName]>,
     meter: Arc<Meter>,
     timer: Option<Pin<Box<Sleep>>>,
     /// Since when the client owes a byte.
@@ -158,9 +159,9 @@ pub struct Metered<B = Incoming> {
 }
 
 impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Metered<B> {
-    fn new(body: B, limit: u64) -> (Self, Arc<Meter>) {
+    fn new(body: B, limit: u64, own: Arc<[HeaderName]>) -> (Self, Arc<Meter>) {
         let meter = Arc::new(Meter::default());
-        (Self { body, limit, meter: meter.clone(), timer: None, waiting_since: None }, meter)
+        (Self { body, limit, own, meter: meter.clone(), timer: None, waiting_since: None }, meter)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -193,7 +194,7 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Metered<B> {
         }
         let frame = match frame.into_trailers() {
             Ok(mut trailers) => {
-                headers::trailers_to_upstream(&mut trailers);
+                headers::trailers_to_upstream(&mut trailers, &self.own);
                 Frame::trailers(trailers)
             }
             Err(data) => data,
@@ -268,7 +269,7 @@ mod tests {
     }
 
     fn body(pieces: &[Option<&'static [u8]>], limit: u64) -> (Metered<Script>, Arc<Meter>) {
-        Metered::new(Script(pieces.iter().copied().collect()), limit)
+        Metered::new(Script(pieces.iter().copied().collect()), limit, Arc::new([]))
     }
 
     async fn next(body: &mut Metered<Script>) -> Option<Result<Frame<Bytes>, BodyError>> {

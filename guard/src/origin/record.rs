@@ -10,7 +10,7 @@ use std::time::Instant;
 use hyper::Method;
 
 use super::limit::{Meter, Progress};
-use crate::assertion::Identity;
+use crate::identity::Identity;
 use crate::refusal::{Reason, Refusal, RequestId, Signpost};
 use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::{Held, Metrics};
@@ -36,6 +36,7 @@ pub struct Record {
     method: Method,
     path: String,
     refusal: Option<Refusal>,
+    signs_in: bool,
     started: Instant,
     log_identity: LogIdentity,
     metrics: Arc<Metrics>,
@@ -57,6 +58,7 @@ impl Record {
             method: method.clone(),
             path: masked(path).into_owned(),
             refusal: None,
+            signs_in: false,
             started: Instant::now(),
             log_identity,
             inflight: Some(Held::on(&metrics.inflight)),
@@ -73,6 +75,12 @@ impl Record {
     pub fn becomes_tunnel(&mut self) {
         self.status = Some(101);
         self.inflight = None;
+    }
+
+    /// The auth server answered: whoever sent it is to sign in.
+    pub fn is_sent_to_sign_in(&mut self, status: u16) {
+        self.status = Some(status);
+        self.signs_in = true;
     }
 
     /// It was refused.
@@ -97,15 +105,22 @@ impl Drop for Record {
         let ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
         let (method, path, status) = (self.method.as_str(), self.path.as_str(), u64::from(self.status.unwrap_or(0)));
         let who = match self.who.as_deref() {
-            Some(Identity::Person { email, .. }) if self.log_identity == LogIdentity::Email => email,
+            Some(Identity::Person { email, .. }) if self.log_identity == LogIdentity::Email => email.into(),
             Some(identity) => identity.log_name(),
-            None => "",
+            None => Cow::Borrowed(""),
         };
+        let who = who.as_ref();
         let (bytes_in, bytes_out, complete) = (self.bytes_in, self.bytes_out, self.complete);
         if let Some(Refusal { reason, cause }) = &self.refusal {
             tracing::warn!(
                 message = "refused", id = %self.id, method, path, status, reason = reason.label(), cause = cause.as_ref(),
                 blame = reason.blame(), who, client = %self.client, bytes_in, bytes_out, ms, decision = "refused"
+            );
+        } else if self.signs_in {
+            self.metrics.sent_to_sign_in.inc();
+            tracing::info!(
+                message = "sign-in", id = %self.id, method, path, status, client = %self.client, bytes_out, ms, complete,
+                decision = "sign-in"
             );
         } else {
             self.metrics.passed.inc();

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Origin;
+use super::Upstream;
 use super::status::Status;
-use super::upstream::{Target, Upstream};
 use crate::config::OriginConfig;
 use crate::config::units::size_in_words;
-use crate::frontdoor::opening::Opening;
+use crate::frontdoor::opening::{Basis, Opening};
 use crate::jwks::Keys;
 use crate::refusal::{Direction, Signpost};
 use crate::serve::sockets::{StartError, bind};
@@ -17,6 +17,7 @@ use crate::serve::{self, Background, Drained, Lifecycle, Running};
 use crate::telemetry::admin;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Trust;
+use crate::upstream::Target;
 
 /// How long an idle connection to Immich is kept. Node closes at 5 s (`keepAliveTimeout`); below it, no request meets a closing one.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(4);
@@ -29,12 +30,17 @@ pub struct Door {
     pub admin_address: SocketAddr,
     /// Its counters.
     pub metrics: Arc<Metrics>,
-    /// Its key set.
-    pub keys: Arc<Keys>,
+    /// What its decisions rest on.
+    pub basis: Basis,
     running: Running,
 }
 
 impl Door {
+    /// Its key set, where it has one.
+    pub fn keys(&self) -> Option<&Arc<Keys>> {
+        self.basis.keys()
+    }
+
     /// Starts the drain.
     pub fn stop(&self) {
         self.running.stop();
@@ -46,7 +52,7 @@ impl Door {
     }
 }
 
-/// Opens the door. It is ready as soon as the first key set is there; until then it answers 503.
+/// Opens the door. It is ready as soon as the first key set is there, or the auth server has answered as it should.
 pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
     let listener = bind("GUARD_LISTEN", config.listen)?;
     let admin = bind("GUARD_ADMIN_LISTEN", config.process.admin_listen)?;
@@ -55,18 +61,22 @@ pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
     let metrics = Arc::new(Metrics::new());
     let lifecycle = Lifecycle::new();
     let opening = Opening::new(&config.front_door, &Trust::new(&config.process.extra_roots), &metrics)?;
-    let keys = opening.keys.clone();
+    let basis = opening.basis.clone();
     let target =
         Target { authority: config.upstream.clone(), tls: None, connect_timeout: config.connect_timeout, idle_limit: IDLE_LIMIT };
 
     let origins = (0..config.process.workers)
         .map(|_| {
+            let door = opening.door();
+            let to = |target| Arc::new(Upstream::new(target, metrics.clone()));
             Arc::new(Origin {
-                door: opening.door(),
+                own_headers: door.own_headers().into(),
+                door,
                 allow: config.allow.clone(),
                 max_body: config.max_body,
                 external: config.external.clone(),
-                upstream: Arc::new(Upstream::new(target.clone(), metrics.clone())),
+                upstream: to(target.clone()),
+                auth_server: opening.auth_server().map(to),
                 signpost: Signpost {
                     direction: Direction::In,
                     lan_url: config.lan_url.clone(),
@@ -80,12 +90,12 @@ pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
         })
         .collect();
 
-    let view = Arc::new(Status::new(config, metrics.clone(), keys.clone(), lifecycle.phase()));
+    let view = Arc::new(Status::new(config, metrics.clone(), basis.clone(), lifecycle.phase()));
     let background: Vec<Background> = vec![opening.refresh(), Box::pin(admin::serve(admin, view))];
     let running = serve::start(listener, config.process.grace, &lifecycle, origins, background)?;
     tracing::info!(
-        listen = %running.address, admin = %admin_address, upstream = %config.upstream, issuer = config.front_door.issuer(),
+        listen = %running.address, admin = %admin_address, upstream = %config.upstream, front_door = config.front_door.voucher(),
         workers = config.process.workers, "guard origin is listening"
     );
-    Ok(Door { address: running.address, admin_address, metrics, keys, running })
+    Ok(Door { address: running.address, admin_address, metrics, basis, running })
 }

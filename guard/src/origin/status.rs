@@ -1,5 +1,6 @@
 //! The status page: the way of a request as a picture, with what stands where it stands now. For a person at night, on a phone.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::config::OriginConfig;
 use crate::config::units::size_in_words;
-use crate::jwks::{self, Keys};
+use crate::frontdoor::opening::Basis;
 use crate::refusal::{Reason, escape};
 use crate::serve::Phase;
 use crate::telemetry::admin::View;
@@ -16,24 +17,24 @@ use crate::telemetry::metrics::Metrics;
 
 /// What the page shows.
 pub struct Status {
-    issuer: String,
+    front_door: String,
     upstream: String,
     limit: String,
     metrics: Arc<Metrics>,
-    keys: Arc<Keys>,
+    basis: Basis,
     phase: watch::Receiver<Phase>,
     since: Instant,
 }
 
 impl Status {
     /// A page about this door.
-    pub fn new(config: &OriginConfig, metrics: Arc<Metrics>, keys: Arc<Keys>, phase: watch::Receiver<Phase>) -> Self {
+    pub fn new(config: &OriginConfig, metrics: Arc<Metrics>, basis: Basis, phase: watch::Receiver<Phase>) -> Self {
         Self {
-            issuer: config.front_door.issuer().to_owned(),
+            front_door: config.front_door.voucher(),
             upstream: config.upstream.to_string(),
             limit: config.max_body.map_or_else(|| "no limit".to_owned(), size_in_words),
             metrics,
-            keys,
+            basis,
             phase,
             since: Instant::now(),
         }
@@ -41,44 +42,39 @@ impl Status {
 }
 
 impl View for Status {
-    fn ready(&self) -> Result<(), &'static str> {
-        if *self.phase.borrow() != Phase::Serving {
-            Err("draining")
-        } else if self.keys.current().is_none() {
-            Err("no usable key set yet: is the front door's certs URL reachable from here?")
-        } else {
-            Ok(())
-        }
+    fn ready(&self) -> Result<(), Cow<'static, str>> {
+        if *self.phase.borrow() == Phase::Serving { self.basis.check() } else { Err("draining".into()) }
     }
 
     fn metrics(&self) -> String {
-        self.metrics.key_set(self.keys.current().map(|set| (set.keys().len(), set.age())));
+        self.metrics.key_set(self.basis.keys().and_then(|keys| keys.current()).map(|set| (set.keys().len(), set.age())));
         self.metrics.render()
     }
 
     fn page(&self) -> String {
         let metrics = &self.metrics;
         let ready = self.ready();
-        let (keys_good, keys) = match self.keys.current() {
-            Some(set) => (set.age() < jwks::REFRESH * 3, format!("{} keys, fetched {} ago", set.keys().len(), words(set.age()))),
-            None => (false, "no key set".to_owned()),
-        };
+        let (basis_good, basis) = self.basis.words(words);
         let upstream_bad = metrics.refusals(Reason::UpstreamUnreachable) + metrics.refusals(Reason::UpstreamTimeout);
         let mut page = String::from(PAGE_HEAD);
-        let verdict = match ready {
+        let verdict = match &ready {
             Ok(()) => "<b class=good>open</b>".to_owned(),
             Err(why) => format!("<b class=bad>closed</b> — {}", escape(why)),
         };
         let _ = write!(page, "<h1>The door is {verdict}</h1><ol class=way>");
         for (good, name, text) in [
-            (keys_good, "Front door", format!("{}<br>{keys}", escape(&self.issuer))),
+            (basis_good, "Front door", format!("{}<br>{}", escape(&self.front_door), escape(&basis))),
             (
                 ready.is_ok(),
                 "guard",
                 format!(
-                    "{} passed, {} refused<br>{} under way, {} tunnels",
+                    "{} passed, {} refused{}<br>{} under way, {} tunnels",
                     metrics.passed.get(),
                     metrics.refused.get(),
+                    match metrics.sent_to_sign_in.get() {
+                        0 => String::new(),
+                        count => format!(", {count} sent to sign in"),
+                    },
                     metrics.inflight.get(),
                     metrics.open_tunnels.get()
                 ),

@@ -9,8 +9,6 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
-use crate::fetch::BadUrl;
-
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 /// Silence after which the kernel asks whether an idle peer still lives.
@@ -39,9 +37,9 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
-    /// The key set's URL cannot be fetched from.
-    #[error("GUARD_JWKS_URL: {0}")]
-    KeyUrl(#[from] BadUrl),
+    /// The front door cannot be opened.
+    #[error("{0}")]
+    FrontDoor(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Threads or a runtime could not be had.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),

@@ -1,5 +1,6 @@
 //! The admin port: `/livez`, `/readyz`, `/metrics`, and the status page at `/`. Reads only; nothing here changes anything.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ const NOTHING_ELSE: &str = "here are /, /livez, /readyz and /metrics\n";
 /// What a process shows of itself.
 pub trait View: Send + Sync + 'static {
     /// Whether requests can be served now; if not, why not.
-    fn ready(&self) -> Result<(), &'static str>;
+    fn ready(&self) -> Result<(), Cow<'static, str>>;
     /// The exposition of its metrics.
     fn metrics(&self) -> String;
     /// The status page, as HTML.

@@ -60,8 +60,11 @@ pub struct Metrics {
     pub passed: Counter,
     /// Requests that were refused.
     pub refused: Counter,
+    /// Requests that the auth server answered itself: the way to sign in.
+    pub sent_to_sign_in: Counter,
     refusals: [Counter; Reason::ALL.len()],
     assertion_failures: Labelled,
+    auth_questions: Labelled,
     /// From the end of the head to the end of the answer.
     pub request_duration: Histogram,
     /// Bytes of request bodies that were passed on.
@@ -104,6 +107,7 @@ impl Metrics {
         let requests = family(&mut registry, "requests", "Requests, by decision");
         let refusals = family(&mut registry, "refusals", "Refused requests, by public reason");
         let assertion_failures = family(&mut registry, "assertion_failures", "Assertions that did not verify, by true cause");
+        let auth_questions = family(&mut registry, "auth_questions", "Questions to the auth server, by what it said");
         let request_duration = Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0]);
         registry.register(
             "request_duration_seconds",
@@ -124,8 +128,10 @@ impl Metrics {
         Self {
             passed: labelled(&requests, "decision", "passed"),
             refused: labelled(&requests, "decision", "refused"),
+            sent_to_sign_in: labelled(&requests, "decision", "sign-in"),
             refusals: Reason::ALL.map(|reason| labelled(&refusals, "reason", reason.label())),
             assertion_failures,
+            auth_questions,
             request_duration,
             request_body_bytes,
             response_body_bytes,
@@ -170,6 +176,18 @@ impl Metrics {
     /// Makes a cause appear at zero.
     pub fn expect_assertion_failure(&self, cause: &'static str) {
         labelled(&self.assertion_failures, "cause", cause);
+    }
+
+    /// Counts a question to the auth server.
+    pub fn auth_question(&self, result: &'static str) {
+        labelled(&self.auth_questions, "result", result).inc();
+    }
+
+    /// Makes every result of a question appear at zero.
+    pub fn expect_auth_questions(&self) {
+        for result in ["yes", "no", "broken"] {
+            labelled(&self.auth_questions, "result", result);
+        }
     }
 
     /// Says how many keys there are and how old they are; `None` before the first key set.

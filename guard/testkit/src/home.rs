@@ -28,7 +28,7 @@ impl Home {
         let mut args = args(&issuer, &immich.url());
         change(&mut args);
         let door = open(&args);
-        door.keys.ready().await;
+        door.basis.ready().await;
         Self { issuer, immich, door }
     }
 

@@ -22,6 +22,7 @@ pub mod noise;
 pub mod pod;
 pub mod raw;
 mod server;
+pub mod signer;
 pub mod ws;
 
 pub use edge::Edge;

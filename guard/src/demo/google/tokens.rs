@@ -21,7 +21,7 @@ pub(crate) fn verified(token: &str, keys: &[Value]) -> Option<Value> {
     let (header, claims) = message.split_once('.')?;
     let json = |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
     let header = json(header)?;
-    let set = KeySet::parse(json!({ "keys": keys }).to_string().as_bytes()).ok()?;
+    let set = KeySet::parse(json!({ "keys": keys }).to_string().as_bytes(), &[Algorithm::RS256]).ok()?;
     let key = set.find(header["kid"].as_str()?)?;
     let good = jsonwebtoken::crypto::verify(signature, message.as_bytes(), key.decoding(), Algorithm::RS256).ok()?;
     if good && header["alg"] == "RS256" { json(claims) } else { None }

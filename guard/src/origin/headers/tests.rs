@@ -5,15 +5,29 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::assertion::Rules;
-use crate::frontdoor::cloudflare::Access;
+use crate::config::door::{KeysAt, SignedConfig, Signer};
+use crate::frontdoor::profile::Profile;
+use crate::frontdoor::signed::{KeySource, Signed};
+use crate::identity::Identity;
 use crate::jwks::Keys;
 use crate::telemetry::metrics::Metrics;
 
 fn door() -> FrontDoor {
     let metrics = Arc::new(Metrics::new());
-    let rules = Rules { issuer: String::new(), audiences: Vec::new() };
-    FrontDoor::CloudflareAccess(Access::new(rules, Arc::new(Keys::new(metrics.clone())), metrics))
+    let jwks = hyper::Uri::from_static("https://keys.example.com/");
+    let config = SignedConfig {
+        signer: Signer::CloudflareAccess,
+        issuers: Some(Vec::new()),
+        audiences: Vec::new(),
+        keys: KeysAt::Jwks(jwks),
+    };
+    let keys = KeySource::Jwks(Arc::new(Keys::new(Vec::new(), metrics.clone())));
+    FrontDoor::Signed(Signed::new(Arc::new(Profile::of(&config)), keys, metrics))
+}
+
+fn somebody() -> Admitted {
+    let identity = Arc::new(Identity::Account { name: "ada".to_owned() });
+    Admitted { identity, expires: 0, spends_authorization: false, handover: None }
 }
 
 fn crossed(lines: &[(&str, &str)]) -> HeaderMap {
@@ -21,8 +35,9 @@ fn crossed(lines: &[(&str, &str)]) -> HeaderMap {
     for (name, value) in lines {
         headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
     }
-    let provenance = Provenance { client: "203.0.113.7".parse().unwrap(), external: None, upgrade: false };
-    to_upstream(&mut headers, &door(), &provenance);
+    let own = door().own_headers();
+    let provenance = Provenance { client: "203.0.113.7".parse().unwrap(), external: None, upgrade: false, own: &own };
+    to_upstream(&mut headers, &door(), &somebody(), &provenance);
     headers
 }
 
@@ -124,7 +139,7 @@ fn only_the_front_doors_cookies_are_taken_out() {
     let cookies = |lines: &[&str]| {
         let lines: Vec<_> = lines.iter().map(|line| ("cookie", *line)).collect();
         let headers = crossed(&lines);
-        headers.get_all(COOKIE).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        headers.get_all(hyper::header::COOKIE).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(cookies(&["CF_Authorization=a.b.c; immich_access_token=x; CF_AppSession=1"]), ["immich_access_token=x"]);
     assert_eq!(cookies(&["CF_Authorization=a.b.c"]), Vec::<String>::new());

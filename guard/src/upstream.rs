@@ -1,5 +1,5 @@
 //! Connections to one upstream: one small pool a worker, newest first, and the one safe retry. Immich in the clear on the way in, a
-//! backend over TLS on the way out.
+//! backend over TLS on the way out, an auth server beside the way in.
 //!
 //! Own code instead of `hyper_util::client::legacy`: a pool that is a worker's own needs no lock that anyone waits for, and a lease
 //! that ends early must cut its connection at once, so that Immich sees a broken message and not a slow one.
@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -16,7 +16,6 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::limit::Outgoing;
 use crate::config::Authority;
 use crate::serve::sockets;
 use crate::telemetry::metrics::Metrics;
@@ -69,33 +68,38 @@ pub struct Target {
     pub idle_limit: Duration,
 }
 
-/// The pool of one worker.
-pub struct Upstream {
+/// The pool of one worker, for requests with bodies of type `B`.
+pub struct Upstream<B> {
     target: Target,
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<Idle<B>>>,
     metrics: Arc<Metrics>,
 }
 
-struct Connection {
-    sender: SendRequest<Outgoing>,
+struct Connection<B> {
+    sender: SendRequest<B>,
     task: Task,
 }
 
 /// The task that moves a connection's bytes: it ends, and the socket closes, when nobody holds the connection any more.
 struct Task(Option<AbortHandle>);
 
-struct Idle {
-    connection: Connection,
+struct Idle<B> {
+    connection: Connection<B>,
     since: Instant,
 }
 
 /// A connection that is carrying one exchange. Given back with [`Lease::finish`]; dropped early it is cut.
-pub struct Lease {
-    connection: Option<Connection>,
-    pool: Arc<Upstream>,
+pub struct Lease<B> {
+    connection: Option<Connection<B>>,
+    pool: Arc<Upstream<B>>,
 }
 
-impl Upstream {
+impl<B> Upstream<B>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     /// An empty pool.
     pub fn new(target: Target, metrics: Arc<Metrics>) -> Self {
         Self { target, idle: Mutex::default(), metrics }
@@ -103,7 +107,7 @@ impl Upstream {
 
     /// Sends a request and waits for the head of the answer, without limit of time. Sent again only where nothing was written: a
     /// pooled connection turned out to be closed.
-    pub async fn send(self: &Arc<Self>, mut request: Request<Outgoing>) -> Result<(Response<Incoming>, Lease), UpstreamError> {
+    pub async fn send(self: &Arc<Self>, mut request: Request<B>) -> Result<(Response<Incoming>, Lease<B>), UpstreamError> {
         loop {
             let (connection, reused) = match self.take_idle().await {
                 Some(connection) => (connection, true),
@@ -132,7 +136,7 @@ impl Upstream {
         self.idle().retain(|idle| idle.since.elapsed() < self.target.idle_limit && !idle.connection.sender.is_closed());
     }
 
-    async fn take_idle(&self) -> Option<Connection> {
+    async fn take_idle(&self) -> Option<Connection<B>> {
         loop {
             let Idle { mut connection, since } = self.idle().pop()?;
             // Given back at the end of the answer, it may still have to notice that; where it was closed instead, it errs here.
@@ -142,7 +146,7 @@ impl Upstream {
         }
     }
 
-    async fn dial(&self) -> Result<Connection, UpstreamError> {
+    async fn dial(&self) -> Result<Connection<B>, UpstreamError> {
         let Target { authority, tls, connect_timeout, .. } = &self.target;
         let connect = async {
             let stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
@@ -165,7 +169,7 @@ impl Upstream {
         }
     }
 
-    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Connection, UpstreamError> {
+    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Connection<B>, UpstreamError> {
         let handshake = http1::Builder::new().max_buf_size(BUFFER_BYTES).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|error| self.broke_off(error))?;
         // How it ends is told to whoever waits for an answer on it.
@@ -177,13 +181,15 @@ impl Upstream {
         self.metrics.upstream_errors.exchange.inc();
         UpstreamError::Exchange { upstream: self.target.authority.clone(), error }
     }
+}
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+impl<B> Upstream<B> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle<B>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Lease {
+impl<B> Lease<B> {
     /// The exchange is over. `reusable`: both messages have passed whole.
     pub fn finish(mut self, reusable: bool) {
         if reusable

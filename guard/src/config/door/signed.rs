@@ -1,0 +1,250 @@
+//! The variables of front doors that sign a header: whose, for whom, and where the keys are.
+
+use std::fmt;
+
+use clap::Args;
+use hyper::Uri;
+use hyper::header::HeaderName;
+use jsonwebtoken::Algorithm;
+
+use crate::config::{Reader, given, read};
+
+/// Google's keys for IAP (Google Cloud, "Securing your app with signed headers").
+const IAP_KEYS: &str = "https://www.gstatic.com/iap/verify/public_key-jwk";
+/// The least that HS256 wants of a secret, in bytes (RFC 7518, 3.2).
+pub const MIN_SECRET_BYTES: usize = 32;
+
+/// What flags and variables said about signed headers.
+#[derive(Args, Clone, Debug, Default)]
+pub struct AssertionArgs {
+    /// Audiences that an assertion may be for, comma-separated
+    #[arg(long, env = "GUARD_ASSERTION_AUDIENCE", value_name = "LIST", hide_env_values = true)]
+    pub assertion_audience: Option<String>,
+    /// Issuers that an assertion may be from, comma-separated
+    #[arg(long, env = "GUARD_ASSERTION_ISSUER", value_name = "LIST", hide_env_values = true)]
+    pub assertion_issuer: Option<String>,
+    /// The header of signed-header and unsigned-header
+    #[arg(long, env = "GUARD_ASSERTION_HEADER", value_name = "NAME", hide_env_values = true)]
+    pub assertion_header: Option<String>,
+    /// The algorithms of signed-header, comma-separated: RS, PS or ES with 256 to 512, or `EdDSA`
+    #[arg(long, env = "GUARD_ASSERTION_ALGORITHMS", value_name = "LIST", hide_env_values = true)]
+    pub assertion_algorithms: Option<String>,
+    /// The claim of signed-header that holds the address [default: email]
+    #[arg(long, env = "GUARD_ASSERTION_EMAIL_CLAIM", value_name = "CLAIM", hide_env_values = true)]
+    pub assertion_email_claim: Option<String>,
+    /// The file with the provider's client secret (required for authentik-proxy)
+    #[arg(long, env = "GUARD_ASSERTION_SECRET_FILE", value_name = "FILE", hide_env_values = true)]
+    pub assertion_secret_file: Option<String>,
+    /// The load balancer's ARN (required for aws-alb)
+    #[arg(long, env = "GUARD_ALB_ARN", value_name = "ARN", hide_env_values = true)]
+    pub alb_arn: Option<String>,
+    /// The load balancer's client id at the identity provider (required for aws-alb)
+    #[arg(long, env = "GUARD_ALB_CLIENT_ID", value_name = "ID", hide_env_values = true)]
+    pub alb_client_id: Option<String>,
+}
+
+/// A front door that signs a header.
+#[derive(Clone, Debug)]
+pub struct SignedConfig {
+    /// Whose habits its tokens have.
+    pub signer: Signer,
+    /// `iss`: one of these. None: any.
+    pub issuers: Option<Vec<String>>,
+    /// `aud`: one of these.
+    pub audiences: Vec<String>,
+    /// Where its keys are.
+    pub keys: KeysAt,
+}
+
+/// Who signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signer {
+    /// Cloudflare Access.
+    CloudflareAccess,
+    /// Google's Identity-Aware Proxy.
+    GoogleIap,
+    /// Pomerium.
+    Pomerium,
+    /// An application load balancer of AWS.
+    AwsAlb {
+        /// Its ARN.
+        arn: String,
+        /// Its client id at the identity provider.
+        client: String,
+    },
+    /// Authentik's outpost in proxy mode.
+    AuthentikProxy,
+    /// Any other.
+    Other {
+        /// Its header.
+        header: HeaderName,
+        /// Its algorithms.
+        algorithms: Vec<Algorithm>,
+        /// The claim that holds the address.
+        email: String,
+    },
+}
+
+/// Where the keys of a front door are.
+#[derive(Clone, Debug)]
+pub enum KeysAt {
+    /// A JWK set.
+    Jwks(Uri),
+    /// One PEM file a key, at this URL and `/KID`.
+    PemPerKid(String),
+    /// A secret that both sides have.
+    Secret(SharedSecret),
+}
+
+/// A secret that nothing prints.
+#[derive(Clone)]
+pub struct SharedSecret(pub Vec<u8>);
+
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SharedSecret({} bytes)", self.0.len())
+    }
+}
+
+impl SignedConfig {
+    /// Who vouches, in words.
+    pub(super) fn voucher(&self) -> String {
+        let issuers = || self.issuers.as_ref().map_or_else(|| "any issuer".to_owned(), |issuers| issuers.join(" or "));
+        match &self.signer {
+            Signer::CloudflareAccess => issuers(),
+            Signer::GoogleIap => "Google IAP".to_owned(),
+            Signer::Pomerium => format!("Pomerium, {}", issuers()),
+            Signer::AwsAlb { arn, .. } => arn.clone(),
+            Signer::AuthentikProxy => format!("Authentik, {}", issuers()),
+            Signer::Other { header, .. } => format!("{header} of {}", issuers()),
+        }
+    }
+}
+
+/// Cloudflare Access: the team names issuer and key set.
+pub(super) fn cloudflare_access(
+    r: &mut Reader,
+    team: Option<&str>,
+    aud: Option<&str>,
+    jwks: Option<Uri>,
+) -> Option<SignedConfig> {
+    let wanted = "the Access team name, such as family or family.cloudflareaccess.com";
+    let team = r.required("GUARD_ACCESS_TEAM", team, wanted, read::team);
+    let wanted = "the AUD tag of the Access application (Zero Trust > Access controls > Applications > Overview)";
+    let audiences = r.required("GUARD_ACCESS_AUD", aud, wanted, read::names);
+    let (issuer, audiences) = (format!("https://{}", team?), audiences?);
+    let jwks = jwks.or_else(|| format!("{issuer}/cdn-cgi/access/certs").parse().ok())?;
+    Some(SignedConfig { signer: Signer::CloudflareAccess, issuers: Some(vec![issuer]), audiences, keys: KeysAt::Jwks(jwks) })
+}
+
+impl AssertionArgs {
+    pub(super) fn google_iap(&self, r: &mut Reader, jwks: Option<Uri>) -> Option<SignedConfig> {
+        let wanted = "what IAP signs for: /projects/NUMBER/global/backendServices/ID, /projects/NUMBER/apps/ID or \
+                      /projects/NUMBER/locations/REGION/services/NAME";
+        let audiences = r.required("GUARD_ASSERTION_AUDIENCE", given(self.assertion_audience.as_deref()), wanted, |text| {
+            let audiences = read::names(text)?;
+            if audiences.iter().all(|audience| audience.starts_with("/projects/")) {
+                Ok(audiences)
+            } else {
+                Err(wanted.to_owned())
+            }
+        });
+        let keys = KeysAt::Jwks(jwks.unwrap_or_else(|| Uri::from_static(IAP_KEYS)));
+        let issuers = Some(vec!["https://cloud.google.com/iap".to_owned()]);
+        Some(SignedConfig { signer: Signer::GoogleIap, issuers, audiences: audiences?, keys })
+    }
+
+    pub(super) fn pomerium(&self, r: &mut Reader, jwks: Option<Uri>) -> Option<SignedConfig> {
+        let audiences = self.audiences(r, "the host name of the route, such as photos.example.com");
+        let jwks = must_have(r, jwks, "https://HOST_OF_THE_ROUTE/.well-known/pomerium/jwks.json");
+        let issuers = self.issuers(r);
+        let audiences = audiences?;
+        // The host of the route, or its URL where the route says `jwt_issuer_format: uri`.
+        let own = || audiences.iter().flat_map(|host| [host.clone(), format!("https://{host}/")]).collect();
+        let issuers = Some(issuers.unwrap_or_else(own));
+        Some(SignedConfig { signer: Signer::Pomerium, issuers, audiences, keys: KeysAt::Jwks(jwks?) })
+    }
+
+    pub(super) fn aws_alb(&self, r: &mut Reader, keys: Option<Uri>) -> Option<SignedConfig> {
+        let wanted = "arn:aws:elasticloadbalancing:REGION:ACCOUNT:loadbalancer/app/NAME/ID";
+        let arn = r.required("GUARD_ALB_ARN", given(self.alb_arn.as_deref()), wanted, |text| {
+            let parts: Vec<_> = text.splitn(6, ':').collect();
+            match parts[..] {
+                ["arn", partition, "elasticloadbalancing", region, _, resource]
+                    if resource.starts_with("loadbalancer/app/") && is_label(region) && partition.starts_with("aws") =>
+                {
+                    Ok((text.to_owned(), partition.to_owned(), region.to_owned()))
+                }
+                _ => Err(wanted.to_owned()),
+            }
+        });
+        let wanted = "the client id of the load balancer at the identity provider";
+        let client = r.required("GUARD_ALB_CLIENT_ID", given(self.alb_client_id.as_deref()), wanted, |text| Ok(text.to_owned()));
+        let issuers = self.issuers(r);
+        let (arn, partition, region) = arn?;
+        let keys = match keys {
+            Some(keys) => keys.to_string(),
+            None if partition == "aws" => format!("https://public-keys.auth.elb.{region}.amazonaws.com"),
+            None => {
+                r.problem("GUARD_JWKS_URL", None, format!("where the keys of partition {partition} are (AWS documents it)"));
+                return None;
+            }
+        };
+        let signer = Signer::AwsAlb { arn, client: client? };
+        Some(SignedConfig { signer, issuers, audiences: Vec::new(), keys: KeysAt::PemPerKid(keys) })
+    }
+
+    pub(super) fn authentik_proxy(&self, r: &mut Reader) -> Option<SignedConfig> {
+        let wanted = "the file with the client secret of the proxy provider";
+        let secret = r.required("GUARD_ASSERTION_SECRET_FILE", given(self.assertion_secret_file.as_deref()), wanted, secret);
+        let wanted = "the provider's issuer: https://AUTHENTIK/application/o/SLUG/";
+        let issuers = r.required("GUARD_ASSERTION_ISSUER", given(self.assertion_issuer.as_deref()), wanted, read::names);
+        let audiences = self.audiences(r, "the client id of the proxy provider");
+        let (secret, issuers, audiences) = (secret?, issuers?, audiences?);
+        Some(SignedConfig { signer: Signer::AuthentikProxy, issuers: Some(issuers), audiences, keys: KeysAt::Secret(secret) })
+    }
+
+    pub(super) fn signed_header(&self, r: &mut Reader, jwks: Option<Uri>) -> Option<SignedConfig> {
+        let wanted = "the header that holds the signed token";
+        let header = r.required("GUARD_ASSERTION_HEADER", given(self.assertion_header.as_deref()), wanted, read::header);
+        let wanted = "the signer's algorithms, such as ES256";
+        let algorithms =
+            r.required("GUARD_ASSERTION_ALGORITHMS", given(self.assertion_algorithms.as_deref()), wanted, read::algorithms);
+        let wanted = "what the signer calls itself (iss)";
+        let issuers = r.required("GUARD_ASSERTION_ISSUER", given(self.assertion_issuer.as_deref()), wanted, read::names);
+        let audiences = self.audiences(r, "what the signer calls this application (aud)");
+        let jwks = must_have(r, jwks, "where the signer's key set is");
+        let email = given(self.assertion_email_claim.as_deref()).unwrap_or("email").to_owned();
+        let signer = Signer::Other { header: header?, algorithms: algorithms?, email };
+        Some(SignedConfig { signer, issuers: Some(issuers?), audiences: audiences?, keys: KeysAt::Jwks(jwks?) })
+    }
+
+    fn audiences(&self, r: &mut Reader, wanted: &str) -> Option<Vec<String>> {
+        r.required("GUARD_ASSERTION_AUDIENCE", given(self.assertion_audience.as_deref()), wanted, read::names)
+    }
+
+    fn issuers(&self, r: &mut Reader) -> Option<Vec<String>> {
+        r.value("GUARD_ASSERTION_ISSUER", given(self.assertion_issuer.as_deref()), None, |text| read::names(text).map(Some))
+    }
+}
+
+fn must_have(r: &mut Reader, jwks: Option<Uri>, wanted: &str) -> Option<Uri> {
+    if jwks.is_none() && !r.has("GUARD_JWKS_URL") {
+        r.problem("GUARD_JWKS_URL", None, wanted);
+    }
+    jwks
+}
+
+fn is_label(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// The secret of a file, without the line end that editors leave. What was found is told by its size only.
+fn secret(path: &str) -> Result<SharedSecret, String> {
+    let text = std::fs::read(path).map_err(|error| format!("a readable file ({error})"))?;
+    let secret = text.trim_ascii_end();
+    if secret.len() < MIN_SECRET_BYTES {
+        return Err(format!("a file with a secret of at least {MIN_SECRET_BYTES} bytes; this one has {}", secret.len()));
+    }
+    Ok(SharedSecret(secret.to_vec()))
+}

@@ -1,0 +1,46 @@
+//! Cookie lines: what is taken out of them. What stays, stays as it was written.
+//!
+//! RFC 6265, 5.4 for the line; there may be several (RFC 9113, 8.2.3 lets a front split them).
+
+use hyper::header::{COOKIE, HeaderMap, HeaderValue};
+
+/// Takes the cookies that `unwanted` names out of each `Cookie` line.
+pub fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&[u8]) -> bool) {
+    let touched = all(headers).any(|cookie| unwanted(name_of(cookie)));
+    if !touched {
+        return;
+    }
+    let lines: Vec<Vec<u8>> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(|line| {
+            let kept =
+                line.as_bytes().split(|byte| *byte == b';').filter(|cookie| !unwanted(name_of(cookie))).map(<[u8]>::trim_ascii);
+            kept.filter(|cookie| !cookie.is_empty()).collect::<Vec<_>>().join(&b"; "[..])
+        })
+        .collect();
+    headers.remove(COOKIE);
+    for line in lines.into_iter().filter(|line| !line.is_empty()) {
+        if let Ok(value) = HeaderValue::from_bytes(&line) {
+            headers.append(COOKIE, value);
+        }
+    }
+}
+
+/// Every cookie, as `name=value` with the spaces that were around it.
+pub fn all(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+}
+
+/// The name of a cookie.
+pub fn name_of(cookie: &[u8]) -> &[u8] {
+    cookie.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
+}
+
+/// Whether a name is the one that a pattern says: a whole name, or a beginning and `*`.
+pub fn matches(pattern: &str, name: &[u8]) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(stem) => name.starts_with(stem.as_bytes()),
+        None => name == pattern.as_bytes(),
+    }
+}

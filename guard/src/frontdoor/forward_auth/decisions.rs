@@ -1,0 +1,245 @@
+//! What the auth server said of a password, remembered for a moment: phones send one with each of up to 64 requests at a time, and each
+//! question would be a sign-in event over there.
+//!
+//! Only a yes is remembered, under an HMAC, so that no password stays in memory. A sender that brings a session of the auth server as well
+//! is remembered apart: its yes may have come from the session, and says nothing about the password.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::question::Credential;
+use super::said::{Grant, Said};
+use crate::random;
+
+/// How long a yes is good for: what authentik's own outpost remembers.
+pub const MAX_AGE: Duration = Duration::from_secs(60);
+/// The most that are remembered; with more, the oldest makes room.
+pub const MAX_ENTRIES: usize = 1024;
+
+/// What a yes rests on.
+pub struct Proof<'p> {
+    /// The password.
+    pub credential: &'p Credential,
+    /// The cookies of the auth server.
+    pub session: &'p [u8],
+}
+
+type Tag = [u8; 32];
+
+/// The memory that all workers share.
+pub struct Decisions {
+    key: hmac::Key,
+    entries: Arc<Mutex<HashMap<Tag, Entry>>>,
+}
+
+enum Entry {
+    /// Somebody is asking.
+    Asking(watch::Receiver<Option<Said>>),
+    /// A yes.
+    Yes { grant: Arc<Grant>, since: Instant },
+}
+
+impl Decisions {
+    /// An empty memory, under a key of this process.
+    pub fn new() -> Result<Self, random::Unavailable> {
+        let secret: [u8; 32] = random::bytes()?;
+        Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), entries: Arc::default() })
+    }
+
+    /// What was said of this proof, or what `ask` brings. Whoever comes while somebody asks waits for the same answer. The second value is
+    /// whether it was known, or already being asked about.
+    pub async fn get_or_ask(&self, proof: &Proof<'_>, ask: impl Future<Output = Said> + Send + 'static) -> (Said, bool) {
+        let tag = self.tag(proof);
+        let (mut answer, known) = {
+            let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+            match entries.get(&tag) {
+                Some(Entry::Yes { grant, since }) if since.elapsed() < MAX_AGE => return (Said::Yes(grant.clone()), true),
+                Some(Entry::Asking(answer)) => (answer.clone(), true),
+                _ => {
+                    make_room(&mut entries);
+                    let (teller, answer) = watch::channel(None);
+                    entries.insert(tag, Entry::Asking(answer.clone()));
+                    // A task of its own: the one who came first may leave, the others still want to know.
+                    let asked = Asked { tag, entries: self.entries.clone(), is_settled: false };
+                    tokio::spawn(async move {
+                        let said = ask.await;
+                        asked.settle(&said);
+                        teller.send_replace(Some(said));
+                    });
+                    (answer, false)
+                }
+            }
+        };
+        let said = match answer.wait_for(Option::is_some).await {
+            Ok(said) => said.clone(),
+            Err(_) => None,
+        };
+        (said.unwrap_or_else(|| Said::Broken("the worker that asked ended first".into())), known)
+    }
+
+    fn tag(&self, proof: &Proof<'_>) -> Tag {
+        let password = proof.credential.value().map_or(&[][..], |value| value.as_bytes());
+        let mut context = hmac::Context::with_key(&self.key);
+        // A length in front: no two pairs are the same bytes.
+        context.update(&(password.len() as u64).to_be_bytes());
+        context.update(password);
+        context.update(proof.session);
+        let mut tag = [0; 32];
+        tag.copy_from_slice(context.sign().as_ref());
+        tag
+    }
+}
+
+/// A question under way. However its task ends, nobody waits for it for ever.
+struct Asked {
+    tag: Tag,
+    entries: Arc<Mutex<HashMap<Tag, Entry>>>,
+    is_settled: bool,
+}
+
+impl Asked {
+    fn settle(mut self, said: &Said) {
+        self.is_settled = true;
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        match said {
+            Said::Yes(grant) => entries.insert(self.tag, Entry::Yes { grant: grant.clone(), since: Instant::now() }),
+            _ => entries.remove(&self.tag),
+        };
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.tag);
+        }
+    }
+}
+
+fn make_room(entries: &mut HashMap<Tag, Entry>) {
+    if entries.len() < MAX_ENTRIES {
+        return;
+    }
+    entries.retain(|_, entry| !matches!(entry, Entry::Yes { since, .. } if since.elapsed() >= MAX_AGE));
+    let age = |entry: &Entry| match entry {
+        Entry::Yes { since, .. } => Some(*since),
+        Entry::Asking(_) => None,
+    };
+    if entries.len() >= MAX_ENTRIES
+        && let Some(oldest) = entries.iter().filter_map(|(tag, entry)| Some((*tag, age(entry)?))).min_by_key(|(_, since)| *since)
+    {
+        entries.remove(&oldest.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use hyper::header::HeaderValue;
+
+    use super::*;
+    use crate::frontdoor::Handover;
+    use crate::identity::Identity;
+
+    fn yes() -> Said {
+        let identity = Arc::new(Identity::Account { name: "phone".to_owned() });
+        Said::Yes(Arc::new(Grant { identity, handover: Arc::new(Handover::default()) }))
+    }
+
+    fn password(text: &'static str) -> Credential {
+        Credential::Password { value: HeaderValue::from_static(text), dedicated: false }
+    }
+
+    /// Asks for `credential` with `session`, counting the questions that reach the server.
+    async fn ask(decisions: &Decisions, count: &Arc<AtomicUsize>, credential: &Credential, session: &[u8], said: Said) -> Said {
+        let count = count.clone();
+        let question = async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            said
+        };
+        decisions.get_or_ask(&Proof { credential, session }, question).await.0
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_at_once_are_one_question_and_its_yes_lasts_a_minute() {
+        let (decisions, count) = (Decisions::new().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let phone = password("Basic cGhvbmU=");
+        let all = (0..64).map(|_| ask(&decisions, &count, &phone, b"", yes()));
+        for said in join_all(all).await {
+            assert!(matches!(said, Said::Yes(_)));
+        }
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        tokio::time::advance(MAX_AGE - Duration::from_secs(1)).await;
+        ask(&decisions, &count, &phone, b"", yes()).await;
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        ask(&decisions, &count, &phone, b"", yes()).await;
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_no_is_never_remembered_and_a_yes_is_only_for_what_it_was_said_of() {
+        let (decisions, count) = (Decisions::new().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let (good, bad) = (password("Basic Z29vZA=="), password("Basic YmFk"));
+        let no = || Said::Broken("away".into());
+        for _ in 0..2 {
+            assert!(matches!(ask(&decisions, &count, &bad, b"", no()).await, Said::Broken(_)));
+        }
+        assert_eq!(count.load(Ordering::SeqCst), 2);
+        // Let in by a session, the wrong password beside it must not open the door to those who have only the password.
+        ask(&decisions, &count, &bad, b"session=1", yes()).await;
+        assert!(matches!(ask(&decisions, &count, &bad, b"", no()).await, Said::Broken(_)));
+        assert!(matches!(ask(&decisions, &count, &bad, b"session=2", no()).await, Said::Broken(_)));
+        ask(&decisions, &count, &good, b"", yes()).await;
+        assert_eq!(count.load(Ordering::SeqCst), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asked_first_may_leave() {
+        let (decisions, count) = (Arc::new(Decisions::new().unwrap()), Arc::new(AtomicUsize::new(0)));
+        let phone = password("Basic cGhvbmU=");
+        let (first, task_count) = (decisions.clone(), count.clone());
+        let leaving = tokio::spawn(async move { ask(&first, &task_count, &password("Basic cGhvbmU="), b"", yes()).await });
+        tokio::task::yield_now().await;
+        leaving.abort();
+        assert!(matches!(ask(&decisions, &count, &phone, b"", yes()).await, Said::Yes(_)));
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_memory_is_bounded() {
+        let decisions = Decisions::new().unwrap();
+        for number in 0..MAX_ENTRIES + 5 {
+            let credential =
+                Credential::Password { value: HeaderValue::from_str(&format!("Basic {number}")).unwrap(), dedicated: false };
+            decisions.get_or_ask(&Proof { credential: &credential, session: b"" }, async { yes() }).await;
+        }
+        assert_eq!(decisions.entries.lock().unwrap().len(), MAX_ENTRIES);
+    }
+
+    async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+        let mut futures: Vec<_> = futures.map(Box::pin).collect();
+        let mut results = Vec::new();
+        // Each is polled once before any is awaited: all are under way at the same time.
+        std::future::poll_fn(|cx| {
+            futures.retain_mut(|future| match future.as_mut().poll(cx) {
+                std::task::Poll::Ready(value) => {
+                    results.push(value);
+                    false
+                }
+                std::task::Poll::Pending => true,
+            });
+            if futures.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+        results
+    }
+}

@@ -1,0 +1,226 @@
+//! The question that an auth server is asked: a GET without a body, about a request that it never sees.
+//!
+//! What the client wrote about itself goes along only where a decision may rest on it; where the request came from and what it is for is
+//! said by guard alone (Caddy `forward_auth`, Traefik `forwardAuth`, authentik "Forward auth").
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+
+use super::said::{Broken, Said};
+use crate::config::{External, ForwardAuthConfig};
+use crate::cookies;
+use crate::frontdoor::Inquiry;
+use crate::refusal::{Reason, Refusal};
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::{Target, Upstream, UpstreamError};
+
+/// The most that one question may take, connecting and the whole answer included.
+pub const MAX_TIME: Duration = Duration::from_secs(10);
+/// A credential of guard's own front door: then `Authorization` stays Immich's.
+pub const CREDENTIAL_HEADER: HeaderName = HeaderName::from_static("x-guard-authorization");
+
+/// What of the client's own words an auth server gets. Not `Range`, `If-*` or `Sec-WebSocket-*`, to which it would answer with a part, or
+/// with nothing; and nothing that is Immich's.
+const PASSED_ON: [HeaderName; 4] = [USER_AGENT, ACCEPT, ACCEPT_LANGUAGE, HeaderName::from_static("x-requested-with")];
+
+/// What a request brings to prove itself with, beside a session.
+pub enum Credential {
+    /// Nothing.
+    None,
+    /// A password: `Basic`, in `Authorization` or in a header of guard's own.
+    Password {
+        /// The whole value.
+        value: HeaderValue,
+        /// Whether it is in guard's own header.
+        dedicated: bool,
+    },
+    /// Anything else in `Authorization`: a bearer token, which may be Immich's.
+    Other(HeaderValue),
+}
+
+impl Credential {
+    /// The one that the headers bring. Two are none: components differ in which they take.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
+        let only = |name: &HeaderName| {
+            let mut lines = headers.get_all(name).iter();
+            match (lines.next(), lines.next()) {
+                (line, None) => Ok(line.cloned()),
+                _ => Err(Refusal::new(Reason::Unauthorized, "more than one line with a credential")),
+            }
+        };
+        let (dedicated, own) = (only(&CREDENTIAL_HEADER)?, only(&AUTHORIZATION)?);
+        Ok(match (dedicated, own) {
+            (Some(value), _) => Self::Password { value, dedicated: true },
+            (None, Some(value)) if is_basic(&value) => Self::Password { value, dedicated: false },
+            (None, Some(value)) => Self::Other(value),
+            (None, None) => Self::None,
+        })
+    }
+
+    /// Whether there is any.
+    pub fn is_in(headers: &HeaderMap) -> bool {
+        headers.contains_key(AUTHORIZATION) || headers.contains_key(CREDENTIAL_HEADER)
+    }
+
+    /// Whether it is the `Authorization` line.
+    pub fn is_authorization(&self) -> bool {
+        matches!(self, Self::Password { dedicated: false, .. } | Self::Other(_))
+    }
+
+    /// Its value.
+    pub fn value(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::None => None,
+            Self::Password { value, .. } | Self::Other(value) => Some(value),
+        }
+    }
+}
+
+/// RFC 7617; the scheme's case does not matter.
+fn is_basic(value: &HeaderValue) -> bool {
+    value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+}
+
+/// What asks: one a worker, with connections of its own.
+pub struct Asker {
+    config: Arc<ForwardAuthConfig>,
+    upstream: Arc<Upstream<NoBody>>,
+    host: HeaderValue,
+    public: PublicAddress,
+}
+
+/// The public address as the headers have it.
+struct PublicAddress {
+    scheme: HeaderValue,
+    origin: String,
+}
+
+impl Asker {
+    /// Asks the server at `target`.
+    pub fn new(config: Arc<ForwardAuthConfig>, target: Target, metrics: Arc<Metrics>) -> Self {
+        let External { scheme, host } = &config.external;
+        // Host and scheme come out of a parsed URI.
+        let host_value = HeaderValue::from_str(host).unwrap_or_else(|_| HeaderValue::from_static("invalid"));
+        let public = PublicAddress { scheme: HeaderValue::from_static(scheme), origin: format!("{scheme}://{host}") };
+        Self { upstream: Arc::new(Upstream::new(target, metrics)), host: host_value, public, config }
+    }
+
+    /// What was configured.
+    pub fn config(&self) -> &ForwardAuthConfig {
+        &self.config
+    }
+
+    /// Closes connections that have been idle for too long.
+    pub fn sweep(&self) {
+        self.upstream.sweep();
+    }
+
+    /// Whether the request brings a cookie of the auth server.
+    pub fn has_session(&self, headers: &HeaderMap) -> bool {
+        cookies::all(headers).any(|cookie| self.owns(cookies::name_of(cookie)))
+    }
+
+    /// The cookies of the auth server that a request brings, in one line.
+    pub fn session_of(&self, headers: &HeaderMap) -> Vec<u8> {
+        let own = cookies::all(headers).filter(|cookie| self.owns(cookies::name_of(cookie))).map(<[u8]>::trim_ascii);
+        own.collect::<Vec<_>>().join(&b';')
+    }
+
+    fn owns(&self, name: &[u8]) -> bool {
+        self.config.cookies.iter().any(|pattern| cookies::matches(pattern, name))
+    }
+
+    /// The question about a request. The original `Host` stays: authentik finds the application by it.
+    pub fn question(&self, inquiry: &Inquiry<'_>, credential: &Credential) -> Request<NoBody> {
+        let mut request = Request::new(NoBody);
+        // Checked when it was configured.
+        *request.uri_mut() = self.config.path.parse().unwrap_or_default();
+        let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
+        for name in PASSED_ON {
+            if let Some(value) = inquiry.headers.get(&name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        for line in inquiry.headers.get_all(COOKIE) {
+            headers.append(COOKIE, line.clone());
+        }
+        cookies::strip(headers, |name| name.starts_with(b"immich_"));
+        if let Some(value) = credential.value() {
+            let mut value = value.clone();
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+
+        let target = inquiry.uri.path_and_query().map_or("/", |target| target.as_str());
+        let method = inquiry.method.as_str();
+        for (name, text) in [
+            ("x-forwarded-method", method),
+            ("x-original-method", method),
+            ("x-forwarded-uri", target),
+            ("x-original-url", &format!("{}{target}", self.public.origin)),
+            ("x-forwarded-for", &inquiry.peer.to_canonical().to_string()),
+            ("x-real-ip", &inquiry.peer.to_canonical().to_string()),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(text) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        headers.insert("x-forwarded-host", self.host.clone());
+        headers.insert("x-forwarded-proto", self.public.scheme.clone());
+        request
+    }
+
+    /// Asks, and waits for the whole answer. Redirects are not followed. A connection that broke under the question is no answer, and a
+    /// question may be asked twice.
+    pub async fn ask(&self, question: Request<NoBody>) -> Said {
+        let again = question.clone();
+        let exchange = async {
+            match self.exchange(question).await {
+                Err(Broken::Upstream(UpstreamError::Exchange { .. })) => self.exchange(again).await,
+                answer => answer,
+            }
+        };
+        match tokio::time::timeout(MAX_TIME, exchange).await {
+            Ok(Ok(said)) => said,
+            Ok(Err(broken)) => Said::Broken(broken.to_string().into()),
+            Err(_) => Said::Broken(format!("{} gave no whole answer within {MAX_TIME:?}", self.config.server).into()),
+        }
+    }
+
+    async fn exchange(&self, question: Request<NoBody>) -> Result<Said, Broken> {
+        let (response, lease) = self.upstream.send(question).await?;
+        let (parts, body) = response.into_parts();
+        let body = super::said::read(body).await?;
+        lease.finish(true);
+        Ok(Said::of(&parts, &body, &self.config))
+    }
+}
+
+/// No body.
+#[derive(Clone, Copy, Debug)]
+pub struct NoBody;
+
+impl Body for NoBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(0)
+    }
+}

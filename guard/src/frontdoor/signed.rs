@@ -1,0 +1,114 @@
+//! A signed header: exactly one line, checked by its profile, with a key of the front door. A good one is remembered for a while.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper::header::{HeaderMap, HeaderName};
+
+use super::profile::Profile;
+use crate::assertion::cache::{Cache, TokenDigest};
+use crate::assertion::{AssertionError, Verified};
+use crate::jwks::Keys;
+use crate::key::{Key, KeyId};
+use crate::pem_keys::PemKeys;
+use crate::refusal::{Reason, Refusal};
+use crate::telemetry::metrics::Metrics;
+
+/// Where the keys of a front door come from; shared by all workers.
+#[derive(Clone)]
+pub enum KeySource {
+    /// A JWK set that a task keeps fresh.
+    Jwks(Arc<Keys>),
+    /// One PEM file a key, fetched when a token names it.
+    Pem(Arc<PemKeys>),
+    /// A secret.
+    Secret(Arc<Key>),
+}
+
+impl KeySource {
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Jwks(keys) => keys.current().is_some(),
+            Self::Pem(_) | Self::Secret(_) => true,
+        }
+    }
+
+    fn holds(&self, id: KeyId) -> bool {
+        match self {
+            Self::Jwks(keys) => keys.current().is_some_and(|set| set.holds(id)),
+            Self::Pem(keys) => keys.holds(id),
+            Self::Secret(key) => key.id() == id,
+        }
+    }
+
+    async fn find(&self, kid: &str) -> Option<Key> {
+        match self {
+            Self::Jwks(keys) => {
+                let known = || keys.current().and_then(|set| set.find(kid).cloned());
+                if known().is_none() {
+                    // A key that we do not have may be one that has just been rotated in.
+                    keys.refetched().await;
+                }
+                known()
+            }
+            Self::Pem(keys) => keys.find(kid).await,
+            Self::Secret(key) => Some(Key::clone(key)),
+        }
+    }
+}
+
+/// The check of one worker: the profile, the shared keys, and the worker's own memory of verified tokens.
+pub struct Signed {
+    /// The profile.
+    pub(super) profile: Arc<Profile>,
+    keys: KeySource,
+    cache: Mutex<Cache>,
+    metrics: Arc<Metrics>,
+}
+
+impl Signed {
+    /// A check with an empty memory.
+    pub fn new(profile: Arc<Profile>, keys: KeySource, metrics: Arc<Metrics>) -> Self {
+        for cause in AssertionError::LABELS {
+            metrics.expect_assertion_failure(cause);
+        }
+        Self { profile, keys, cache: Mutex::default(), metrics }
+    }
+
+    /// Who sent the request, with proof, at `now` (seconds since 1970).
+    pub async fn identify(&self, headers: &HeaderMap, now: u64) -> Result<Verified, Refusal> {
+        if !self.keys.is_ready() {
+            return Err(Refusal::new(Reason::NotReady, "no usable key set yet"));
+        }
+        let refuse = |error: AssertionError| {
+            self.metrics.assertion_failure(error.label());
+            Refusal::new(Reason::Unauthorized, error.to_string())
+        };
+        let token = only_line(headers, &self.profile.header).map_err(refuse)?;
+        let digest = TokenDigest::of(token);
+        if let Some(verified) = self.cache().get(&digest, now, |key| self.keys.holds(key)) {
+            self.metrics.token_cache.hit.inc();
+            return Ok(verified);
+        }
+        self.metrics.token_cache.miss.inc();
+
+        let unverified = self.profile.rules.read(token, now).map_err(refuse)?;
+        let key = self.keys.find(unverified.kid()).await.ok_or_else(|| refuse(AssertionError::UnknownKey))?;
+        let verified = unverified.verify(&key).map_err(refuse)?;
+        self.cache().put(digest, verified.clone());
+        Ok(verified)
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Exactly one header line, or nothing is believed: components differ in which of two they take.
+fn only_line<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, AssertionError> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Err(AssertionError::Missing),
+        (Some(_), Some(_)) => Err(AssertionError::Repeated),
+        (Some(line), None) => line.to_str().map_err(|_| AssertionError::Malformed("not ASCII")),
+    }
+}

@@ -1,0 +1,100 @@
+//! An unsigned header: believed from an exact address, and from nobody else. For a proxy on the same machine that cannot sign.
+//!
+//! Tailscale Serve ("Identity headers") and Azure App Service ("Work with user identities") write such headers, and take away what a client
+//! wrote. Nothing here can tell whether they did: the address is all there is.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hyper::header::{HeaderMap, HeaderName};
+
+use super::{Admitted, Inquiry, TUNNEL_SECONDS};
+use crate::identity::Identity;
+use crate::refusal::{Reason, Refusal};
+
+/// The longest name, in bytes.
+const MAX_NAME_BYTES: usize = 320;
+
+/// The check: which header, from where.
+pub struct Unsigned {
+    header: HeaderName,
+    peers: Vec<IpAddr>,
+}
+
+impl Unsigned {
+    /// Believes `header` from `peers`.
+    pub fn new(header: HeaderName, peers: Vec<IpAddr>) -> Self {
+        Self { header, peers }
+    }
+
+    /// The header.
+    pub fn header(&self) -> &HeaderName {
+        &self.header
+    }
+
+    /// Who the sender says that the request is from.
+    pub fn identify(&self, inquiry: &Inquiry<'_>) -> Result<Admitted, Refusal> {
+        let refuse = |cause: &'static str| Err(Refusal::new(Reason::Unauthorized, cause));
+        // An IPv4 sender on a socket of both families.
+        if !self.peers.contains(&inquiry.peer.to_canonical()) {
+            return refuse("an unsigned header counts from GUARD_TRUSTED_PEERS only");
+        }
+        let Some(name) = only_name(inquiry.headers, &self.header) else {
+            return refuse("the unsigned header is absent, repeated or not a name");
+        };
+        let email = name.contains('@').then(|| name.to_owned());
+        Ok(Admitted {
+            identity: Arc::new(Identity::of_account(name.to_owned(), email, None)),
+            expires: inquiry.now.saturating_add(TUNNEL_SECONDS),
+            spends_authorization: false,
+            handover: None,
+        })
+    }
+}
+
+/// The one line of this name, if it is a name: visible ASCII, not too long.
+pub(super) fn only_name<'h>(headers: &'h HeaderMap, header: &HeaderName) -> Option<&'h str> {
+    let mut lines = headers.get_all(header).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+    let name = line.to_str().ok()?.trim();
+    let good = (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    good.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+    use hyper::{Method, Uri};
+
+    use super::*;
+
+    #[test]
+    fn only_the_exact_address_is_believed() {
+        let door = Unsigned::new(HeaderName::from_static("tailscale-user-login"), vec!["127.0.0.1".parse().unwrap()]);
+        let ask = |peer: &str, lines: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("tailscale-user-login", HeaderValue::from_str(line).unwrap());
+            }
+            let inquiry = Inquiry {
+                method: &Method::GET,
+                uri: &Uri::from_static("/"),
+                headers: &headers,
+                peer: peer.parse().unwrap(),
+                now: 1_000,
+            };
+            door.identify(&inquiry).map(|admitted| (*admitted.identity).clone()).map_err(|refusal| refusal.reason)
+        };
+        let ada = Identity::Person { sub: "ada@example.com".to_owned(), email: "ada@example.com".to_owned() };
+        assert_eq!(ask("127.0.0.1", &["ada@example.com"]), Ok(ada.clone()));
+        assert_eq!(ask("::ffff:127.0.0.1", &["ada@example.com"]), Ok(ada));
+        assert_eq!(ask("127.0.0.1", &["ada"]), Ok(Identity::Account { name: "ada".to_owned() }));
+        assert_eq!(ask("127.0.0.2", &["ada@example.com"]), Err(Reason::Unauthorized));
+        assert_eq!(ask("::1", &["ada@example.com"]), Err(Reason::Unauthorized));
+        assert_eq!(ask("127.0.0.1", &[]), Err(Reason::Unauthorized));
+        assert_eq!(ask("127.0.0.1", &["ada@example.com", "eve@example.com"]), Err(Reason::Unauthorized));
+        for name in ["", "   ", "a\tb", &"a".repeat(MAX_NAME_BYTES + 1)] {
+            assert_eq!(ask("127.0.0.1", &[name]), Err(Reason::Unauthorized), "{name:?}");
+        }
+    }
+}
