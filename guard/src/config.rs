@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-pub use door::{AllowList, DoorArgs, DoorConfig, ForwardAuthConfig};
+use door::Ask;
+pub use door::{AllowList, DoorArgs, DoorConfig, ForwardAuthArgs, ForwardAuthConfig};
 pub use process::{LogConfig, ProcessArgs, ProcessConfig};
 
 /// The default of `GUARD_MAX_BODY`: what nginx's `100m` means, and the lenient reading of the edge's "100 MB".
@@ -32,6 +33,9 @@ pub struct OriginArgs {
     /// Who vouches.
     #[command(flatten)]
     pub door: DoorArgs,
+    /// Of an auth server that is asked.
+    #[command(flatten)]
+    pub auth: ForwardAuthArgs,
     /// The largest request body, such as 100MiB or 500MB; 0 = no limit [default: 100MiB]
     #[arg(long, env = "GUARD_MAX_BODY", value_name = "SIZE", hide_env_values = true)]
     pub max_body: Option<String>,
@@ -230,7 +234,8 @@ impl OriginArgs {
         let max_body = r.value("GUARD_MAX_BODY", given(self.max_body.as_deref()), DEFAULT_MAX_BODY_BYTES, units::read_size);
         let external =
             r.value("GUARD_EXTERNAL_URL", given(self.external_url.as_deref()), None, |text| read::external(text).map(Some));
-        let (front_door, allow) = (self.door.check(&mut r, external.as_ref()), self.door.check_allow_list(&mut r));
+        let ask = Ask { server: &self.auth, external: external.as_ref() };
+        let (front_door, allow) = (self.door.check(&mut r, Some(ask)), self.door.check_allow_list(&mut r));
         let lan_url = r.value("GUARD_LAN_URL", given(self.lan_url.as_deref()), None, |text| {
             read::external(text).map(|_| Some(text.to_owned()))
         });

@@ -8,11 +8,15 @@
 //!      ▼                                                                                                      │
 //!  ┌────────┐  ┌─────────────┐  ┌────────────┐  ┌────────────┐  ┌───────────────┐  ┌──────────────┐  ┌─────────────────┐
 //!  │ accept │─▶│    frame    │─▶│  identify  │─▶│   meter    │─▶│     strip     │─▶│     send     │─▶│   stream back   │
-//!  │ serve  │  │ origin/     │  │ frontdoor  │  │ origin/    │  │ origin/       │  │ origin/      │  │ origin/answer   │
-//!  │        │  │ framing     │  │ assertion  │  │ limit      │  │ headers       │  │ upstream     │  │ (101: tunnel)   │
+//!  │ serve  │  │ origin/     │  │ frontdoor  │  │ origin/    │  │ origin/       │  │ upstream     │  │ origin/answer   │
+//!  │        │  │ framing     │  │            │  │ limit      │  │ headers       │  │              │  │ (101: tunnel)   │
 //!  └────────┘  └──────┬──────┘  └─────┬──────┘  └─────┬──────┘  └───────────────┘  └──────┬───────┘  └─────────────────┘
 //!                     │ 400 405 421   │ 401 403 503   │ 413                               │ 502 504 (408 413 in mid-body)
 //!                     └───────────────┴───────────────┴──────────── refusal ──────────────┘
+//!
+//!   identify   a signed header   ─▶ frontdoor/signed       ─▶ assertion, with a key of jwks, pem_keys or a secret
+//!              an auth server    ─▶ frontdoor/forward_auth ─▶ asked over upstream; its way to sign in goes back to a browser
+//!              an exact address  ─▶ frontdoor/unsigned
 //! ```
 //!
 //! [`nas`] is the other half of the binary and shares nothing with it but words: the disk is proved before Immich starts.
@@ -21,7 +25,8 @@
 //! token for a backend that lets nobody in without one.
 //!
 //! [`origin`]'s function `pass` is this picture in code, [`idtoken`]'s the other one. No import runs up: `demo` > `idtoken` > `origin` >
-//! `serve`, `frontdoor` > `assertion` > `jwks` > `refusal`, `config`, `telemetry` > `fetch`, `tls`.
+//! `serve`, `frontdoor` > `assertion` > `jwks`, `pem_keys`, `upstream` > `refusal`, `config`, `telemetry` > `fetch`, `tls`, `key`, `identity`,
+//! `cookies`.
 
 pub mod assertion;
 pub mod config;

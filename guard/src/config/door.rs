@@ -35,9 +35,6 @@ pub struct DoorArgs {
     /// Of signed headers.
     #[command(flatten)]
     pub assertion: AssertionArgs,
-    /// Of an auth server that is asked.
-    #[command(flatten)]
-    pub auth: ForwardAuthArgs,
     /// The addresses whose unsigned header is believed, comma-separated, no ranges (required for unsigned-header)
     #[arg(long, env = "GUARD_TRUSTED_PEERS", value_name = "ADDRESSES", hide_env_values = true)]
     pub trusted_peers: Option<String>,
@@ -74,6 +71,15 @@ pub struct AllowList {
     pub services: Vec<String>,
 }
 
+/// What is needed to ask an auth server.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    /// Where it is, and what its answers mean.
+    pub(crate) server: &'a ForwardAuthArgs,
+    /// The public address, which it has to be told.
+    pub(crate) external: Option<&'a External>,
+}
+
 impl DoorConfig {
     /// Who vouches, in words for the log and the status page.
     pub fn voucher(&self) -> String {
@@ -97,8 +103,8 @@ impl DoorArgs {
         }
     }
 
-    /// Who vouches. `external` is the public address, which an auth server has to be told.
-    pub(crate) fn check(&self, r: &mut Reader, external: Option<&External>) -> Option<DoorConfig> {
+    /// Who vouches. `ask` is what there is for asking an auth server; none on a way on which nobody can sign in.
+    pub(crate) fn check(&self, r: &mut Reader, ask: Option<Ask<'_>>) -> Option<DoorConfig> {
         let jwks = r.value("GUARD_JWKS_URL", given(self.jwks_url.as_deref()), None, |text| read::key_url(text).map(Some));
         match given(self.front_door.as_deref()).unwrap_or("cloudflare-access") {
             "cloudflare-access" => {
@@ -109,9 +115,13 @@ impl DoorArgs {
             "aws-alb" => self.assertion.aws_alb(r, jwks),
             "authentik-proxy" => self.assertion.authentik_proxy(r),
             "signed-header" => self.assertion.signed_header(r, jwks),
-            "forward-auth" => {
+            name @ "forward-auth" => {
+                let Some(Ask { server, external }) = ask else {
+                    r.problem("GUARD_FRONT_DOOR", Some(name), "a front door that signs: nobody can sign in on the way out");
+                    return None;
+                };
                 let wants_address = given(self.allow_email.as_deref()).is_some();
-                return self.auth.check(r, external, wants_address).map(DoorConfig::ForwardAuth);
+                return server.check(r, external, wants_address).map(DoorConfig::ForwardAuth);
             }
             "unsigned-header" => return self.unsigned_header(r),
             other => {

@@ -180,15 +180,7 @@ impl IdtokenArgs {
     pub fn check(&self) -> Result<IdtokenConfig, Problems> {
         let mut r = Reader::default();
         let backends = self.check_backends(&mut r);
-        let inbound = match given(self.door.front_door.as_deref()) {
-            None => None,
-            Some("forward-auth") => {
-                let wanted = "a front door that signs a header: nobody can sign in on the way out";
-                r.problem("GUARD_FRONT_DOOR", Some("forward-auth"), wanted);
-                None
-            }
-            Some(_) => self.door.check(&mut r, None),
-        };
+        let inbound = given(self.door.front_door.as_deref()).and_then(|_| self.door.check(&mut r, None));
         let allow = self.door.check_allow_list(&mut r);
         let cors = r.value("GUARD_CORS_ORIGINS", given(self.cors_origins.as_deref()), None, |text| Cors::read(text).map(Some));
         let max_body = r.value("GUARD_MAX_BODY", given(self.max_body.as_deref()), DEFAULT_MAX_BODY_BYTES, units::read_size);

@@ -49,7 +49,7 @@ impl KeyPair {
         Self { kid: kid.to_owned(), kind: Kind::P384(key) }
     }
 
-    /// An Ed25519 key (EdDSA).
+    /// An Ed25519 key (`EdDSA`).
     pub fn ed25519(kid: &str) -> Self {
         Self { kid: kid.to_owned(), kind: Kind::Ed25519(Ed25519KeyPair::generate().expect("randomness")) }
     }

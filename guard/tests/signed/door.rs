@@ -60,6 +60,7 @@ impl Drop for House {
 }
 
 /// An argument that is given.
+#[allow(clippy::unnecessary_wraps, reason = "arguments are optional text")]
 pub(crate) fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
