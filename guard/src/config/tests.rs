@@ -81,6 +81,7 @@ fn every_problem_is_listed_at_once_by_name() {
             log_format: some("xml"),
             log_identity: some("name"),
         },
+        auth: ForwardAuthArgs::default(),
     };
     assert_eq!(
         problems(&args),
