@@ -49,7 +49,7 @@ pub struct Response {
 }
 
 impl Head {
-    pub(super) fn parse(raw: Vec<u8>) -> io::Result<Self> {
+    pub(crate) fn parse(raw: Vec<u8>) -> io::Result<Self> {
         let text = String::from_utf8_lossy(&raw).into_owned();
         let mut lines = text.split("\r\n");
         let start_line = lines.next().unwrap_or_default().to_owned();
