@@ -56,8 +56,13 @@ impl Binary {
     }
 
     /// Starts any program.
-    pub(crate) fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    pub(crate) fn spawn(command: Command) -> Self {
+        Self::spawn_on(command, Stdio::null())
+    }
+
+    /// Starts any program on this standard input, which may be a listening socket.
+    pub(crate) fn spawn_on(mut command: Command, stdin: Stdio) -> Self {
+        let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let stdout = Capture::of(child.stdout.take().expect("it is piped"));
         let stderr = Capture::of(child.stderr.take().expect("it is piped"));
         Self { child, stdout, stderr }

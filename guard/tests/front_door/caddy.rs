@@ -1,0 +1,53 @@
+//! The real Caddy, set up as authentik's documentation says: an outpost and a photo server enter, an address leaves.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use testkit::google::Folder;
+
+use crate::support::binary::Binary;
+use crate::tool;
+
+/// A running Caddy. It is killed when it is dropped.
+pub(crate) struct Caddy {
+    pub(crate) address: SocketAddr,
+    _process: Binary,
+    _folder: Folder,
+}
+
+impl Caddy {
+    /// Starts it on a free port. The socket is ours, and Caddy takes it over: nobody else can get the port in between.
+    pub(crate) fn start(outpost: &str, immich: &str) -> Self {
+        let folder = Folder::new();
+        let file = folder.write(
+            "Caddyfile",
+            &format!(
+                "{{
+	admin off
+	persist_config off
+	auto_https off
+}}
+http://photos.example.com {{
+	bind fd/0
+	route {{
+		reverse_proxy /outpost.goauthentik.io/* {outpost}
+		forward_auth {outpost} {{
+			uri /outpost.goauthentik.io/auth/caddy
+			copy_headers X-Authentik-Username X-Authentik-Groups X-Authentik-Entitlements X-Authentik-Email X-Authentik-Name X-Authentik-Uid X-Authentik-Jwt X-Authentik-Meta-Jwks X-Authentik-Meta-Outpost X-Authentik-Meta-Provider X-Authentik-Meta-App X-Authentik-Meta-Version
+		}}
+		reverse_proxy {immich}
+	}}
+}}
+"
+            ),
+        );
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut command = Command::new(tool("CADDY").expect("somebody looked"));
+        let home = std::path::Path::new(&file).parent().unwrap().to_owned();
+        command.args(["run", "--config", &file, "--adapter", "caddyfile"]).env_clear().env("HOME", home);
+        let process = Binary::spawn_on(command, Stdio::from(OwnedFd::from(listener)));
+        Self { address, _process: process, _folder: folder }
+    }
+}

@@ -1,0 +1,1 @@
+//! Where guard differs from Caddy, and why.
