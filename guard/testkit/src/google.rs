@@ -135,9 +135,14 @@ impl Folder {
     pub fn new() -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("guard-idtoken-{}-{number}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("guard-test-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a folder can be made");
         Self(path)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
     }
 
     /// Writes a file whole, as the kubelet does: readers see the old one or the new one. Returns its path.

@@ -3,6 +3,7 @@
 //!
 //! | request | answer |
 //! |---|---|
+//! | `GET /page` | a page whose title is `Photos` |
 //! | `GET /api/server/ping` | `{"res":"pong"}` |
 //! | `POST /api/assets` | 201 when the whole body came; 200 at once for `x-immich-checksum: duplicate` |
 //! | `POST /api/early-401` | 401 after 2.7 MB, `Connection: keep-alive`, the rest is read and thrown away |

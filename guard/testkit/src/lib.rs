@@ -11,6 +11,7 @@
     reason = "a fake that cannot do its work must fail the test at that line; every panic here is a failed test"
 )]
 
+pub mod browser;
 mod deadline;
 pub mod edge;
 pub mod google;

@@ -18,7 +18,7 @@ pub(crate) struct Caddy {
 
 impl Caddy {
     /// Starts it on a free port. The socket is ours, and Caddy takes it over: nobody else can get the port in between.
-    pub(crate) fn start(outpost: &str, immich: &str) -> Self {
+    pub(crate) fn start(host: &str, outpost: &str, immich: &str) -> Self {
         let folder = Folder::new();
         let file = folder.write(
             "Caddyfile",
@@ -28,7 +28,7 @@ impl Caddy {
 	persist_config off
 	auto_https off
 }}
-http://photos.example.com {{
+http://{host} {{
 	bind fd/0
 	route {{
 		reverse_proxy /outpost.goauthentik.io/* {outpost}

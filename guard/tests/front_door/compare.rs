@@ -6,7 +6,7 @@ use crate::stage::Stage;
 
 pub(crate) async fn guard_is_never_laxer_than_caddy() {
     let mut stage = Stage::new().await;
-    let caddy = Caddy::start(&stage.outpost.url(), &stage.immich.url());
+    let caddy = Caddy::start("photos.example.com", &stage.outpost.url(), &stage.immich.url());
     for case in CASES {
         let facts = stage.play(caddy.address, case).await;
         println!("## {}", case.name);

@@ -5,10 +5,12 @@
 //! counted so.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails at that line")]
 
+mod browsers;
 mod caddy;
 mod cases;
 mod compare;
 mod differences;
+mod provider;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
@@ -20,7 +22,16 @@ use testkit::nas::Trials;
 
 fn main() -> ExitCode {
     let no_caddy = missing("CADDY");
-    Trials::anywhere().add_unless(no_caddy.as_deref(), "caddy", testkit::tests![guard_is_never_laxer_than_caddy]).run()
+    let no_browser = missing("CHROMIUM").or_else(|| missing("OIDC_PROVIDER"));
+    let no_browser_there = no_caddy.clone().or_else(|| no_browser.clone());
+    Trials::anywhere()
+        .add_unless(no_caddy.as_deref(), "caddy", testkit::tests![guard_is_never_laxer_than_caddy])
+        .add_unless(no_browser_there.as_deref(), "caddy", testkit::tests![a_browser_signs_in_through_caddy])
+        .run()
+}
+
+fn a_browser_signs_in_through_caddy() {
+    run(browsers::through_caddy());
 }
 
 fn guard_is_never_laxer_than_caddy() {

@@ -27,6 +27,9 @@ pub const EARLY_401_AFTER: u64 = 2_700_000;
 /// `Last-Modified` of every asset.
 pub const LAST_MODIFIED: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
 
+/// What a browser gets.
+const PAGE: &str = "<!doctype html><html lang=\"en\"><title>Photos</title><h1>Photos</h1></html>";
+
 const MIB: u64 = 1024 * 1024;
 
 type Answer = io::Result<Response<Body>>;
@@ -53,6 +56,9 @@ async fn route(connection: &Connection, request: Request<Incoming>, entry: Entry
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     match (&request.method().clone(), segments.as_slice()) {
+        (&Method::GET, ["page"]) => {
+            Ok(answer(200, &[(CONTENT_TYPE.as_str(), "text/html; charset=utf-8")], Body::Whole(PAGE.into())))
+        }
         (&Method::GET, ["api", "server", "ping"]) => Ok(json_answer(200, json!({"res": "pong"}))),
         (&Method::POST, ["api", "assets"]) => upload(connection, request, entry).await,
         (&Method::POST, ["api", "early-401"]) => early_401(connection, request, entry).await,
