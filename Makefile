@@ -52,6 +52,13 @@ test-google-auth: need-cargo need-cc need-python3 ## Google's own Python client 
 	  && $(GOOGLE_AUTH_PYTHON) -m pip install -q google-auth==2.62.2 pyjwt==2.15.1 requests==2.34.2; }
 	GOOGLE_AUTH_PYTHON=$(GOOGLE_AUTH_PYTHON) cargo test --locked -p guard --test idtoken -- --ignored google_auth
 
+# Not part of `test` either: guard beside the real Caddy, and a real browser that signs in through it with a real OpenID provider.
+FRONT_DOORS = $(TARGET_DIR)/front-doors
+.PHONY: test-front-doors
+test-front-doors: need-cargo need-cc need-python3 ## Forward auth beside Caddy; Chromium signs in by oidc-provider, and by oauth2-proxy
+	@tools/front-doors/install $(FRONT_DOORS)
+	@set -a && . $(FRONT_DOORS)/env && cargo test --locked -p guard --test front_door
+
 .PHONY: lint
 lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licences and bans of the dependencies
 	cargo fmt --all --check

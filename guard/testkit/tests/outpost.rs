@@ -39,7 +39,10 @@ async fn nobody_is_sent_to_the_provider_with_a_cookie_of_their_own() {
         assert!(answer.header("location").unwrap().starts_with(START), "{answer:?}");
         // sha256("7HGbVWzlqyKkTo5bHSsnwmV0xCVuVvlqAYcR4pV1"), and the scheme is https.
         let cookie = answer.header("set-cookie").unwrap();
-        assert!(cookie.starts_with("authentik_proxy_69fe8a4c=") && cookie.ends_with("; HttpOnly; Secure; SameSite=Lax"), "{cookie}");
+        assert!(
+            cookie.starts_with("authentik_proxy_69fe8a4c=") && cookie.ends_with("; HttpOnly; Secure; SameSite=Lax"),
+            "{cookie}"
+        );
         assert_eq!(answer.header("x-authentik-uid"), None);
     }
     let first = ask(&outpost, "/auth/caddy", FORWARDED).await;
@@ -56,7 +59,10 @@ async fn the_signed_in_are_named() {
         let lines = format!("{FORWARDED}X-Original-URI: /photos\r\nUser-Agent: app\r\n{session}");
         let answer = ask(&outpost, endpoint, &lines).await;
         assert_eq!((answer.status, answer.header("x-authentik-email")), (200, Some("ada@example.com")), "{endpoint}");
-        assert_eq!((answer.header("x-authentik-groups"), answer.header("user-agent")), (Some("family|immich-users"), Some("app")));
+        assert_eq!(
+            (answer.header("x-authentik-groups"), answer.header("user-agent")),
+            (Some("family|immich-users"), Some("app"))
+        );
         assert_eq!(answer.header("set-cookie"), None);
     }
 }
@@ -99,7 +105,8 @@ async fn a_sign_in_ends_at_the_callback_or_where_the_question_says_so() {
         let begun = ask(&outpost, "/auth/caddy", FORWARDED).await;
         let (cookie, code) = (cookie(&begun), outpost.grant(&Person::named("Ada")));
         let query = format!("X-authentik-auth-callback=true&code={code}&state={}", state(&begun));
-        let lines = format!("X-Forwarded-Proto: https\r\nX-Forwarded-Host: photos.example.com\r\nX-Forwarded-Uri: /x?{query}\r\n");
+        let lines =
+            format!("X-Forwarded-Proto: https\r\nX-Forwarded-Host: photos.example.com\r\nX-Forwarded-Uri: /x?{query}\r\n");
         let back = |cookie: &str| {
             let lines = format!("{}Cookie: {cookie}\r\n", if through_question { &lines } else { "" });
             (if through_question { "/auth/caddy".to_owned() } else { format!("/callback?{query}") }, lines)

@@ -17,36 +17,31 @@ pub(crate) struct Caddy {
 }
 
 impl Caddy {
-    /// Starts it on a free port. The socket is ours, and Caddy takes it over: nobody else can get the port in between.
+    /// Starts it on a free port, with authentik's outpost before Immich.
     pub(crate) fn start(host: &str, outpost: &str, immich: &str) -> Self {
-        let folder = Folder::new();
-        let file = folder.write(
-            "Caddyfile",
+        Self::with(
+            host,
             &format!(
-                "{{
-	admin off
-	persist_config off
-	auto_https off
-}}
-http://{host} {{
-	bind fd/0
-	route {{
+                "
 		reverse_proxy /outpost.goauthentik.io/* {outpost}
 		forward_auth {outpost} {{
 			uri /outpost.goauthentik.io/auth/caddy
 			copy_headers X-Authentik-Username X-Authentik-Groups X-Authentik-Entitlements X-Authentik-Email X-Authentik-Name X-Authentik-Uid X-Authentik-Jwt X-Authentik-Meta-Jwks X-Authentik-Meta-Outpost X-Authentik-Meta-Provider X-Authentik-Meta-App X-Authentik-Meta-Version
 		}}
-		reverse_proxy {immich}
-	}}
-}}
-"
+		reverse_proxy {immich}"
             ),
-        );
+        )
+    }
+
+    /// The socket is ours, and Caddy takes it over: nobody else can get the port in between.
+    fn with(host: &str, route: &str) -> Self {
+        let folder = Folder::new();
+        let global = "{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n}";
+        let file = folder.write("Caddyfile", &format!("{global}\nhttp://{host} {{\n\tbind fd/0\n\troute {{{route}\n\t}}\n}}\n"));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let mut command = Command::new(tool("CADDY").expect("somebody looked"));
-        let home = std::path::Path::new(&file).parent().unwrap().to_owned();
-        command.args(["run", "--config", &file, "--adapter", "caddyfile"]).env_clear().env("HOME", home);
+        command.args(["run", "--config", &file, "--adapter", "caddyfile"]).env_clear().env("HOME", folder.path());
         let process = Binary::spawn_on(command, Stdio::from(OwnedFd::from(listener)));
         Self { address, _process: process, _folder: folder }
     }
