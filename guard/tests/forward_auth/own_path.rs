@@ -1,0 +1,80 @@
+//! The auth server's own path: sent there before anyone is asked, and Immich never sees it.
+
+use testkit::outpost::Config;
+
+use crate::gate::{Gate, PAGE};
+
+#[tokio::test]
+async fn the_outposts_own_path_goes_to_the_outpost() {
+    let gate = Gate::open().await;
+    let lines = format!(
+        "{PAGE}Cookie: {}=x; immich_access_token=secret\r\nx-api-key: secret\r\nX-authentik-uid: eve\r\nX-Forwarded-Host: evil.example\r\n",
+        gate.outpost.cookie_name()
+    );
+    let answer = gate.get("/outpost.goauthentik.io/start?rd=%2Fphotos", &lines).await;
+    assert_eq!(answer.status, 302, "{}", answer.text());
+    assert_eq!(gate.get("/outpost.goauthentik.io/ping", "").await.status, 204);
+    let seen = gate.outpost.seen();
+    assert_eq!((seen.questions().len(), seen.requests.len()), (0, 2));
+    let first = &seen.requests[0];
+    assert_eq!(first.target(), "/outpost.goauthentik.io/start?rd=%2Fphotos");
+    assert_eq!(first.header("Host"), Some("photos.example.com"));
+    assert_eq!(
+        (first.header("X-Forwarded-Host"), first.header("X-Forwarded-Proto")),
+        (Some("photos.example.com"), Some("https"))
+    );
+    assert_eq!(first.header("Cookie"), Some(format!("{}=x", gate.outpost.cookie_name()).as_str()));
+    assert_eq!((first.header("x-api-key"), first.header("X-authentik-uid")), (None, None));
+    assert_eq!(gate.immich.dials(), 0);
+}
+
+#[tokio::test]
+async fn what_only_looks_like_it_is_asked_about() {
+    let gate = Gate::open().await;
+    for target in [
+        "/outpost.goauthentik.io",
+        "/outpost.goauthentik.iox/start",
+        "/Outpost.goauthentik.io/start",
+        "/%6futpost.goauthentik.io/start",
+        "//outpost.goauthentik.io/start",
+        "/api/../outpost.goauthentik.io/start",
+    ] {
+        assert_eq!(gate.get(target, "").await.status, 401, "{target}");
+    }
+    // A way out of it leads nowhere but to the outpost.
+    gate.get("/outpost.goauthentik.io/../api/albums", "").await;
+    assert_eq!(gate.immich.dials(), 0);
+}
+
+#[tokio::test]
+async fn it_carries_forms_and_no_uploads_and_no_upgrades() {
+    let gate = Gate::open().await;
+    let post = |length: u64| {
+        format!("POST /outpost.goauthentik.io/callback HTTP/1.1\r\nHost: photos.example.com\r\nContent-Length: {length}\r\n\r\n")
+    };
+    assert_eq!(gate.send(&post(guard::origin::MAX_AUTH_SERVER_BODY + 1)).await.status, 413);
+    assert_eq!(gate.outpost.seen().requests.len(), 0);
+    let upgrade = gate.get("/outpost.goauthentik.io/ping", "Connection: Upgrade\r\nUpgrade: websocket\r\n").await;
+    assert_eq!(upgrade.status, 204);
+    assert_eq!(gate.outpost.seen().requests[0].header("Upgrade"), None);
+}
+
+#[tokio::test]
+async fn an_outpost_that_is_away_is_named_as_such() {
+    let mut gate = Gate::open().await;
+    gate.outpost.leave().await;
+    let answer = gate.get("/outpost.goauthentik.io/start", PAGE).await;
+    assert_eq!((answer.status, answer.header("guard-refusal")), (503, Some("auth-unreachable")));
+}
+
+#[tokio::test]
+async fn a_preset_without_one_sends_nothing_unasked() {
+    let gate = Gate::with(Config::default(), |args| {
+        args.auth.auth_preset = Some("custom".to_owned());
+        args.auth.auth_path = Some("/outpost.goauthentik.io/auth/caddy".to_owned());
+        args.auth.auth_identity_header = Some("X-authentik-uid".to_owned());
+    })
+    .await;
+    assert_eq!(gate.get("/outpost.goauthentik.io/ping", "").await.status, 401);
+    assert_eq!(gate.questions(), 1);
+}
