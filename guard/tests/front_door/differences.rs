@@ -31,6 +31,7 @@ const fn only_in(cases: &'static [&'static str], difference: Difference) -> Diff
 /// Nobody sits before these: an app, a script, a WebSocket, or whoever brings a credential.
 const NOT_A_PERSON: &[&str] = &[
     "api, nobody",
+    "api, as a page, nobody",
     "a script's fetch, nobody",
     "preflight, nobody",
     "upload, nobody",
@@ -354,13 +355,16 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     difference(&["immich x-real-ip"], NONE, "127.0.0.1", "neither lets more through: the client's address, as guard knows it"),
 ];
 
-/// Where guard lets more through than Caddy: cases, not facts. Each is a fault to be mended, or has a reason that its makers have weighed.
+/// Where guard lets more through than Caddy, by case: each is weighed, and none reaches Immich without a yes.
 pub(crate) const LAXER: &[(&str, &str)] = &[
     (
         "nominated, signed in",
-        "Caddy drops a cookie that `Connection` nominates before it asks, and so refuses; guard decides by what came and strips afterwards, \
-         so that no client chooses what the decision rests on",
+        "a cookie that `Connection` nominates is dropped by Caddy before it asks; guard decides by what came and strips afterwards, so \
+         that no client chooses what the decision rests on",
     ),
-    ("own path left by dots", "to be mended: a path that leaves the outpost's own by dots is not its own"),
-    ("own path left by escaped dots", "to be mended: a path that leaves the outpost's own by dots is not its own"),
+    ("own path left by dots", OUT_BY_DOTS),
+    ("own path left by escaped dots", OUT_BY_DOTS),
 ];
+
+const OUT_BY_DOTS: &str = "Caddy makes the path plain first, and so asks; guard hands it to the outpost as it came, which leads \
+                           nowhere but to the outpost: only that must not serve more there than it would serve anyone";
