@@ -355,15 +355,24 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     difference(&["immich x-real-ip"], NONE, "127.0.0.1", "neither lets more through: the client's address, as guard knows it"),
 ];
 
-/// Where guard lets more through than Caddy, by case: each is weighed, and none reaches Immich without a yes.
-pub(crate) const LAXER: &[(&str, &str)] = &[
-    (
-        "nominated, signed in",
-        "a cookie that `Connection` nominates is dropped by Caddy before it asks; guard decides by what came and strips afterwards, so \
-         that no client chooses what the decision rests on",
-    ),
-    ("own path left by dots", OUT_BY_DOTS),
-    ("own path left by escaped dots", OUT_BY_DOTS),
+/// A case in which guard lets more through than Caddy: the fact that shows it, as Caddy's and as guard's, and why it is so. What else
+/// differs there follows from it.
+pub(crate) struct Laxer {
+    pub(crate) case: &'static str,
+    pub(crate) fact: (&'static str, &'static str, &'static str),
+    pub(crate) why: &'static str,
+}
+
+/// All of them. None reaches Immich without a yes.
+pub(crate) const LAXER: &[Laxer] = &[
+    Laxer {
+        case: "nominated, signed in",
+        fact: ("immich times", "0", "1"),
+        why: "a cookie that `Connection` nominates is dropped by Caddy before it asks; guard decides by what came and strips afterwards, so \
+              that no client chooses what the decision rests on",
+    },
+    Laxer { case: "own path left by dots", fact: ("asked times", "1", "0"), why: OUT_BY_DOTS },
+    Laxer { case: "own path left by escaped dots", fact: ("asked times", "1", "0"), why: OUT_BY_DOTS },
 ];
 
 const OUT_BY_DOTS: &str = "Caddy makes the path plain first, and so asks; guard hands it to the outpost as it came, which leads \
