@@ -75,7 +75,7 @@ impl Container {
     }
 
     /// Runs a command in it, as its user and in its environment.
-    pub(crate) fn exec(&self, words: &[&str]) -> Output {
+    fn exec(&self, words: &[&str]) -> Output {
         Command::new("runc").arg("exec").arg(&self.name).args(words).output().unwrap()
     }
 

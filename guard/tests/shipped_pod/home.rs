@@ -21,11 +21,15 @@ const OWNER: u32 = 1000;
 
 /// The home.
 pub(crate) struct Home {
+    /// The node, as far as its disk and its mounts.
     pub host: Host,
     nas_id: String,
-    template: Value,
-    guard: Image,
-    immich: Image,
+    /// The pod template as it is rendered for this home.
+    pub template: Value,
+    /// The image `guard`.
+    pub guard: Image,
+    /// What stands in for Immich's.
+    pub immich: Image,
     started: AtomicU32,
 }
 
@@ -76,9 +80,14 @@ impl Home {
         std::os::unix::fs::chown(self.library(), Some(OWNER), Some(OWNER)).unwrap();
     }
 
-    /// What lies in an emptyDir.
-    pub(crate) fn volume(&self, name: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.host.disk().join("pod").join(name)).unwrap();
+    /// The directory of a volume that is the pod's own.
+    pub(crate) fn volume(&self, name: &str) -> PathBuf {
+        self.host.disk().join("pod").join(name)
+    }
+
+    /// What lies in it.
+    pub(crate) fn in_volume(&self, name: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.volume(name)).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 

@@ -3,8 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-
-use serde_json::{Value, json};
+use std::process::Command;
 
 use super::stand_in;
 
@@ -19,10 +18,8 @@ pub(crate) struct Image {
     pub root: PathBuf,
     /// Before a manifest's `args`, unless it has a `command`.
     pub entrypoint: Vec<String>,
-    /// Its variables.
-    pub env: Vec<String>,
-    /// What is bound into it because this machine has it already.
-    pub mounts: Vec<Value>,
+    /// `PATH`.
+    pub path: String,
 }
 
 /// The image `guard`.
@@ -32,59 +29,53 @@ pub(crate) fn of_guard(folder: &Path) -> Image {
     assert_eq!(lines("FROM "), ["scratch"], "this test makes an image of nothing but what is copied");
     let [entrypoint] = lines("ENTRYPOINT ")[..] else { panic!("one ENTRYPOINT") };
     let [copied] = lines("COPY ")[..] else { panic!("one COPY") };
-    let place = copied.rsplit(' ').next().unwrap().trim_start_matches('/');
     let root = folder.join("guard-image");
-    fs::create_dir_all(root.join(place).parent().unwrap()).unwrap();
-    fs::copy(guard(), root.join(place)).unwrap();
-    let mut mounts = Vec::new();
-    if !is_static(&guard()) {
-        let libraries = ["/lib", "/lib64", "/usr/lib"].into_iter().filter(|path| Path::new(path).exists());
-        mounts.extend(libraries.map(|path| read_only(Path::new(path), path)));
-    }
-    Image { root, entrypoint: serde_json::from_str(entrypoint).unwrap(), env: vec![path("/bin")], mounts }
+    copy_program(&root, &guard(), copied.rsplit(' ').next().unwrap());
+    Image { root, entrypoint: serde_json::from_str(entrypoint).unwrap(), path: "/bin".to_owned() }
 }
 
-/// Immich's: a Debian with `tini`, `bash` and `start.sh`, as the command in the manifest wants it. The Debian is this machine's.
+/// Immich's: `tini`, `bash` and `start.sh`, as the command in the manifest wants them, and a program that stands in for the server.
 pub(crate) fn of_immich(folder: &Path) -> Image {
     let root = folder.join("immich-image");
-    let mut mounts = Vec::new();
-    for name in ["usr", "bin", "sbin", "lib", "lib64"] {
-        let (from, to) = (Path::new("/").join(name), root.join(name));
-        fs::create_dir_all(&root).unwrap();
-        if let Ok(target) = fs::read_link(&from) {
-            std::os::unix::fs::symlink(target, to).unwrap();
-        } else if from.is_dir() {
-            mounts.push(read_only(&from, &format!("/{name}")));
-        }
-    }
-    let scripts = root.join("image");
-    fs::create_dir_all(&scripts).unwrap();
-    let program = std::env::current_exe().unwrap();
-    mounts.push(read_only(&program, "/image/immich"));
+    copy_program(&root, Path::new("/bin/bash"), "/bin/bash");
+    copy_program(&root, &std::env::current_exe().unwrap(), "/image/immich");
+    // The guard that is handed over is a static one, unless it is cargo's.
+    copy_libraries(&root, &guard());
     for (name, script) in [
-        ("tini", "#!/bin/sh\n[ \"$1\" = -- ] && shift\nexec \"$@\"\n".to_owned()),
-        ("start.sh", format!("#!/bin/sh\nexec /image/immich {}\n", stand_in::NAME)),
+        ("tini", "#!/bin/bash\n[[ $1 != -- ]] || shift\nexec \"$@\"\n".to_owned()),
+        ("start.sh", format!("#!/bin/bash\nexec immich {}\n", stand_in::NAME)),
     ] {
-        fs::write(scripts.join(name), script).unwrap();
-        fs::set_permissions(scripts.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(root.join("image").join(name), script).unwrap();
+        fs::set_permissions(root.join("image").join(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
-    Image { root, entrypoint: vec!["tini".to_owned()], env: vec![path("/image:/usr/bin:/bin")], mounts }
+    Image { root, entrypoint: vec!["tini".to_owned(), "--".to_owned()], path: "/image:/bin".to_owned() }
 }
 
-fn path(folders: &str) -> String {
-    format!("PATH={folders}")
+/// What holds a pod's namespaces while its containers come and go.
+pub(crate) fn of_pause(folder: &Path) -> Image {
+    let root = folder.join("pause-image");
+    copy_program(&root, Path::new("/bin/sleep"), "/bin/sleep");
+    Image { root, entrypoint: vec!["/bin/sleep".to_owned(), "infinity".to_owned()], path: "/bin".to_owned() }
 }
 
-fn read_only(from: &Path, to: &str) -> Value {
-    json!({"destination": to, "type": "bind", "source": from, "options": ["rbind", "rprivate", "ro"]})
+/// Puts a program there, with its libraries.
+fn copy_program(root: &Path, program: &Path, place: &str) {
+    copy(root, program, place);
+    copy_libraries(root, program);
 }
 
-/// Whether a program of 64 bits names no interpreter (ELF: program header `PT_INTERP`).
-fn is_static(program: &Path) -> bool {
-    const PT_INTERP: u32 = 3;
-    let bytes = fs::read(program).unwrap();
-    let half = |at: usize| usize::from(u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()));
-    let headers = usize::try_from(u64::from_le_bytes(bytes[32..40].try_into().unwrap())).unwrap();
-    let (size, count) = (half(54), half(56));
-    (0..count).all(|index| bytes[headers + index * size..][..4] != PT_INTERP.to_le_bytes())
+/// Puts this machine's libraries where a program looks for them; a static one has none.
+fn copy_libraries(root: &Path, program: &Path) {
+    let listed = Command::new("ldd").arg(program).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
+        copy(root, Path::new(library), library);
+    }
+}
+
+fn copy(root: &Path, from: &Path, to: &str) {
+    let to = root.join(to.trim_start_matches('/'));
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    fs::copy(from, &to).unwrap();
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -90,7 +90,7 @@ pub(crate) fn config(template: &Value, container: &Value, image: &Image, place: 
     let command = fields.texts("command");
     let args = fields.texts("args");
     let words = [if command.is_empty() { image.entrypoint.clone() } else { command }, args].concat();
-    let mut env = image.env.clone();
+    let mut env = vec![format!("PATH={}", image.path)];
     env.extend(fields.list("env").iter().map(|variable| variable_of(variable, template)));
     let mounts =
         fields.list("volumeMounts").iter().map(|mount| mount_of(mount, volumes, place)).collect::<Result<Vec<_>, _>>()?;
@@ -123,7 +123,6 @@ pub(crate) fn config(template: &Value, container: &Value, image: &Image, place: 
     let capabilities: Vec<_> = DEFAULT_CAPABILITIES.iter().filter(kept).collect();
 
     let mut all = defaults();
-    all.extend(image.mounts.iter().cloned());
     all.extend(mounts);
     all.push(bind(&place.termination_log, "/dev/termination-log", "rprivate", false));
     let namespaces = ["pid", "mount", "ipc", "uts", "network"].map(|kind| json!({"type": kind}));

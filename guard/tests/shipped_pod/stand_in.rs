@@ -10,8 +10,8 @@ use serde_json::json;
 
 /// The argument that makes this test's own binary play it.
 pub(crate) const NAME: &str = "immich-stand-in";
-/// Where it looks whether its database is said to be away.
-pub(crate) const NO_DATABASE: &str = "/tmp/no-database";
+/// The file below `/tmp` by which a test says that the database is away.
+pub(crate) const NO_DATABASE: &str = "no-database";
 /// What it writes first, below the library: Immich makes its own marker wherever it starts.
 pub(crate) const MARKER: &str = "/data/library/.immich";
 
@@ -23,7 +23,7 @@ pub(crate) fn main() -> ! {
     let write = |path: &str| fs::write(path, "x").map_err(|error| error.to_string()).err();
     let marker = Path::new(MARKER);
     let stored = fs::create_dir_all(marker.parent().unwrap()).and_then(|()| fs::write(marker, "a photo"));
-    let refused = ["/new", "/etc/new", "/guard/guard", "/proc/sys/kernel/core_pattern"].map(|path| (path, write(path)));
+    let refused = ["/new", "/bin/new", "/guard/guard", "/proc/sys/kernel/core_pattern"].map(|path| (path, write(path)));
     let said = json!({
         "pid": std::process::id(),
         "status": status,
@@ -43,7 +43,7 @@ pub(crate) fn main() -> ! {
         let path = head.split(' ').nth(1).unwrap_or_default();
         let status = match path {
             "/api/server/ping" => "200 OK",
-            "/api/server/config" if !Path::new(NO_DATABASE).exists() => "200 OK",
+            "/api/server/config" if !Path::new("/tmp").join(NO_DATABASE).exists() => "200 OK",
             "/api/server/config" => "500 Internal Server Error",
             _ => "404 Not Found",
         };
