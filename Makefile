@@ -59,6 +59,11 @@ test-front-doors: need-cargo need-cc need-python3 ## Forward auth beside Caddy; 
 	@tools/front-doors/install $(FRONT_DOORS)
 	@set -a && . $(FRONT_DOORS)/env && cargo test --locked -p guard --test front_door
 
+# As `test` runs it, but with the static binary of the image, and with the stories that take minutes.
+.PHONY: test-pod
+test-pod: build ## The shipped pod of immich-server in runc, and by a kubelet and containerd where they are installed
+	GUARD_BIN=$(GUARD_BIN) cargo test --locked -p guard --test shipped_pod -- --include-ignored
+
 .PHONY: lint
 lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licences and bans of the dependencies
 	cargo fmt --all --check

@@ -33,7 +33,7 @@ for image in "$0"/*.tar; do ctr --address "$0/containerd.sock" --namespace k8s.i
 wait
 "#;
 
-/// The kubelet: `KUBELET_BIN`, one on `PATH`, or the one of `make tools`.
+/// The kubelet: `KUBELET_BIN`, one on `PATH`, or one in `tools/bin`.
 fn kubelet() -> Option<PathBuf> {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/bin/kubelet");
     let named = std::env::var_os("KUBELET_BIN").map(PathBuf::from);
@@ -47,7 +47,7 @@ fn kubelet() -> Option<PathBuf> {
 pub(crate) fn why_not() -> Option<String> {
     let lacks = |program: &str| Command::new(program).arg("--version").output().is_err();
     if kubelet().is_none() {
-        Some("no kubelet (make tools NAMES=kubelet, or set KUBELET_BIN)".to_owned())
+        Some("no kubelet on PATH, and KUBELET_BIN is not set".to_owned())
     } else if lacks("containerd") || lacks("unshare") || plugins().is_none() {
         Some("no containerd with network plugins (Debian: apt-get install containerd containernetworking-plugins)".to_owned())
     } else {
@@ -69,6 +69,7 @@ pub(crate) struct Node {
 impl Node {
     /// Starts the pod of a home on a node; the calling thread is in [`testkit::pod`] already.
     pub(crate) fn start(home: &Home) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
         let folder = home.host.disk().join("node");
         // Both write at fixed places, too.
         for fixed in ["/var/lib", "/var/log"] {
@@ -81,7 +82,6 @@ impl Node {
             archive(&folder, name, image, user);
         }
         archive(&folder, "pause", &image::of_pause(&home.host.disk()), "65535:65535");
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let cgroup = format!("guard-node-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         for root in cgroups(&cgroup) {
             fs::create_dir(root).unwrap();
@@ -104,12 +104,12 @@ impl Node {
     pub(crate) fn until(&mut self, what: &str, mut holds: impl FnMut(&Value) -> bool) -> Value {
         let deadline = Instant::now() + LIMIT;
         loop {
-            let status = self.status().unwrap_or_default();
-            if holds(&status) {
-                return status;
+            let found = status().unwrap_or_default();
+            if holds(&found) {
+                return found;
             }
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "waited in vain: {what}\n{status:#}\n{}", self.logs());
+            assert!(ended.is_none() && Instant::now() < deadline, "waited in vain: {what}\n{found:#}\n{}", self.logs());
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -122,16 +122,6 @@ impl Node {
             let mut files = entries(pods.clone()).flat_map(|pod| entries(pod.join("containers").join(container)));
             files.any(|file| fs::read_to_string(file).is_ok_and(|text| text.starts_with(words)))
         });
-    }
-
-    /// `GET /pods`, as far as the status of the only one; nothing while the kubelet is not up.
-    fn status(&self) -> Option<Value> {
-        let mut stream = TcpStream::connect(("127.0.0.1", PORT)).ok()?;
-        stream.write_all(b"GET /pods HTTP/1.0\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let pods: Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
-        Some(pods["items"][0]["status"].clone())
     }
 
     fn logs(&self) -> String {
@@ -156,6 +146,16 @@ impl Drop for Node {
             }
         }
     }
+}
+
+/// `GET /pods`, as far as the status of the only one; nothing while the kubelet is not up.
+fn status() -> Option<Value> {
+    let mut stream = TcpStream::connect(("127.0.0.1", PORT)).ok()?;
+    stream.write_all(b"GET /pods HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let pods: Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+    Some(pods["items"][0]["status"].clone())
 }
 
 /// A cgroup's directories: one, or one in each hierarchy of version 1.
