@@ -1,4 +1,4 @@
-//! Immich's own sign-in by OpenID Connect: answers enter, the configuration file leaves that the Secret `immich-oidc` holds; or such a
+//! Immich's own sign-in by OIDC: answers enter, the configuration file leaves that the Secret `immich-oidc` holds; or such a
 //! file enters, and what is wrong with it leaves, before Immich would refuse to start.
 //!
 //! Immich has no variables for OIDC, only that file (immich-app/immich #12226, #31349). What it does not name stays at Immich's defaults.
@@ -8,10 +8,10 @@ pub mod check;
 pub mod render;
 pub mod schema;
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -63,8 +63,9 @@ pub fn run(args: &OidcArgs) -> anyhow::Result<bool> {
             for finding in &findings {
                 println!("{finding}");
             }
-            let errors = findings.iter().filter(|finding| finding.weight == Weight::Error).count();
-            println!("{}: {errors} errors, {} warnings", file.display(), findings.len() - errors);
+            let count = |weight| findings.iter().filter(|finding| finding.weight == weight).count();
+            let errors = count(Weight::Error);
+            println!("{}: {errors} errors, {} warnings", file.display(), count(Weight::Warning));
             Ok(errors == 0)
         }
     }
@@ -74,7 +75,8 @@ fn render(args: &RenderArgs) -> anyhow::Result<bool> {
     let secret = read(&args.client_secret_file)?;
     let config = args.answers.config(secret.trim_end_matches(['\r', '\n']));
     // The same judge as for a file that somebody wrote by hand.
-    let findings = check::value(&config);
+    let mut findings = args.answers.faults();
+    findings.extend(check::value(&config));
     for finding in &findings {
         eprintln!("{finding}");
     }
@@ -84,19 +86,22 @@ fn render(args: &RenderArgs) -> anyhow::Result<bool> {
     }
     let text = render::yaml(&config);
     if let Some(path) = &args.output {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)
-            .with_context(|| format!("{}: cannot be written", path.display()))?;
-        file.write_all(text.as_bytes())?;
+        write_private(path, &text).with_context(|| format!("{}: cannot be written", path.display()))?;
     } else {
         std::io::stdout().write_all(text.as_bytes())?;
     }
     eprint!("{}", args.answers.next_steps(args.output.as_deref()));
     Ok(true)
+}
+
+/// Writes a file that only its owner may read, also where another was there before.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // The mode above is that of a new file. Before the secret is in it; a pipe has none to set.
+    if file.metadata()?.is_file() {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    file.write_all(text.as_bytes())
 }
 
 fn read(path: &PathBuf) -> anyhow::Result<String> {

@@ -16,6 +16,16 @@ pub fn documents(text: &str, source: &str) -> anyhow::Result<Vec<Value>> {
 
 /// Every document of a stream that is not empty.
 pub fn values(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
+    // kubectl reads `defaultMode: 0440` as octal, and so does everyone who writes it.
+    read(text, true)
+}
+
+/// The same by YAML 1.2's core schema, as programs of today read their own files: `yes` is text, and `010` is ten.
+pub fn core_values(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
+    read(text, false)
+}
+
+fn read(text: &str, legacy: bool) -> Result<Vec<Value>, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_documents: MAX_DOCUMENTS,
@@ -24,8 +34,9 @@ pub fn values(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
             max_total_scalar_bytes: MAX_SCALAR_BYTES,
         },
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
-        // kubectl reads `defaultMode: 0440` as octal, and so does everyone who writes it.
-        legacy_octal_numbers: true,
+        legacy_octal_numbers: legacy,
+        strict_booleans: !legacy,
+        underscored_numbers_as_strings: !legacy,
         with_snippet: false,
     };
     serde_saphyr::from_multiple_with_options(text, options)

@@ -6,11 +6,14 @@ use std::path::Path;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::check::{self, Finding};
+
 /// The way back into the phone app (Immich, "OAuth authentication").
 const APP_CALLBACK: &str = "app.immich:///oauth-callback";
 
 /// The answers. None of them is secret.
 #[derive(Args, Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Answers {
     /// Immich's public address, such as <https://photos.example.com>
     #[arg(long, value_name = "URL")]
@@ -113,6 +116,20 @@ impl Answers {
         config
     }
 
+    /// What is wrong with answers that are not in the file: the redirect URIs are made of them.
+    pub fn faults(&self) -> Vec<Finding> {
+        let bad = self.lan_url.iter().filter(|url| !check::is_origin(url));
+        let text = |url| format!("found {url:?}, wanted scheme and host, such as http://nas.example:30283");
+        let mut faults: Vec<_> = bad.map(|url| Finding::error("--lan-url", text(url))).collect();
+        if self.base().is_empty() {
+            faults.push(Finding::error(
+                "--external-url",
+                "found nothing, wanted Immich's public address, such as https://photos.example.com",
+            ));
+        }
+        faults
+    }
+
     /// The redirect URIs that the issuer has to know, character by character.
     pub fn redirect_uris(&self) -> Vec<String> {
         let lan = self.lan_url.iter().map(|url| url.trim_end_matches('/'));
@@ -129,7 +146,7 @@ impl Answers {
 
     /// What is left to do, as commands.
     pub fn next_steps(&self, written: Option<&Path>) -> String {
-        let file = written.map_or_else(|| "immich.yaml".to_owned(), |path| path.display().to_string());
+        let file = written.map_or_else(|| "immich.yaml".to_owned(), |path| shell_word(&path.display().to_string()));
         let mut text = "Register at the issuer, character by character:\n".to_owned();
         for uri in self.redirect_uris() {
             // Writing into a String cannot fail.
@@ -146,4 +163,10 @@ impl Answers {
     fn base(&self) -> &str {
         self.external_url.trim_end_matches('/')
     }
+}
+
+/// As a POSIX shell has to be told, where it would take the text apart.
+fn shell_word(text: &str) -> String {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_'));
+    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::schema::{self, Kind};
+use crate::lint::yaml;
 
 /// Where an admin gets in when the issuer does not answer and `autoLaunch` is on (Immich, "OAuth authentication").
 const WAY_BACK: &str = "/auth/login?autoLaunch=0";
@@ -18,6 +19,8 @@ pub enum Weight {
     Error,
     /// It works, and somebody will wonder.
     Warning,
+    /// It is right, and one should know what follows.
+    Note,
 }
 
 /// One thing that is wrong.
@@ -36,6 +39,7 @@ impl fmt::Display for Finding {
         let weight = match self.weight {
             Weight::Error => "error",
             Weight::Warning => "warning",
+            Weight::Note => "note",
         };
         write!(f, "{weight}: {}: {}", self.path, self.text)
     }
@@ -43,7 +47,7 @@ impl fmt::Display for Finding {
 
 /// Checks a file's text, YAML or JSON.
 pub fn text(text: &str) -> anyhow::Result<Vec<Finding>> {
-    let documents = crate::lint::yaml::values(text).map_err(|error| anyhow::anyhow!("not YAML or JSON: {error}"))?;
+    let documents = yaml::core_values(text).map_err(|error| anyhow::anyhow!("not YAML or JSON: {error}"))?;
     anyhow::ensure!(documents.len() == 1, "{} documents, wanted one", documents.len());
     Ok(value(&documents[0]))
 }
@@ -60,8 +64,15 @@ pub fn value(config: &Value) -> Vec<Finding> {
     findings
 }
 
+impl Finding {
+    /// One that stops everything.
+    pub fn error(path: &str, text: impl Into<String>) -> Self {
+        Self { weight: Weight::Error, path: path.to_owned(), text: text.into() }
+    }
+}
+
 fn error(path: &str, text: impl Into<String>) -> Finding {
-    Finding { weight: Weight::Error, path: path.to_owned(), text: text.into() }
+    Finding::error(path, text)
 }
 
 fn warning(path: &str, text: impl Into<String>) -> Finding {
@@ -87,27 +98,84 @@ fn keys(value: &Value, path: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What is wanted instead of a value of another type.
+/// What is wanted instead of a value of another type, or beyond its bounds.
 fn mismatch(kind: Kind, value: &Value) -> Option<String> {
     let words = |words: &[&str]| words.join(", ");
-    let all = |value: &Value, good: &dyn Fn(&Value) -> bool| value.as_array().is_some_and(|items| items.iter().all(good));
+    let all = |good: &dyn Fn(&Value) -> bool| value.as_array().is_some_and(|items| items.iter().all(good));
     let one_of = |value: &Value, known: &[&str]| value.as_str().is_some_and(|text| known.contains(&text));
+    let text = |good: fn(&str) -> bool| value.as_str().is_some_and(good);
+    let whole = |least: i64, most: i64| integer(value).is_some_and(|number| (least..=most).contains(&number));
     let (good, wanted) = match kind {
         Kind::Bool => (value.is_boolean(), "true or false".to_owned()),
         Kind::Text => (value.is_string(), "text".to_owned()),
-        Kind::Number => (value.is_number(), "a number".to_owned()),
-        Kind::NumberOrNull => (value.is_number() || value.is_null(), "a number, or null for none".to_owned()),
+        Kind::Url => (text(is_url), "a whole URL".to_owned()),
+        Kind::UrlOrEmpty => (text(|url| url.is_empty() || is_url(url)), "a whole URL, or nothing in quotes".to_owned()),
+        Kind::Cron => (text(is_cron), "a time as cron has it, such as \"0 02 * * *\"".to_owned()),
+        Kind::Time => (text(is_time), "a time of day in quotes, such as \"03:00\"".to_owned()),
+        Kind::Int(least, most) => (whole(least, most), format!("a whole number{}", bounds(least, most))),
+        Kind::IntOrNull(least, most) => {
+            (value.is_null() || whole(least, most), format!("a whole number{}, or null for none", bounds(least, most)))
+        }
+        Kind::Float(least, most) => {
+            let good = value.as_f64().is_some_and(|number| (least..=most).contains(&number));
+            (good, format!("a number from {least} to {most}"))
+        }
         Kind::OneOf(known) => (one_of(value, known), format!("one of {}", words(known))),
-        Kind::Texts => (all(value, &Value::is_string), "a list of text".to_owned()),
-        Kind::ManyOf(known) => (all(value, &|item| one_of(item, known)), format!("a list of {}", words(known))),
-        Kind::Numbers => (all(value, &Value::is_number), "a list of numbers".to_owned()),
+        Kind::Texts => (all(&Value::is_string), "a list of text".to_owned()),
+        Kind::ManyOf(known) => (all(&|item| one_of(item, known)), format!("a list of {}", words(known))),
+        Kind::ManyNumbers(known) => {
+            (all(&|item| item.as_u64().is_some_and(|number| known.contains(&number))), format!("a list of {known:?}"))
+        }
     };
-    // A word that is not one of those known is shown: it is no secret, and it helps.
+    // Words and numbers that are not among those known are shown: they are no secrets, and it helps.
     let found = match (kind, value) {
         (Kind::OneOf(_), Value::String(text)) => format!("{text:?}"),
+        (Kind::Int(..) | Kind::IntOrNull(..) | Kind::Float(..), Value::Number(number)) => number.to_string(),
         _ => kind_of(value).to_owned(),
     };
-    (!good).then(|| format!("found {found}, wanted {wanted}: Immich would not start"))
+    // Immich reads these words and digits in quotes at some of its keys.
+    let quoted = match (kind, value) {
+        (Kind::Bool, Value::String(text)) => text == "true" || text == "false",
+        (Kind::Int(..), Value::String(text)) => text.parse::<i64>().is_ok(),
+        _ => false,
+    };
+    let follows = if quoted { ", without quotes" } else { ": Immich would not start" };
+    (!good).then(|| format!("found {found}, wanted {wanted}{follows}"))
+}
+
+/// `30` and `30.0` are one number to Immich.
+fn integer(value: &Value) -> Option<i64> {
+    let text = value.as_number()?.to_string();
+    text.strip_suffix(".0").unwrap_or(&text).parse().ok()
+}
+
+/// As people say it: JavaScript's own bounds are none.
+fn bounds(least: i64, most: i64) -> String {
+    match (least < -1, most > i64::from(u32::MAX)) {
+        (true, _) => String::new(),
+        (false, true) => format!(" from {least} on"),
+        (false, false) => format!(" from {least} to {most}"),
+    }
+}
+
+/// A scheme and something after it; of `http` and `https` a host.
+fn is_url(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    let is_web = matches!(scheme, "http" | "https");
+    is_scheme && !rest.is_empty() && !text.contains(char::is_whitespace) && (!is_web || scheme_of(text).is_some())
+}
+
+fn is_cron(text: &str) -> bool {
+    let fields: Vec<_> = text.split_whitespace().collect();
+    let is_field = |field: &&str| field.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '*' | ',' | '-' | '/' | '?'));
+    text.starts_with('@') || (matches!(fields.len(), 5 | 6) && fields.iter().all(is_field))
+}
+
+fn is_time(text: &str) -> bool {
+    let part = |text: &str, most: u8| text.len() == 2 && text.parse::<u8>().is_ok_and(|number| number <= most);
+    text.split_once(':').is_some_and(|(hours, minutes)| part(hours, 23) && part(minutes, 59))
 }
 
 fn kind_of(value: &Value) -> &'static str {
@@ -146,10 +214,10 @@ impl Rules<'_> {
         match scheme_of(self.text(path).unwrap_or_default()) {
             Some("https") => {}
             Some("http") if insecure => {
-                self.warn(path, "http: whoever listens on the way reads who signs in, and the client secret")
+                self.warn(path, "http: whoever listens on the way reads who signs in, and the client secret");
             }
             Some("http") => {
-                self.fail(path, "found http, wanted https (or allowInsecureRequests, on a network that is yours alone)")
+                self.fail(path, "found http, wanted https (or allowInsecureRequests, on a network that is yours alone)");
             }
             _ => self.fail(path, "wanted the issuer's URL, such as https://auth.example.com/application/o/immich/"),
         }
@@ -176,8 +244,8 @@ impl Rules<'_> {
                 self.fail(path, "not set, wanted what the issuer shows for this client");
             } else if text.contains("${") || text.contains("{{") {
                 self.warn(path, "looks like a placeholder: Immich puts no variables into this file");
-            } else if text.trim() != text {
-                self.warn(path, "begins or ends with white space: was it copied so?");
+            } else if text.trim() != text || text.contains(char::is_control) {
+                self.warn(path, "has white space at an end, or more than one line: was it copied so?");
             }
         }
     }
@@ -204,9 +272,24 @@ impl Rules<'_> {
         if self.flag("oauth.autoLaunch") {
             self.warn(
                 "oauth.autoLaunch",
-                format!("when the issuer is away, the way in is {WAY_BACK}; and leave it off until there is an admin"),
+                format!(
+                    "leave it off until there is an admin who got in by OIDC: a mistake here, or an issuer that is away, would lock \
+                     everybody out; the way back in is {WAY_BACK}"
+                ),
             );
         }
+        if self.text("oauth.roleClaim") != Some("") {
+            let claim = self.text("oauth.roleClaim").unwrap_or("immich_role").to_owned();
+            self.note(
+                "oauth.roleClaim",
+                format!("Immich takes {claim} from the token at every sign-in: an admin for whom the issuer says \"user\" is one no more"),
+            );
+        }
+        self.note(
+            "oauth.issuerUrl",
+            "Immich links an account by its e-mail address and does not ask whether it was verified: whoever can set an address at the \
+             issuer can enter that account",
+        );
     }
 
     fn doors(&mut self) {
@@ -222,10 +305,15 @@ impl Rules<'_> {
 
     fn addresses(&mut self) {
         let path = "server.externalDomain";
-        if let Some(url) = self.text(path).filter(|url| !url.is_empty())
-            && scheme_of(url).is_none()
-        {
-            self.fail(path, "wanted a whole URL, such as https://photos.example.com");
+        let url = self.text(path).unwrap_or_default().to_owned();
+        match scheme_of(&url) {
+            _ if url.is_empty() => {}
+            None => self.fail(path, "wanted a whole URL, such as https://photos.example.com"),
+            Some(_) if !is_origin(&url) => self.fail(path, "has more than scheme and host, and Immich cannot live below a path"),
+            Some("http") => {
+                self.warn(path, "http: links that people share will say so, and an issuer may refuse such a redirect URI");
+            }
+            Some(_) => {}
         }
         let path = "machineLearning.urls";
         let Some(urls) = self.at(path).and_then(Value::as_array).cloned() else { return };
@@ -268,6 +356,16 @@ impl Rules<'_> {
     fn warn(&mut self, path: &str, text: impl Into<String>) {
         self.findings.push(warning(path, text));
     }
+
+    fn note(&mut self, path: &str, text: impl Into<String>) {
+        self.findings.push(Finding { weight: Weight::Note, path: path.to_owned(), text: text.into() });
+    }
+}
+
+/// Whether a URL is `http` or `https`, a host, and no more than a slash.
+pub fn is_origin(url: &str) -> bool {
+    let rest = scheme_of(url).and_then(|scheme| url.get(scheme.len() + 3..)).map(|rest| rest.trim_end_matches('/'));
+    rest.is_some_and(|rest| !rest.contains(['/', '?', '#']))
 }
 
 /// `http` or `https` of a URL with a host.

@@ -1,60 +1,76 @@
-//! Every key of Immich's configuration file, and the type of its value: Immich v3.2 (`@immich/sdk` 3.2.2, `AdminConfigDto`).
+//! Every key of Immich's configuration file, and what its value may be: Immich v3.2.
 //!
-//! A value of another type stops Immich's start; a key that is not here is only warned of, and then ignored.
+//! Keys and words are held against `@immich/sdk` 3.2.2, `AdminConfigDto`, by `make test-immich-schema`. The SDK has no bounds: those are of
+//! the server's own validation of that object. A value beyond them stops Immich's start; a key that is not here is only warned of, and
+//! then ignored.
 
 /// What a value must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// `true` or `false`.
     Bool,
     /// Text.
     Text,
-    /// A number.
-    Number,
-    /// A number, or `null` for none.
-    NumberOrNull,
+    /// Text that is a URL.
+    Url,
+    /// A URL, or nothing.
+    UrlOrEmpty,
+    /// When something runs, as cron has it: five fields, or six with seconds.
+    Cron,
+    /// A time of day, `HH:MM`.
+    Time,
+    /// A whole number from the first to the last.
+    Int(i64, i64),
+    /// The same, or `null` for none.
+    IntOrNull(i64, i64),
+    /// A number from the first to the last.
+    Float(f64, f64),
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// A list of text.
     Texts,
     /// A list of these words.
     ManyOf(&'static [&'static str]),
-    /// A list of numbers.
-    Numbers,
+    /// A list of these numbers.
+    ManyNumbers(&'static [u64]),
 }
 
-use Kind::{Bool, ManyOf, Number, NumberOrNull, Numbers, OneOf, Text, Texts};
+use Kind::{Bool, Cron, Float, Int, IntOrNull, ManyNumbers, ManyOf, OneOf, Text, Texts, Time, Url, UrlOrEmpty};
+
+/// The largest whole number that JavaScript tells from its neighbours.
+const MAX: i64 = 9_007_199_254_740_991;
 
 const VIDEO: &[&str] = &["h264", "hevc", "vp9", "av1"];
 const AUDIO: &[&str] = &["mp3", "aac", "opus", "pcm_s16le"];
+const RESOLUTIONS: &[u64] = &[480, 720, 1080, 1440, 2160];
 const FORMAT: &[&str] = &["jpeg", "webp"];
 
 /// Path and type.
 pub const KEYS: &[(&str, Kind)] = &[
-    ("backup.database.cronExpression", Text),
+    ("backup.database.cronExpression", Cron),
     ("backup.database.enabled", Bool),
-    ("backup.database.keepLastAmount", Number),
+    ("backup.database.keepLastAmount", Int(1, MAX)),
     ("ffmpeg.accel", OneOf(&["nvenc", "qsv", "vaapi", "rkmpp", "disabled"])),
     ("ffmpeg.accelDecode", Bool),
     ("ffmpeg.acceptedAudioCodecs", ManyOf(AUDIO)),
     ("ffmpeg.acceptedContainers", ManyOf(&["mov", "mp4", "ogg", "webm"])),
     ("ffmpeg.acceptedVideoCodecs", ManyOf(VIDEO)),
-    ("ffmpeg.bframes", Number),
+    ("ffmpeg.bframes", Int(-1, 16)),
     ("ffmpeg.cqMode", OneOf(&["auto", "cqp", "icq"])),
-    ("ffmpeg.crf", Number),
-    ("ffmpeg.gopSize", Number),
+    ("ffmpeg.crf", Int(0, 51)),
+    ("ffmpeg.gopSize", Int(0, MAX)),
     ("ffmpeg.maxBitrate", Text),
     ("ffmpeg.preferredHwDevice", Text),
     ("ffmpeg.preset", Text),
     ("ffmpeg.realtime.enabled", Bool),
-    ("ffmpeg.realtime.resolutions", Numbers),
+    ("ffmpeg.realtime.resolutions", ManyNumbers(RESOLUTIONS)),
     ("ffmpeg.realtime.videoCodecs", ManyOf(VIDEO)),
-    ("ffmpeg.refs", Number),
+    ("ffmpeg.refs", Int(0, 6)),
     ("ffmpeg.targetAudioCodec", OneOf(AUDIO)),
     ("ffmpeg.targetResolution", Text),
     ("ffmpeg.targetVideoCodec", OneOf(VIDEO)),
     ("ffmpeg.temporalAQ", Bool),
-    ("ffmpeg.threads", Number),
+    ("ffmpeg.threads", Int(0, MAX)),
     ("ffmpeg.tonemap", OneOf(&["hable", "mobius", "reinhard", "disabled"])),
     ("ffmpeg.transcode", OneOf(&["all", "optimal", "bitrate", "required", "disabled"])),
     ("ffmpeg.twoPass", Bool),
@@ -63,65 +79,65 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("image.fullsize.enabled", Bool),
     ("image.fullsize.format", OneOf(FORMAT)),
     ("image.fullsize.progressive", Bool),
-    ("image.fullsize.quality", Number),
+    ("image.fullsize.quality", Int(1, 100)),
     ("image.preview.format", OneOf(FORMAT)),
     ("image.preview.progressive", Bool),
-    ("image.preview.quality", Number),
-    ("image.preview.size", Number),
+    ("image.preview.quality", Int(1, 100)),
+    ("image.preview.size", Int(1, MAX)),
     ("image.thumbnail.format", OneOf(FORMAT)),
     ("image.thumbnail.progressive", Bool),
-    ("image.thumbnail.quality", Number),
-    ("image.thumbnail.size", Number),
-    ("integrityChecks.checksumFiles.cronExpression", Text),
+    ("image.thumbnail.quality", Int(1, 100)),
+    ("image.thumbnail.size", Int(1, MAX)),
+    ("integrityChecks.checksumFiles.cronExpression", Cron),
     ("integrityChecks.checksumFiles.enabled", Bool),
-    ("integrityChecks.checksumFiles.percentageLimit", Number),
-    ("integrityChecks.checksumFiles.timeLimit", Number),
-    ("integrityChecks.missingFiles.cronExpression", Text),
+    ("integrityChecks.checksumFiles.percentageLimit", Float(0.0, 1.0)),
+    ("integrityChecks.checksumFiles.timeLimit", Int(0, MAX)),
+    ("integrityChecks.missingFiles.cronExpression", Cron),
     ("integrityChecks.missingFiles.enabled", Bool),
-    ("integrityChecks.untrackedFiles.cronExpression", Text),
+    ("integrityChecks.untrackedFiles.cronExpression", Cron),
     ("integrityChecks.untrackedFiles.enabled", Bool),
-    ("job.backgroundTask.concurrency", Number),
-    ("job.editor.concurrency", Number),
-    ("job.faceDetection.concurrency", Number),
-    ("job.integrityCheck.concurrency", Number),
-    ("job.library.concurrency", Number),
-    ("job.metadataExtraction.concurrency", Number),
-    ("job.migration.concurrency", Number),
-    ("job.notifications.concurrency", Number),
-    ("job.ocr.concurrency", Number),
-    ("job.search.concurrency", Number),
-    ("job.sidecar.concurrency", Number),
-    ("job.smartSearch.concurrency", Number),
-    ("job.thumbnailGeneration.concurrency", Number),
-    ("job.videoConversion.concurrency", Number),
-    ("job.workflow.concurrency", Number),
-    ("library.scan.cronExpression", Text),
+    ("job.backgroundTask.concurrency", Int(1, MAX)),
+    ("job.editor.concurrency", Int(1, MAX)),
+    ("job.faceDetection.concurrency", Int(1, MAX)),
+    ("job.integrityCheck.concurrency", Int(1, MAX)),
+    ("job.library.concurrency", Int(1, MAX)),
+    ("job.metadataExtraction.concurrency", Int(1, MAX)),
+    ("job.migration.concurrency", Int(1, MAX)),
+    ("job.notifications.concurrency", Int(1, MAX)),
+    ("job.ocr.concurrency", Int(1, MAX)),
+    ("job.search.concurrency", Int(1, MAX)),
+    ("job.sidecar.concurrency", Int(1, MAX)),
+    ("job.smartSearch.concurrency", Int(1, MAX)),
+    ("job.thumbnailGeneration.concurrency", Int(1, MAX)),
+    ("job.videoConversion.concurrency", Int(1, MAX)),
+    ("job.workflow.concurrency", Int(1, MAX)),
+    ("library.scan.cronExpression", Cron),
     ("library.scan.enabled", Bool),
     ("library.watch.enabled", Bool),
     ("logging.enabled", Bool),
     ("logging.level", OneOf(&["verbose", "debug", "log", "warn", "error", "fatal"])),
     ("machineLearning.availabilityChecks.enabled", Bool),
-    ("machineLearning.availabilityChecks.interval", Number),
-    ("machineLearning.availabilityChecks.timeout", Number),
+    ("machineLearning.availabilityChecks.interval", Int(-MAX, MAX)),
+    ("machineLearning.availabilityChecks.timeout", Int(-MAX, MAX)),
     ("machineLearning.clip.enabled", Bool),
     ("machineLearning.clip.modelName", Text),
     ("machineLearning.duplicateDetection.enabled", Bool),
-    ("machineLearning.duplicateDetection.maxDistance", Number),
+    ("machineLearning.duplicateDetection.maxDistance", Float(0.001, 0.1)),
     ("machineLearning.enabled", Bool),
     ("machineLearning.facialRecognition.enabled", Bool),
-    ("machineLearning.facialRecognition.maxDistance", Number),
-    ("machineLearning.facialRecognition.minFaces", Number),
-    ("machineLearning.facialRecognition.minScore", Number),
+    ("machineLearning.facialRecognition.maxDistance", Float(0.1, 2.0)),
+    ("machineLearning.facialRecognition.minFaces", Int(1, MAX)),
+    ("machineLearning.facialRecognition.minScore", Float(0.1, 1.0)),
     ("machineLearning.facialRecognition.modelName", Text),
     ("machineLearning.ocr.enabled", Bool),
-    ("machineLearning.ocr.maxResolution", Number),
-    ("machineLearning.ocr.minDetectionScore", Number),
-    ("machineLearning.ocr.minRecognitionScore", Number),
+    ("machineLearning.ocr.maxResolution", Int(1, MAX)),
+    ("machineLearning.ocr.minDetectionScore", Float(0.1, 1.0)),
+    ("machineLearning.ocr.minRecognitionScore", Float(0.1, 1.0)),
     ("machineLearning.ocr.modelName", Text),
     ("machineLearning.urls", Texts),
-    ("map.darkStyle", Text),
+    ("map.darkStyle", Url),
     ("map.enabled", Bool),
-    ("map.lightStyle", Text),
+    ("map.lightStyle", Url),
     ("metadata.faces.import", Bool),
     ("newVersionCheck.channel", OneOf(&["stable", "releaseCandidate"])),
     ("newVersionCheck.enabled", Bool),
@@ -129,7 +145,7 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("nightlyTasks.databaseCleanup", Bool),
     ("nightlyTasks.generateMemories", Bool),
     ("nightlyTasks.missingThumbnails", Bool),
-    ("nightlyTasks.startTime", Text),
+    ("nightlyTasks.startTime", Time),
     ("nightlyTasks.syncQuotaUsage", Bool),
     ("notifications.smtp.enabled", Bool),
     ("notifications.smtp.from", Text),
@@ -137,20 +153,20 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("notifications.smtp.transport.host", Text),
     ("notifications.smtp.transport.ignoreCert", Bool),
     ("notifications.smtp.transport.password", Text),
-    ("notifications.smtp.transport.port", Number),
+    ("notifications.smtp.transport.port", Int(0, 65_535)),
     ("notifications.smtp.transport.secure", Bool),
     ("notifications.smtp.transport.username", Text),
-    ("oauth.accountManagementUrl", Text),
+    ("oauth.accountManagementUrl", UrlOrEmpty),
     ("oauth.allowInsecureRequests", Bool),
     ("oauth.autoLaunch", Bool),
     ("oauth.autoRegister", Bool),
     ("oauth.buttonText", Text),
     ("oauth.clientId", Text),
     ("oauth.clientSecret", Text),
-    ("oauth.defaultStorageQuota", NumberOrNull),
+    ("oauth.defaultStorageQuota", IntOrNull(0, MAX)),
     ("oauth.enabled", Bool),
-    ("oauth.endSessionEndpoint", Text),
-    ("oauth.issuerUrl", Text),
+    ("oauth.endSessionEndpoint", UrlOrEmpty),
+    ("oauth.issuerUrl", UrlOrEmpty),
     ("oauth.mobileOverrideEnabled", Bool),
     ("oauth.mobileRedirectUri", Text),
     ("oauth.profileSigningAlgorithm", Text),
@@ -160,11 +176,11 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("oauth.signingAlgorithm", Text),
     ("oauth.storageLabelClaim", Text),
     ("oauth.storageQuotaClaim", Text),
-    ("oauth.timeout", Number),
+    ("oauth.timeout", Int(1, MAX)),
     ("oauth.tokenEndpointAuthMethod", OneOf(&["client_secret_post", "client_secret_basic"])),
     ("passwordLogin.enabled", Bool),
     ("reverseGeocoding.enabled", Bool),
-    ("server.externalDomain", Text),
+    ("server.externalDomain", UrlOrEmpty),
     ("server.loginPageMessage", Text),
     ("server.publicUsers", Bool),
     ("storageTemplate.enabled", Bool),
@@ -174,9 +190,9 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("templates.email.albumUpdateTemplate", Text),
     ("templates.email.welcomeTemplate", Text),
     ("theme.customCss", Text),
-    ("trash.days", Number),
+    ("trash.days", Int(0, MAX)),
     ("trash.enabled", Bool),
-    ("user.deleteDelay", Number),
+    ("user.deleteDelay", Int(1, MAX)),
 ];
 
 /// The type of the value at this path.
@@ -189,10 +205,16 @@ pub fn is_section(path: &str) -> bool {
     KEYS.iter().any(|(known, _)| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// The known path that is most like this one, if one is near enough to be meant.
+/// The known key or section that is most like this one, if one is near enough to be meant.
 pub fn nearest(path: &str) -> Option<&'static str> {
+    let depth = path.split('.').count();
+    let known = KEYS.iter().filter_map(|(known, _)| {
+        // As deep as the one that was found: a section stands for what is below it.
+        let end = known.match_indices('.').nth(depth - 1).map_or(known.len(), |(at, _)| at);
+        (known.split('.').count() >= depth).then(|| &known[..end])
+    });
     let near = |known: &str| distance(&known.to_lowercase(), &path.to_lowercase());
-    let (best, steps) = KEYS.iter().map(|(known, _)| (*known, near(known))).min_by_key(|(_, steps)| *steps)?;
+    let (best, steps) = known.map(|known| (known, near(known))).min_by_key(|(_, steps)| *steps)?;
     (steps <= 3).then_some(best)
 }
 
