@@ -1,6 +1,7 @@
 //! The table of policies: id, severity, one sentence, and the function that looks. Ids are stable. Reasons and cures: docs/policies.md.
 
 pub mod cloudflared;
+pub mod configuration;
 pub mod containers;
 pub mod hostpath;
 pub mod identity;
@@ -113,6 +114,8 @@ pub static POLICIES: &[Policy] = &[
     error("immich-liveness", "The server is not killed for being slow: no HTTP liveness probe, a timeout of 5 s or more.", immich::liveness),
     error("immich-workers", "Both of Immich's workers, api and microservices, run somewhere.", immich::workers),
     error("immich-obsolete-env", "No variable is set that Immich no longer reads.", immich::obsolete_variables),
+    error("immich-config-source", "Immich's configuration file comes from a Secret.", configuration::source),
+    error("immich-config-waits", "The server waits for its configuration file: the Secret is not optional.", configuration::waits),
     error("ml-server-secrets", "Machine learning gets no secret of the server's.", immich::ml_server_secrets),
     error("ml-bind-address", "Machine learning listens on IPv4: IMMICH_HOST=0.0.0.0.", immich::ml_bind_address),
 
