@@ -88,6 +88,13 @@ fn is_basic(value: &HeaderValue) -> bool {
     value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
 }
 
+/// Whether a `%` is not followed by two hexadecimal digits (RFC 3986, 2.1).
+fn has_broken_escape(path: &str) -> bool {
+    let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = path.as_bytes();
+    (0..bytes.len()).any(|at| bytes[at] == b'%' && !(is_hex(bytes.get(at + 1)) && is_hex(bytes.get(at + 2))))
+}
+
 /// What asks: one a worker, with connections of its own.
 pub struct Asker {
     config: Arc<ForwardAuthConfig>,
@@ -140,6 +147,9 @@ impl Asker {
     /// The question about a request. The original `Host` stays: authentik finds the application by it. A request that no header can tell
     /// of is refused: the answer would be about another one.
     pub fn question(&self, inquiry: &Inquiry<'_>, credential: &Credential) -> Result<Request<NoBody>, Refusal> {
+        if has_broken_escape(inquiry.uri.path()) {
+            return Err(Refusal::new(Reason::BadRequest, "the target has a broken escape, which an auth server cannot read"));
+        }
         let mut request = Request::new(NoBody);
         // Checked when it was configured.
         *request.uri_mut() = self.config.path.parse().unwrap_or_default();
