@@ -1,5 +1,6 @@
 //! The table of policies: id, severity, one sentence, and the function that looks. Ids are stable. Reasons and cures: docs/policies.md.
 
+pub mod blueprints;
 pub mod cloudflared;
 pub mod containers;
 pub mod hostpath;
@@ -153,6 +154,21 @@ pub static POLICIES: &[Policy] = &[
     error("tunnel-loglevel", "cloudflared does not log headers: no debug level.", cloudflared::log_level),
     error("tunnel-token-argv", "The tunnel's token is in no argument.", cloudflared::token_in_argv),
     error("tunnel-probes", "An internet outage does not restart cloudflared: readiness asks /ready, liveness does not.", cloudflared::probes),
+
+    // Authentik blueprints
+    error("blueprint-shape", "A blueprint is version 1 and has a name; its entries have a model and identifiers, and tags that can be followed.", blueprints::shape),
+    error("blueprint-model", "A blueprint touches only the models of Authentik that guardctl knows.", blueprints::model),
+    error("blueprint-field", "Every identifier and attribute is one of its model's, and those that Authentik wants are there.", blueprints::field),
+    error("blueprint-flows", "Every provider names both of its flows.", blueprints::flows),
+    error("blueprint-redirects", "Immich's provider takes back the app, the sign-in page and the settings page, letter by letter.", blueprints::redirects),
+    error("blueprint-signing", "Immich's provider is confidential, signs with a key, and puts the claims into the ID token.", blueprints::signing),
+    error("blueprint-quota", "No quota is 0.", blueprints::quota),
+    error("blueprint-secret", "Secrets come from a file or a variable, and have no default.", blueprints::secret),
+    error("blueprint-reference", "!KeyOf names an entry above it, and !Find looks up only what every Authentik has.", blueprints::reference),
+    error("blueprint-outpost", "The gate has an outpost of its own, never the embedded one.", blueprints::outpost),
+    error("blueprint-token", "A phone's password does not expire, and is the only one of a service account of its own.", blueprints::token),
+    error("blueprint-binding", "Every application says who may pass, one group, user or policy a binding.", blueprints::binding),
+    error("blueprint-gate", "The gate is for one https host, without a path that it skips.", blueprints::gate),
 ];
 
 /// Every finding of every policy.
