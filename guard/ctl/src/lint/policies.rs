@@ -3,6 +3,7 @@
 pub mod blueprints;
 pub mod cloudflared;
 pub mod containers;
+pub mod front_door;
 pub mod hostpath;
 pub mod identity;
 pub mod images;
@@ -130,7 +131,7 @@ pub static POLICIES: &[Policy] = &[
 
     // Network policies, budgets, namespaces
     error("default-deny", "Each namespace with pods denies all traffic that no policy names.", network::default_deny),
-    error("network-peers", "Only the named peers reach each part: tunnel, guard, server, then database, cache and machine learning.", network::peers),
+    error("network-peers", "Only the named peers reach each part: tunnel, guard, auth server, server, then database, cache and machine learning.", network::peers),
     error("network-edge-missing", "Both ends of each needed connection are open.", network::edge_missing),
     error("network-dangling", "Every network policy is about pods that exist.", network::dangling),
     error("egress-open", "Nothing goes out everywhere: ports are named, and private networks are excepted.", network::egress_open),
@@ -142,12 +143,17 @@ pub static POLICIES: &[Policy] = &[
     error("literal-credential", "No password, token or key is written in a manifest.", secrets::literal),
     error("private-identifier", "Hostnames, team and AUD come from Secrets, not from manifests.", secrets::private_identifier),
 
+    // The front door, and shared links
+    error("front-door", "The guard has what its front door needs, and nothing of another.", front_door::front_door),
+    error("public-proxy-secret", "What shows shared links holds no key of Immich's, and no secret.", front_door::public_proxy_secret),
+
     // cloudflared
     error("tunnel-access-scope", "Access is required in each ingress rule, never at the top, where cloudflared ignores it.", tunnel::access_scope),
     error("tunnel-access-rule", "An access block names its team and AUD, and every rule has one or none has.", tunnel::access_rule),
     error("tunnel-path-rule", "No ingress rule has a path.", tunnel::path_rule),
     error("tunnel-single-rule", "There is exactly one ingress rule, and it has no hostname.", tunnel::single_rule),
-    error("tunnel-origin", "Every ingress rule leads to the guard.", tunnel::origin),
+    error("tunnel-origin", "Every ingress rule leads to the guard; that of cloudflared-share, to the public proxy.", tunnel::origin),
+    error("tunnel-reach", "A tunnel's pod reaches Cloudflare and its one origin, nothing else.", network::tunnel_reach),
     error("tunnel-proxy-env", "No proxy variable diverts what cloudflared sends to the guard.", cloudflared::proxy_variables),
     error("tunnel-metrics", "cloudflared's metrics port is in no Service but a ClusterIP.", cloudflared::metrics),
     error("tunnel-diagnostics", "Remote diagnostics are off.", cloudflared::diagnostics),
