@@ -141,7 +141,8 @@ impl AllowList {
     pub fn permits(&self, identity: &Identity) -> Result<(), Refusal> {
         let (permitted, list, kind) = match identity {
             Identity::Person { email, .. } => {
-                let email = email.to_lowercase();
+                // ASCII only: other alphabets have letters that fold into ours, and would be another address.
+                let email = email.to_ascii_lowercase();
                 let domain = email.rfind('@').map_or("", |place| &email[place..]);
                 let listed = self.emails.iter().any(|entry| *entry == email || *entry == domain);
                 (self.emails.is_empty() || listed, "GUARD_ALLOW_EMAIL", "person")
@@ -173,6 +174,9 @@ mod tests {
             !person("eve@example.com") && !person("eve@notfamily.example") && !person("eve@family.example.org") && !person("@")
         );
         assert!(!person("ada@example.com@evil.example"), "only the last part is the domain");
+        let kids = AllowList { emails: vec!["@kids.example".into()], ..AllowList::default() };
+        let kelvin = Identity::Person { sub: "1".into(), email: "eve@\u{212a}ids.example".into() };
+        assert!(kids.permits(&kelvin).is_err(), "the Kelvin sign folds into k, and is another domain");
         assert!(service("a.access") && !service("b.access") && !service("A.access"));
         let empty = AllowList::default();
         assert!(empty.permits(&Identity::Service { common_name: "any".into() }).is_ok());

@@ -10,7 +10,7 @@ use support::binary::{Binary, variables};
 use testkit::{Issuer, RawClient};
 
 /// Every variable of `guard origin` that the contract names.
-const VARIABLES: [&str; 18] = [
+const VARIABLES: [&str; 36] = [
     "GUARD_LISTEN",
     "GUARD_ADMIN_LISTEN",
     "GUARD_UPSTREAM",
@@ -29,6 +29,24 @@ const VARIABLES: [&str; 18] = [
     "GUARD_LOG",
     "GUARD_LOG_FORMAT",
     "GUARD_LOG_IDENTITY",
+    "GUARD_ASSERTION_AUDIENCE",
+    "GUARD_ASSERTION_ISSUER",
+    "GUARD_ASSERTION_HEADER",
+    "GUARD_ASSERTION_ALGORITHMS",
+    "GUARD_ASSERTION_EMAIL_CLAIM",
+    "GUARD_ASSERTION_SECRET_FILE",
+    "GUARD_ALB_ARN",
+    "GUARD_ALB_CLIENT_ID",
+    "GUARD_TRUSTED_PEERS",
+    "GUARD_AUTH_URL",
+    "GUARD_AUTH_PRESET",
+    "GUARD_AUTH_PATH",
+    "GUARD_AUTH_IDENTITY_HEADER",
+    "GUARD_AUTH_EMAIL_HEADER",
+    "GUARD_AUTH_COPY_HEADERS",
+    "GUARD_AUTH_OWN_PATH",
+    "GUARD_AUTH_SIGN_IN",
+    "GUARD_AUTH_COOKIES",
 ];
 
 /// A port that is taken as long as the listener lives, and its address.

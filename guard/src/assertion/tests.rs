@@ -179,6 +179,23 @@ proptest::proptest! {
     }
 }
 
+/// RFC 8725, 3.1: a key that says what it is for is for nothing else, also where the other algorithm is pinned, too.
+#[test]
+fn a_key_of_one_algorithm_verifies_no_other() {
+    let signer = Signer::generate();
+    let both = [Algorithm::RS256, Algorithm::PS256];
+    let rules = Rules { algorithms: both.to_vec(), ..rules() };
+    let verdict = |alg: &str| {
+        let mut jwk = signer.jwk();
+        jwk["alg"] = json!(alg);
+        let keys = KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes(), &both).unwrap();
+        let token = signer.mint(&person());
+        rules.read(&token, NOW).unwrap().verify(keys.find(signer.kid()).unwrap()).map(|_| ())
+    };
+    assert_eq!(verdict("RS256"), Ok(()));
+    assert_eq!(verdict("PS256"), Err(AssertionError::Signature));
+}
+
 #[test]
 fn every_cause_has_a_label_that_the_metrics_expect() {
     use AssertionError as E;

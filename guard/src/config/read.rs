@@ -166,7 +166,7 @@ pub(super) fn emails(text: &str) -> Result<Vec<String>, String> {
     let wanted = || "addresses or @domains, comma-separated, such as ada@example.com,@family.example".to_owned();
     let addresses = names(text).map_err(|_| wanted())?;
     let good = addresses.iter().all(|name| name.matches('@').count() == 1 && !name.ends_with('@'));
-    if good { Ok(addresses.iter().map(|name| name.to_lowercase()).collect()) } else { Err(wanted()) }
+    if good { Ok(addresses.iter().map(|name| name.to_ascii_lowercase()).collect()) } else { Err(wanted()) }
 }
 
 /// A filter that `tracing` understands.

@@ -63,21 +63,7 @@ impl ForwardAuth {
 
     /// Who sent the request, or the way to sign in.
     pub async fn identify(&self, inquiry: &Inquiry<'_>) -> Result<Verdict, Refusal> {
-        let credential = Credential::of(inquiry.headers)?;
-        let mut spends_authorization = credential.is_authorization();
-        let said = match &credential {
-            // A bearer token may be Immich's own. It was the proof only if the session of the auth server alone was not.
-            Credential::Other(_) if self.asker.has_session(inquiry.headers) => match self.ask(inquiry, &Credential::None).await {
-                Said::Yes(grant) => {
-                    spends_authorization = false;
-                    Said::Yes(grant)
-                }
-                Said::Broken(cause) => Said::Broken(cause),
-                Said::No(_) => self.ask(inquiry, &credential).await,
-            },
-            Credential::Password { .. } if self.is_same_everywhere(inquiry) => self.remembered(inquiry, &credential).await,
-            _ => self.ask(inquiry, &credential).await,
-        };
+        let (said, spends_authorization) = self.decide(inquiry).await?;
         match said {
             Said::Yes(grant) => Ok(Verdict::Admitted(Admitted {
                 identity: grant.identity.clone(),
@@ -96,17 +82,34 @@ impl ForwardAuth {
         }
     }
 
-    async fn ask(&self, inquiry: &Inquiry<'_>, credential: &Credential) -> Said {
-        let said = self.asker.ask(self.asker.question(inquiry, credential)).await;
+    /// What the auth server says, and whether `Authorization` is what it says it of.
+    async fn decide(&self, inquiry: &Inquiry<'_>) -> Result<(Said, bool), Refusal> {
+        let credential = Credential::of(inquiry.headers)?;
+        let said = match &credential {
+            // A bearer token may be Immich's own: it is the proof only where the session of the auth server alone is not.
+            Credential::Other(_) if self.asker.has_session(inquiry.headers) => {
+                match self.ask(inquiry, &Credential::None).await? {
+                    Said::No(_) => self.ask(inquiry, &credential).await?,
+                    said => return Ok((said, false)),
+                }
+            }
+            Credential::Password { .. } if self.is_same_everywhere(inquiry) => self.remembered(inquiry, &credential).await?,
+            _ => self.ask(inquiry, &credential).await?,
+        };
+        Ok((said, credential.is_authorization()))
+    }
+
+    async fn ask(&self, inquiry: &Inquiry<'_>, credential: &Credential) -> Result<Said, Refusal> {
+        let said = self.asker.ask(self.asker.question(inquiry, credential)?).await;
         self.metrics.auth_question(said.label());
-        said
+        Ok(said)
     }
 
     /// A password is asked about once, however many requests bring it at the same time, and its yes is good for a moment.
-    async fn remembered(&self, inquiry: &Inquiry<'_>, credential: &Credential) -> Said {
+    async fn remembered(&self, inquiry: &Inquiry<'_>, credential: &Credential) -> Result<Said, Refusal> {
         let proof = Proof { credential, session: &self.asker.session_of(inquiry.headers) };
         let (asker, metrics) = (self.asker.clone(), self.metrics.clone());
-        let question = self.asker.question(inquiry, credential);
+        let question = self.asker.question(inquiry, credential)?;
         let ask = async move {
             let said = asker.ask(question).await;
             metrics.auth_question(said.label());
@@ -115,7 +118,7 @@ impl ForwardAuth {
         let (said, known) = self.decisions.get_or_ask(&proof, ask).await;
         let looked_up = if known { &self.metrics.token_cache.hit } else { &self.metrics.token_cache.miss };
         looked_up.inc();
-        said
+        Ok(said)
     }
 
     /// Whether a yes for this request is one for every other of the same sender. Authentik handles the end of a sign-in, and a sign-out,

@@ -52,12 +52,12 @@ impl Unsigned {
     }
 }
 
-/// The one line of this name, if it is a name: visible ASCII, not too long.
+/// The one line of this name, if it is a name: UTF-8 without control characters, not too long.
 pub(super) fn only_name<'h>(headers: &'h HeaderMap, header: &HeaderName) -> Option<&'h str> {
     let mut lines = headers.get_all(header).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else { return None };
-    let name = line.to_str().ok()?.trim();
-    let good = (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    let name = std::str::from_utf8(line.as_bytes()).ok()?.trim();
+    let good = (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.contains(char::is_control);
     good.then_some(name)
 }
 
@@ -74,7 +74,7 @@ mod tests {
         let ask = |peer: &str, lines: &[&str]| {
             let mut headers = HeaderMap::new();
             for line in lines {
-                headers.append("tailscale-user-login", HeaderValue::from_str(line).unwrap());
+                headers.append("tailscale-user-login", HeaderValue::from_bytes(line.as_bytes()).unwrap());
             }
             let inquiry = Inquiry {
                 method: &Method::GET,
@@ -89,11 +89,12 @@ mod tests {
         assert_eq!(ask("127.0.0.1", &["ada@example.com"]), Ok(ada.clone()));
         assert_eq!(ask("::ffff:127.0.0.1", &["ada@example.com"]), Ok(ada));
         assert_eq!(ask("127.0.0.1", &["ada"]), Ok(Identity::Account { name: "ada".to_owned() }));
+        assert_eq!(ask("127.0.0.1", &["zoë"]), Ok(Identity::Account { name: "zoë".to_owned() }));
         assert_eq!(ask("127.0.0.2", &["ada@example.com"]), Err(Reason::Unauthorized));
         assert_eq!(ask("::1", &["ada@example.com"]), Err(Reason::Unauthorized));
         assert_eq!(ask("127.0.0.1", &[]), Err(Reason::Unauthorized));
         assert_eq!(ask("127.0.0.1", &["ada@example.com", "eve@example.com"]), Err(Reason::Unauthorized));
-        for name in ["", "   ", "a\tb", &"a".repeat(MAX_NAME_BYTES + 1)] {
+        for name in ["", "   ", "a\tb", "a\u{85}b", &"a".repeat(MAX_NAME_BYTES + 1)] {
             assert_eq!(ask("127.0.0.1", &[name]), Err(Reason::Unauthorized), "{name:?}");
         }
     }

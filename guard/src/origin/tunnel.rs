@@ -94,9 +94,9 @@ async fn pump(first: &[u8], mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved
     }
 }
 
-/// Waits until the wall clock passes `expires`.
+/// Waits until the wall clock passes `expires`. A time that no clock can show has come already.
 async fn expiry(expires: u64) {
-    let end = SystemTime::UNIX_EPOCH + Duration::from_secs(expires);
+    let Some(end) = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expires)) else { return };
     while let Ok(left) = end.duration_since(SystemTime::now()) {
         tokio::time::sleep(left.min(CLOCK_CHECK)).await;
     }
@@ -106,4 +106,16 @@ async fn expiry(expires: u64) {
 fn shut(stream: &TcpStream) {
     // The peer may be gone already; there is nothing left to do for it then.
     let _ = socket2::SockRef::from(stream).shutdown(Shutdown::Both);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::expiry;
+
+    /// A token may say anything: `exp` beyond what the clock can show would otherwise end the process.
+    #[tokio::test]
+    async fn an_end_beyond_all_time_is_now() {
+        expiry(u64::MAX).await;
+        expiry(0).await;
+    }
 }

@@ -65,6 +65,15 @@ async fn the_question_is_a_get_about_the_request_and_says_only_what_guard_knows(
     }
 }
 
+/// A path that the auth server is not told of would be judged as another one.
+#[tokio::test]
+async fn a_target_with_letters_of_other_alphabets_is_told_as_it_came() {
+    let gate = Gate::open().await;
+    gate.get("/fotos/ä?ö=\u{212a}", "").await;
+    let raw = String::from_utf8(gate.outpost.last_question().head.raw).unwrap();
+    assert!(raw.to_lowercase().contains("x-forwarded-uri: /fotos/ä?ö=\u{212a}".to_lowercase().as_str()), "{raw}");
+}
+
 #[tokio::test]
 async fn every_request_is_asked_about_and_only_with_a_yes_reaches_immich() {
     let gate = Gate::open().await;

@@ -80,15 +80,16 @@ async fn a_key_is_fetched_once_and_invented_names_cost_little() {
     }
     assert_eq!(house.keys.asked(), [format!("/alb/{KID}")]);
 
+    for kid in ["../../secret", "a/b", "a?b=c", "a#b", "a b", "%2e%2e", "é", &"a".repeat(65)] {
+        assert_eq!(house.knock(&good.member("kid", json!(kid))).await, 401, "{kid}");
+    }
+    assert_eq!(house.keys.asked().len(), 1, "a kid that is no name is never asked for");
+
     for number in 0..50 {
         assert_eq!(house.knock(&good.member("kid", json!(format!("made-up-{number}")))).await, 401);
     }
     let asked = house.keys.asked().len();
     assert!(asked <= guard::pem_keys::MAX_NEW, "{asked} fetches for invented names");
-    for kid in ["../../secret", "a/b", "a?b=c", "a#b", "a b", "%2e%2e", "é", &"a".repeat(65)] {
-        assert_eq!(house.knock(&good.member("kid", json!(kid))).await, 401, "{kid}");
-    }
-    assert_eq!(house.keys.asked().len(), asked, "a kid that is no name is never asked for");
     assert_eq!(house.knock(&good.token()).await, 200, "the known key still serves");
 }
 

@@ -107,7 +107,10 @@ async fn ask_as_nobody(asker: &Asker) -> Said {
     let uri = Uri::from_static("/");
     let peer = std::net::Ipv4Addr::LOCALHOST.into();
     let inquiry = Inquiry { method: &Method::GET, uri: &uri, headers: &headers, peer, now: 0 };
-    asker.ask(asker.question(&inquiry, &Credential::None)).await
+    match asker.question(&inquiry, &Credential::None) {
+        Ok(question) => asker.ask(question).await,
+        Err(refusal) => Said::Broken(refusal.cause),
+    }
 }
 
 impl Finding {

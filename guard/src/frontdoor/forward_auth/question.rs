@@ -137,8 +137,9 @@ impl Asker {
         self.config.cookies.iter().any(|pattern| cookies::matches(pattern, name))
     }
 
-    /// The question about a request. The original `Host` stays: authentik finds the application by it.
-    pub fn question(&self, inquiry: &Inquiry<'_>, credential: &Credential) -> Request<NoBody> {
+    /// The question about a request. The original `Host` stays: authentik finds the application by it. A request that no header can tell
+    /// of is refused: the answer would be about another one.
+    pub fn question(&self, inquiry: &Inquiry<'_>, credential: &Credential) -> Result<Request<NoBody>, Refusal> {
         let mut request = Request::new(NoBody);
         // Checked when it was configured.
         *request.uri_mut() = self.config.path.parse().unwrap_or_default();
@@ -160,22 +161,23 @@ impl Asker {
         }
 
         let target = inquiry.uri.path_and_query().map_or("/", |target| target.as_str());
-        let method = inquiry.method.as_str();
+        let (method, peer) = (inquiry.method.as_str(), inquiry.peer.to_canonical().to_string());
         for (name, text) in [
             ("x-forwarded-method", method),
             ("x-original-method", method),
             ("x-forwarded-uri", target),
             ("x-original-url", &format!("{}{target}", self.public.origin)),
-            ("x-forwarded-for", &inquiry.peer.to_canonical().to_string()),
-            ("x-real-ip", &inquiry.peer.to_canonical().to_string()),
+            ("x-forwarded-for", &peer),
+            ("x-real-ip", &peer),
         ] {
-            if let Ok(value) = HeaderValue::from_str(text) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
+            // Bytes: a target may have letters that are not ASCII.
+            let value = HeaderValue::from_bytes(text.as_bytes())
+                .map_err(|_| Refusal::new(Reason::BadRequest, "the target cannot be told to the auth server"))?;
+            headers.insert(HeaderName::from_static(name), value);
         }
         headers.insert("x-forwarded-host", self.host.clone());
         headers.insert("x-forwarded-proto", self.public.scheme.clone());
-        request
+        Ok(request)
     }
 
     /// Asks, and waits for the whole answer. Redirects are not followed. A connection that broke under the question is no answer, and a

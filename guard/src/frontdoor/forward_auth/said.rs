@@ -14,6 +14,7 @@ use crate::fetch::percent;
 use crate::frontdoor::Handover;
 use crate::frontdoor::unsigned::only_name;
 use crate::identity::Identity;
+use crate::refusal::{REFUSAL_HEADER, REQUEST_ID_HEADER};
 use crate::upstream::UpstreamError;
 
 /// The most of an answer that is read, in bytes: a sign-in page fits, a download does not.
@@ -199,13 +200,14 @@ impl No {
     }
 }
 
-/// The headers of an answer that is passed on: all but those of its connection and its length, which is written anew.
+/// The headers of an answer that is passed on: all but those of its connection, its length, which is written anew, and guard's own.
 fn passed_on(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     for name in ["keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "alt-svc"] {
         headers.remove(name);
     }
-    headers.remove(CONNECTION);
-    headers.remove(CONTENT_LENGTH);
+    for name in [CONNECTION, CONTENT_LENGTH, REFUSAL_HEADER, REQUEST_ID_HEADER] {
+        headers.remove(name);
+    }
     headers
 }
