@@ -114,7 +114,8 @@ pub fn private_identifier(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// A Service of a cluster: every home has one of that name.
 fn is_in_cluster(value: &str) -> bool {
     let host = value.split_once("://").map_or("", |(_, rest)| rest).split(['/', ':']).next().unwrap_or_default();
-    host.ends_with(".svc.cluster.local") || host.ends_with(".svc")
+    let domain = host.splitn(3, '.').nth(2);
+    domain == Some("svc") || domain == Some("svc.cluster.local")
 }
 
 /// Names of RFC 2606 and 6761, which nobody owns.
