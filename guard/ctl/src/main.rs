@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use guardctl::{lint, scan};
+use guardctl::{lint, oidc, scan};
 
 /// The operator's tool beside guard.
 #[derive(Parser)]
@@ -17,6 +17,8 @@ struct Cli {
 enum Command {
     /// Hold Kubernetes manifests against the policies of docs/policies.md
     Lint(lint::LintArgs),
+    /// Immich's own sign-in: make its configuration file, or check one
+    Oidc(oidc::OidcArgs),
     /// Look for private identifiers and secrets in what Git tracks, or would
     Scan(scan::ScanArgs),
 }
@@ -24,6 +26,7 @@ enum Command {
 fn main() -> ExitCode {
     let (name, outcome) = match Cli::parse().command {
         Command::Lint(args) => ("lint", lint::run(&args)),
+        Command::Oidc(args) => ("oidc", oidc::run(&args)),
         Command::Scan(args) => ("scan", scan::run(&args)),
     };
     match outcome {

@@ -9,8 +9,13 @@ const MAX_NODES: usize = 500_000;
 const MAX_DEPTH: usize = 100;
 const MAX_SCALAR_BYTES: usize = 16 << 20;
 
-/// Every document of a stream that is not empty.
+/// Every document of a stream of Kubernetes objects that is not empty.
 pub fn documents(text: &str, source: &str) -> anyhow::Result<Vec<Value>> {
+    values(text).with_context(|| format!("{source}: not a YAML stream of Kubernetes objects"))
+}
+
+/// Every document of a stream that is not empty.
+pub fn values(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_documents: MAX_DOCUMENTS,
@@ -24,5 +29,4 @@ pub fn documents(text: &str, source: &str) -> anyhow::Result<Vec<Value>> {
         with_snippet: false,
     };
     serde_saphyr::from_multiple_with_options(text, options)
-        .with_context(|| format!("{source}: not a YAML stream of Kubernetes objects"))
 }

@@ -1,0 +1,114 @@
+//! Immich's own sign-in by OpenID Connect: answers enter, the configuration file leaves that the Secret `immich-oidc` holds; or such a
+//! file enters, and what is wrong with it leaves, before Immich would refuse to start.
+//!
+//! Immich has no variables for OIDC, only that file (immich-app/immich #12226, #31349). What it does not name stays at Immich's defaults.
+
+pub mod answers;
+pub mod check;
+pub mod render;
+pub mod schema;
+
+use std::fs::OpenOptions;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use answers::Answers;
+use check::Weight;
+
+/// The largest file that is read, in bytes: a Secret of Kubernetes holds no more.
+pub const MAX_BYTES: u64 = 1024 * 1024;
+
+/// What `guardctl oidc` takes.
+#[derive(Args)]
+pub struct OidcArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write immich.yaml for the Secret immich-oidc
+    Render(Box<RenderArgs>),
+    /// Hold an immich.yaml, or .json, against the keys and types of Immich v3
+    Check {
+        /// The file; - for standard input
+        file: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct RenderArgs {
+    #[command(flatten)]
+    answers: Answers,
+
+    /// The file with the client secret; - for standard input
+    #[arg(long, value_name = "FILE")]
+    client_secret_file: PathBuf,
+
+    /// Where to write it, readable by its owner only [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Does what the arguments say. `Ok(false)`: something is wrong with the answers, or with the file.
+pub fn run(args: &OidcArgs) -> anyhow::Result<bool> {
+    match &args.command {
+        Command::Render(args) => render(args),
+        Command::Check { file } => {
+            let findings = check::text(&read(file)?)?;
+            for finding in &findings {
+                println!("{finding}");
+            }
+            let errors = findings.iter().filter(|finding| finding.weight == Weight::Error).count();
+            println!("{}: {errors} errors, {} warnings", file.display(), findings.len() - errors);
+            Ok(errors == 0)
+        }
+    }
+}
+
+fn render(args: &RenderArgs) -> anyhow::Result<bool> {
+    let secret = read(&args.client_secret_file)?;
+    let config = args.answers.config(secret.trim_end_matches(['\r', '\n']));
+    // The same judge as for a file that somebody wrote by hand.
+    let findings = check::value(&config);
+    for finding in &findings {
+        eprintln!("{finding}");
+    }
+    if findings.iter().any(|finding| finding.weight == Weight::Error) {
+        eprintln!("nothing was written");
+        return Ok(false);
+    }
+    let text = render::yaml(&config);
+    if let Some(path) = &args.output {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
+        file.write_all(text.as_bytes())?;
+    } else {
+        std::io::stdout().write_all(text.as_bytes())?;
+    }
+    eprint!("{}", args.answers.next_steps(args.output.as_deref()));
+    Ok(true)
+}
+
+fn read(path: &PathBuf) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let place = path.display();
+    let mut reader: Box<dyn std::io::Read> = if path.as_os_str() == "-" {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path).with_context(|| format!("{place}: cannot be read"))?)
+    };
+    let read = reader.by_ref().take(MAX_BYTES + 1).read_to_string(&mut text);
+    read.with_context(|| format!("{place}: wanted text in UTF-8"))?;
+    anyhow::ensure!(text.len() as u64 <= MAX_BYTES, "{place}: larger than {MAX_BYTES} bytes, and a Secret holds no more");
+    Ok(text)
+}

@@ -1,0 +1,240 @@
+//! `guardctl oidc`: what it writes is what Immich needs and reads back as it was meant; what is wrong is named, and no secret is shown.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed at that line")]
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use guardctl::lint::yaml::values;
+use guardctl::oidc::check::{self, Weight};
+use guardctl::oidc::{render, schema};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const SECRET: &str = "s3cr3t: \"#~${x}\" 1e5";
+
+/// Runs the program with the client secret on standard input.
+fn guardctl(arguments: &[&str]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_guardctl"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not want it is not an error here.
+    let _ = child.stdin.take().unwrap().write_all(format!("{SECRET}\n").as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+const GOOD: [&str; 10] = [
+    "oidc",
+    "render",
+    "--external-url",
+    "https://photos.example.com/",
+    "--issuer",
+    "https://auth.example.com/application/o/immich/",
+    "--client-id",
+    "immich-client",
+    "--client-secret-file",
+    "-",
+];
+
+fn rendered(more: &[&str]) -> (Value, String) {
+    let output = guardctl(&[&GOOD[..], more].concat());
+    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{stderr}");
+    (values(&stdout).unwrap().remove(0), stderr)
+}
+
+#[test]
+fn what_is_not_answered_stays_at_immichs_default() {
+    let (config, next) = rendered(&[]);
+    assert_eq!(
+        config,
+        json!({
+            "server": {"externalDomain": "https://photos.example.com"},
+            "oauth": {
+                "enabled": true,
+                "issuerUrl": "https://auth.example.com/application/o/immich/",
+                "clientId": "immich-client",
+                "clientSecret": SECRET,
+            },
+        })
+    );
+    for line in [
+        "https://photos.example.com/auth/login",
+        "https://photos.example.com/user-settings",
+        "app.immich:///oauth-callback",
+        "create secret generic immich-oidc --from-file=immich.yaml=",
+        "rollout restart deploy/immich-server",
+    ] {
+        assert!(next.contains(line), "{line} in {next}");
+    }
+    assert!(!next.contains(SECRET), "a secret is for the file alone");
+}
+
+#[test]
+fn every_answer_has_its_key() {
+    let (config, next) = rendered(&[
+        "--lan-url",
+        "http://nas.home.example:30283",
+        "--scope",
+        "openid email profile immich",
+        "--button-text",
+        "Sign in",
+        "--default-quota",
+        "50",
+        "--no-auto-register",
+        "--auto-launch",
+        "--no-password-login",
+        "--mobile-override",
+        "--machine-learning-url",
+        "http://cloud-run-ml:8080",
+        "--machine-learning-url",
+        "http://immich-machine-learning:3003",
+    ]);
+    for (place, wanted) in [
+        ("/oauth/scope", json!("openid email profile immich")),
+        ("/oauth/buttonText", json!("Sign in")),
+        ("/oauth/defaultStorageQuota", json!(50)),
+        ("/oauth/autoRegister", json!(false)),
+        ("/oauth/autoLaunch", json!(true)),
+        ("/oauth/mobileOverrideEnabled", json!(true)),
+        ("/oauth/mobileRedirectUri", json!("https://photos.example.com/api/oauth/mobile-redirect")),
+        ("/passwordLogin/enabled", json!(false)),
+        ("/machineLearning/urls", json!(["http://cloud-run-ml:8080", "http://immich-machine-learning:3003"])),
+    ] {
+        assert_eq!(config.pointer(place), Some(&wanted), "{place}");
+    }
+    assert!(next.contains("http://nas.home.example:30283/auth/login") && !next.contains("  app.immich:///"), "{next}");
+    for warned in ["oauth.autoLaunch", "passwordLogin.enabled", "oauth.mobileOverrideEnabled", "autoLaunch=0"] {
+        assert!(next.contains(warned), "{warned} in {next}");
+    }
+}
+
+#[test]
+fn a_written_file_is_its_owners_alone_and_passes_its_own_check() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = std::env::temp_dir().join(format!("immich-{}.yaml", std::process::id()));
+    let place = path.to_str().unwrap();
+    let output = guardctl(&[&GOOD[..], &["--output", place]].concat());
+    assert!(output.status.success() && output.stdout.is_empty());
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let checked = guardctl(&["oidc", "check", place]);
+    let text = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.status.success() && text.contains("0 errors") && !text.contains("s3cr3t"), "{text}");
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn wrong_answers_write_nothing() {
+    for (change, wanted) in [
+        (("--issuer", "http://auth.example.com/"), "oauth.issuerUrl: found http"),
+        (("--issuer", "auth.example.com"), "oauth.issuerUrl: wanted the issuer's URL"),
+        (("--client-id", ""), "oauth.clientId: not set"),
+        (("--external-url", "photos.example.com"), "server.externalDomain: wanted a whole URL"),
+    ] {
+        let arguments: Vec<_> = GOOD
+            .iter()
+            .scan("", |before, word| Some(if std::mem::replace(before, word) == change.0 { change.1 } else { word }))
+            .collect();
+        let output = guardctl(&arguments);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(output.stdout.is_empty() && stderr.contains(wanted) && stderr.contains("nothing was written"), "{stderr}");
+    }
+    let quota = guardctl(&[&GOOD[..], &["--default-quota", "0"]].concat());
+    assert!(String::from_utf8(quota.stderr).unwrap().contains("0 is a quota of nothing"));
+}
+
+/// A file with one line changed or added.
+fn findings(yaml: &str) -> Vec<(Weight, String)> {
+    check::text(yaml).unwrap().into_iter().map(|finding| (finding.weight, finding.to_string())).collect()
+}
+
+#[test]
+fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
+    let oauth = |line: &str| {
+        let base = [
+            ("enabled", "true"),
+            ("issuerUrl", "https://auth.example.com/"),
+            ("clientId", "immich-client"),
+            ("clientSecret", "a-secret"),
+        ];
+        let key = line.split(':').next().unwrap();
+        let mut text = "oauth:\n".to_owned();
+        for (name, value) in base.iter().filter(|(name, _)| *name != key) {
+            text += &format!("  {name}: {value}\n");
+        }
+        format!("{text}  {line}\n")
+    };
+    for (yaml, weight, wanted) in [
+        (oauth("enabled: yes please"), Weight::Error, "oauth.enabled: found text, wanted true or false"),
+        (oauth("timeout: soon"), Weight::Error, "oauth.timeout: found text, wanted a number"),
+        (oauth("buttonText: 7"), Weight::Error, "oauth.buttonText: found a number, wanted text"),
+        (oauth("clientSecret: 12345"), Weight::Error, "oauth.clientSecret: found a number, wanted text"),
+        (oauth("clientSecret: ''"), Weight::Error, "oauth.clientSecret: not set"),
+        (oauth("clientSecret: ${OIDC_SECRET}"), Weight::Warning, "Immich puts no variables into this file"),
+        (oauth("clientSecret: 'a '"), Weight::Warning, "white space"),
+        (oauth("issuerUrl: http://auth.example.com/"), Weight::Error, "found http, wanted https"),
+        (oauth("issuerUrl: https://user@auth.example.com/"), Weight::Error, "wanted the issuer's URL"),
+        (oauth("signingAlgorithm: HS256"), Weight::Error, "give the provider a signing key"),
+        (oauth("signingAlgorithm: none"), Weight::Error, "found \"none\", wanted RS256"),
+        (oauth("scope: openid profile"), Weight::Error, "email is missing"),
+        (oauth("scope: email profile"), Weight::Error, "openid is missing"),
+        (oauth("defaultStorageQuota: 0"), Weight::Error, "0 is a quota of nothing"),
+        (oauth("defaultStorageQuota: lots"), Weight::Error, "wanted a number, or null for none"),
+        (oauth("tokenEndpointAuthMethod: basic"), Weight::Error, "found \"basic\", wanted one of client_secret_post"),
+        (oauth("mobileOverrideEnabled: true"), Weight::Error, "wanted https://HOST/api/oauth/mobile-redirect"),
+        (oauth("mobileRedirectUri: https://photos.example.com/api/oauth/mobile-redirect"), Weight::Warning, "not used"),
+        (oauth("autoLaunch: true"), Weight::Warning, "/auth/login?autoLaunch=0"),
+        (oauth("clientID: x"), Weight::Warning, "did you mean oauth.clientId?"),
+        (oauth("quota: 5"), Weight::Warning, "Immich v3 has no such key"),
+        ("oauth: true\n".to_owned(), Weight::Error, "oauth: found true or false, wanted keys below it"),
+        ("oauth:\n  enabled: false\npasswordLogin:\n  enabled: false\n".to_owned(), Weight::Error, "nobody could sign in"),
+        ("machineLearning:\n  urls: []\n".to_owned(), Weight::Error, "at least one URL"),
+        ("machineLearning:\n  urls: [ml:3003]\n".to_owned(), Weight::Error, "wanted URLs"),
+        ("machineLearning:\n  urls: http://ml:3003\n".to_owned(), Weight::Error, "found text, wanted a list of text"),
+        ("machineLearning:\n  urls: ['http://ml:3003/base']\n".to_owned(), Weight::Warning, "a path in a URL is dropped"),
+        ("ffmpeg:\n  targetResolution: 720\n".to_owned(), Weight::Error, "ffmpeg.targetResolution: found a number, wanted text"),
+        ("ffmpeg:\n  acceptedVideoCodecs: [h264, h266]\n".to_owned(), Weight::Error, "wanted a list of h264, hevc, vp9, av1"),
+        ("logging:\n  level: info\n".to_owned(), Weight::Error, "found \"info\", wanted one of verbose, debug, log"),
+        ("storageTemplates:\n  enabled: true\n".to_owned(), Weight::Warning, "storageTemplates"),
+        ("- oauth\n".to_owned(), Weight::Error, "found a list, wanted keys"),
+    ] {
+        let found = findings(&yaml);
+        let hit = found.iter().any(|(found, text)| *found == weight && text.contains(wanted));
+        assert!(hit, "{wanted:?} not in {found:?} for\n{yaml}");
+    }
+    assert_eq!(findings(&oauth("timeout: 30000")), []);
+    assert!(check::text("a: 1\n---\nb: 2\n").unwrap_err().to_string().contains("2 documents"));
+    assert!(check::text("a: [").unwrap_err().to_string().contains("not YAML or JSON"));
+    assert!(check::text("oauth: {}\noauth: {}\n").is_err(), "which of two counts is anyone's guess");
+}
+
+#[test]
+fn json_is_read_as_well() {
+    let text = r#"{"oauth": {"enabled": true, "issuerUrl": "https://auth.example.com/", "clientId": "x", "clientSecret": "y"}}"#;
+    assert_eq!(findings(text), []);
+}
+
+#[test]
+fn the_table_is_in_order_and_has_no_key_twice() {
+    let paths: Vec<_> = schema::KEYS.iter().map(|(path, _)| *path).collect();
+    assert!(paths.is_sorted_by(|one, next| one < next || one.split('.').next() == next.split('.').next()));
+    let mut unique = paths.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), paths.len());
+}
+
+proptest! {
+    /// Whatever a secret is made of, it comes back as it was.
+    #[test]
+    fn any_text_comes_back_from_yaml(text in "\\PC{0,40}", control in any::<[char; 4]>()) {
+        let text = format!("{text}{}", control.iter().collect::<String>());
+        let config = json!({"oauth": {"clientSecret": text, "list": [text], "empty": {}, "none": null, "on": true}});
+        let written = render::yaml(&config);
+        prop_assert_eq!(&values(&written).unwrap()[0], &config, "{}", written);
+    }
+}
