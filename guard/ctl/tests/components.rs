@@ -1,4 +1,5 @@
-//! The components that open a way in, on top of the good cluster: they keep every rule, and each slip that would open more is found.
+//! The components that open a way in, on top of the good cluster, and the variables of each front door: they keep every rule, and each slip
+//! that would open more is found.
 
 #![allow(clippy::expect_used, reason = "helpers of tests; clippy knows only the tests themselves")]
 
@@ -169,4 +170,57 @@ fn a_slip_that_would_open_more_is_found() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The rules that the good cluster breaks with the guard's variables replaced by these.
+fn broken_with(variables: &[(&str, &str)]) -> BTreeSet<&'static str> {
+    let mut values = yaml::documents(&text("guard/ctl/tests/lint/good.yaml"), "good.yaml").expect("YAML");
+    let guard =
+        values.iter_mut().find(|value| value["kind"] == "Deployment" && value["metadata"]["name"] == "immich-origin-proxy");
+    let container = &mut guard.expect("the guard")["spec"]["template"]["spec"]["containers"][0];
+    container["envFrom"] = json!([]);
+    container["env"] = variables.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
+    let objects: Vec<_> =
+        values.into_iter().enumerate().map(|(index, value)| Object::new(index, "test", value).expect("an object")).collect();
+    check(&objects).iter().map(|finding| finding.id).filter(|id| *id != "image-unpublished").collect()
+}
+
+#[test]
+fn each_front_door_wants_its_variables_and_no_other_doors() {
+    let found = BTreeSet::from(["front-door"]);
+    let all = [
+        ("GUARD_ACCESS_TEAM", "team.example"),
+        ("GUARD_ACCESS_AUD", "aud.example"),
+        ("GUARD_ALB_ARN", "arn.example"),
+        ("GUARD_ALB_CLIENT_ID", "client.example"),
+        ("GUARD_ASSERTION_ALGORITHMS", "ES256"),
+        ("GUARD_ASSERTION_AUDIENCE", "photos.example.com"),
+        ("GUARD_ASSERTION_HEADER", "X-Token"),
+        ("GUARD_ASSERTION_ISSUER", "https://signer.example.com/"),
+        ("GUARD_ASSERTION_SECRET_FILE", "/run/secrets/signer/secret"),
+        ("GUARD_AUTH_URL", "http://authentik-outpost.immich-edge.svc:9000"),
+        ("GUARD_EXTERNAL_URL", "https://photos.example.com"),
+        ("GUARD_JWKS_URL", "https://signer.example.com/jwks"),
+        ("GUARD_TRUSTED_PEERS", "peer.example"),
+    ];
+    for (door, needs) in [
+        ("cloudflare-access", &["GUARD_ACCESS_TEAM", "GUARD_ACCESS_AUD"][..]),
+        ("google-iap", &["GUARD_ASSERTION_AUDIENCE"]),
+        ("pomerium", &["GUARD_ASSERTION_AUDIENCE", "GUARD_JWKS_URL"]),
+        ("aws-alb", &["GUARD_ALB_ARN", "GUARD_ALB_CLIENT_ID"]),
+        ("authentik-proxy", &["GUARD_ASSERTION_SECRET_FILE", "GUARD_ASSERTION_ISSUER", "GUARD_ASSERTION_AUDIENCE"]),
+        ("forward-auth", &["GUARD_AUTH_URL", "GUARD_EXTERNAL_URL"]),
+        ("unsigned-header", &["GUARD_ASSERTION_HEADER", "GUARD_TRUSTED_PEERS"]),
+    ] {
+        let chosen = ("GUARD_FRONT_DOOR", door);
+        let own: Vec<_> = all.into_iter().filter(|(name, _)| needs.contains(name)).chain([chosen]).collect();
+        assert_eq!(broken_with(&own), BTreeSet::new(), "{door}");
+        for missing in needs {
+            let rest: Vec<_> = own.iter().copied().filter(|(name, _)| name != missing).collect();
+            assert_eq!(broken_with(&rest), found, "{door} without {missing}");
+        }
+        let everything: Vec<_> = all.into_iter().chain([chosen]).collect();
+        assert_eq!(broken_with(&everything), found, "{door} with what is left of the others");
+    }
+    assert_eq!(broken_with(&[("GUARD_FRONT_DOOR", "forwardauth")]), found, "a door that there is not");
 }
