@@ -63,7 +63,6 @@ const TROUBLE: &[&str] = &[
     "outpost knows no such host",
     "outpost breaks in its head",
     "outpost breaks in its body",
-    "callback mark, nobody",
 ];
 const REFUSAL: &[&str] = &["answer guard-refusal", "answer www-authenticate", "answer content-type"];
 const REDIRECT: &[&str] = &["answer location", "answer set-cookie", "answer content-type"];
