@@ -8,9 +8,9 @@ pub mod check;
 pub mod render;
 pub mod schema;
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -74,7 +74,8 @@ fn render(args: &RenderArgs) -> anyhow::Result<bool> {
     let secret = read(&args.client_secret_file)?;
     let config = args.answers.config(secret.trim_end_matches(['\r', '\n']));
     // The same judge as for a file that somebody wrote by hand.
-    let findings = check::value(&config);
+    let mut findings = args.answers.problems();
+    findings.extend(check::value(&config));
     for finding in &findings {
         eprintln!("{finding}");
     }
@@ -91,7 +92,9 @@ fn render(args: &RenderArgs) -> anyhow::Result<bool> {
             .mode(0o600)
             .open(path)
             .with_context(|| format!("{}: cannot be written", path.display()))?;
-        file.write_all(text.as_bytes())?;
+        // A file that was there keeps the mode that it had.
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(text.as_bytes()).with_context(|| format!("{}: cannot be written", path.display()))?;
     } else {
         std::io::stdout().write_all(text.as_bytes())?;
     }

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
-use guardctl::lint::yaml::values;
+use guardctl::lint::yaml::{Dialect, values};
 use guardctl::oidc::check::{self, Weight};
 use guardctl::oidc::{render, schema};
 use proptest::prelude::*;
@@ -43,7 +43,7 @@ fn rendered(more: &[&str]) -> (Value, String) {
     let output = guardctl(&[&GOOD[..], more].concat());
     let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success(), "{stderr}");
-    (values(&stdout).unwrap().remove(0), stderr)
+    (values(&stdout, Dialect::Plain).unwrap().remove(0), stderr)
 }
 
 #[test]
@@ -67,6 +67,8 @@ fn what_is_not_answered_stays_at_immichs_default() {
         "app.immich:///oauth-callback",
         "create secret generic immich-oidc --from-file=immich.yaml=",
         "rollout restart deploy/immich-server",
+        "same e-mail address",
+        "immich_role counts at every sign-in",
     ] {
         assert!(next.contains(line), "{line} in {next}");
     }
@@ -87,6 +89,9 @@ fn every_answer_has_its_key() {
         "--no-auto-register",
         "--auto-launch",
         "--no-password-login",
+        "--no-role-claim",
+        "--token-endpoint-auth-method",
+        "client_secret_basic",
         "--mobile-override",
         "--machine-learning-url",
         "http://cloud-run-ml:8080",
@@ -101,6 +106,8 @@ fn every_answer_has_its_key() {
         ("/oauth/autoLaunch", json!(true)),
         ("/oauth/mobileOverrideEnabled", json!(true)),
         ("/oauth/mobileRedirectUri", json!("https://photos.example.com/api/oauth/mobile-redirect")),
+        ("/oauth/roleClaim", json!("")),
+        ("/oauth/tokenEndpointAuthMethod", json!("client_secret_basic")),
         ("/passwordLogin/enabled", json!(false)),
         ("/machineLearning/urls", json!(["http://cloud-run-ml:8080", "http://immich-machine-learning:3003"])),
     ] {
@@ -119,6 +126,9 @@ fn a_written_file_is_its_owners_alone_and_passes_its_own_check() {
     let place = path.to_str().unwrap();
     let output = guardctl(&[&GOOD[..], &["--output", place]].concat());
     assert!(output.status.success() && output.stdout.is_empty());
+    // One that was there, and open to all, is not left so.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(guardctl(&[&GOOD[..], &["--output", place]].concat()).status.success());
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let checked = guardctl(&["oidc", "check", place]);
     let text = String::from_utf8(checked.stdout).unwrap();
@@ -132,6 +142,7 @@ fn wrong_answers_write_nothing() {
         (("--issuer", "http://auth.example.com/"), "oauth.issuerUrl: found http"),
         (("--issuer", "auth.example.com"), "oauth.issuerUrl: wanted the issuer's URL"),
         (("--client-id", ""), "oauth.clientId: not set"),
+        (("--external-url", "https://photos.example.com/immich"), "--external-url: found"),
         (("--external-url", "photos.example.com"), "server.externalDomain: wanted a whole URL"),
     ] {
         let arguments: Vec<_> = GOOD
@@ -142,6 +153,15 @@ fn wrong_answers_write_nothing() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(output.stdout.is_empty() && stderr.contains(wanted) && stderr.contains("nothing was written"), "{stderr}");
+    }
+    for (more, wanted) in [
+        (["--lan-url", "nas:30283"], "--lan-url: found \"nas:30283\", wanted scheme, host and port alone"),
+        (["--token-endpoint-auth-method", "none"], "oauth.tokenEndpointAuthMethod: found \"none\", wanted one of"),
+        (["--external-url=https://photos.example.com/immich", "--no-role-claim"], "cannot be used multiple times"),
+    ] {
+        let output = guardctl(&[&GOOD[..], &more].concat());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty() && stderr.contains(wanted), "{stderr}");
     }
     let quota = guardctl(&[&GOOD[..], &["--default-quota", "0"]].concat());
     assert!(String::from_utf8(quota.stderr).unwrap().contains("0 is a quota of nothing"));
@@ -169,21 +189,36 @@ fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
         format!("{text}  {line}\n")
     };
     for (yaml, weight, wanted) in [
-        (oauth("enabled: yes please"), Weight::Error, "oauth.enabled: found text, wanted true or false"),
-        (oauth("timeout: soon"), Weight::Error, "oauth.timeout: found text, wanted a number"),
+        (oauth("enabled: yes"), Weight::Error, "oauth.enabled: found \"yes\", wanted true or false"),
+        (oauth("timeout: soon"), Weight::Error, "oauth.timeout: found text, wanted a whole number, 1 or more"),
+        (oauth("timeout: 0"), Weight::Error, "oauth.timeout: found 0, wanted a whole number, 1 or more"),
         (oauth("buttonText: 7"), Weight::Error, "oauth.buttonText: found a number, wanted text"),
         (oauth("clientSecret: 12345"), Weight::Error, "oauth.clientSecret: found a number, wanted text"),
         (oauth("clientSecret: ''"), Weight::Error, "oauth.clientSecret: not set"),
         (oauth("clientSecret: ${OIDC_SECRET}"), Weight::Warning, "Immich puts no variables into this file"),
+        (oauth("clientSecret: \"a\\nb\""), Weight::Error, "line break"),
+        (oauth("issuerUrl: https://accounts.google.com"), Weight::Warning, "Google refuses app.immich://"),
+        (oauth("issuerUrl: https://accounts.google.com"), Weight::Warning, "oauth.roleClaim: Google sends no role"),
+        (oauth("endSessionEndpoint: auth.example.com/end"), Weight::Error, "oauth.endSessionEndpoint: found text, wanted a URL"),
+        (
+            oauth("allowInsecureRequests: true\n  issuerUrl: http://auth.lan/").replacen(
+                "  issuerUrl: https://auth.example.com/\n",
+                "",
+                1,
+            ),
+            Weight::Warning,
+            "http: whoever listens",
+        ),
         (oauth("clientSecret: 'a '"), Weight::Warning, "white space"),
         (oauth("issuerUrl: http://auth.example.com/"), Weight::Error, "found http, wanted https"),
         (oauth("issuerUrl: https://user@auth.example.com/"), Weight::Error, "wanted the issuer's URL"),
         (oauth("signingAlgorithm: HS256"), Weight::Error, "give the provider a signing key"),
+        (oauth("signingAlgorithm: RSA"), Weight::Error, "found \"RSA\", wanted RS256"),
         (oauth("signingAlgorithm: none"), Weight::Error, "found \"none\", wanted RS256"),
-        (oauth("scope: openid profile"), Weight::Error, "email is missing"),
-        (oauth("scope: email profile"), Weight::Error, "openid is missing"),
+        (oauth("scope: openid profile"), Weight::Error, "found \"openid profile\", wanted email in it"),
+        (oauth("scope: email profile"), Weight::Error, "wanted openid in it"),
         (oauth("defaultStorageQuota: 0"), Weight::Error, "0 is a quota of nothing"),
-        (oauth("defaultStorageQuota: lots"), Weight::Error, "wanted a number, or null for none"),
+        (oauth("defaultStorageQuota: lots"), Weight::Error, "found text, wanted a whole number, 0 or more, or null for none"),
         (oauth("tokenEndpointAuthMethod: basic"), Weight::Error, "found \"basic\", wanted one of client_secret_post"),
         (oauth("mobileOverrideEnabled: true"), Weight::Error, "wanted https://HOST/api/oauth/mobile-redirect"),
         (oauth("mobileRedirectUri: https://photos.example.com/api/oauth/mobile-redirect"), Weight::Warning, "not used"),
@@ -192,13 +227,36 @@ fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
         (oauth("quota: 5"), Weight::Warning, "Immich v3 has no such key"),
         ("oauth: true\n".to_owned(), Weight::Error, "oauth: found true or false, wanted keys below it"),
         ("oauth:\n  enabled: false\npasswordLogin:\n  enabled: false\n".to_owned(), Weight::Error, "nobody could sign in"),
-        ("machineLearning:\n  urls: []\n".to_owned(), Weight::Error, "at least one URL"),
+        (
+            "machineLearning:\n  urls: []\n".to_owned(),
+            Weight::Error,
+            "found an empty list, wanted a list of text, with at least one",
+        ),
         ("machineLearning:\n  urls: [ml:3003]\n".to_owned(), Weight::Error, "wanted URLs"),
         ("machineLearning:\n  urls: http://ml:3003\n".to_owned(), Weight::Error, "found text, wanted a list of text"),
         ("machineLearning:\n  urls: ['http://ml:3003/base']\n".to_owned(), Weight::Warning, "a path in a URL is dropped"),
         ("ffmpeg:\n  targetResolution: 720\n".to_owned(), Weight::Error, "ffmpeg.targetResolution: found a number, wanted text"),
         ("ffmpeg:\n  acceptedVideoCodecs: [h264, h266]\n".to_owned(), Weight::Error, "wanted a list of h264, hevc, vp9, av1"),
         ("logging:\n  level: info\n".to_owned(), Weight::Error, "found \"info\", wanted one of verbose, debug, log"),
+        (
+            "server:\n  externalDomain: https://photos.example.com/immich\n".to_owned(),
+            Weight::Warning,
+            "cannot live below a path",
+        ),
+        ("nightlyTasks:\n  startTime: 3am\n".to_owned(), Weight::Error, "found \"3am\", wanted HH:MM"),
+        ("image:\n  preview:\n    quality: 101\n".to_owned(), Weight::Error, "found 101, wanted a whole number from 1 to 100"),
+        ("backup:\n  database:\n    cronExpression: daily\n".to_owned(), Weight::Error, "wanted five or six fields"),
+        (
+            "ffmpeg:\n  realtime:\n    resolutions: [360]\n".to_owned(),
+            Weight::Error,
+            "wanted a list of 480, 720, 1080, 1440, 2160",
+        ),
+        (
+            "integrityChecks:\n  missingFiles:\n    enabled: 'true'\n".to_owned(),
+            Weight::Error,
+            "found \"true\", wanted true or false",
+        ),
+        ("oauth:\n".to_owned(), Weight::Error, "oauth: found nothing, wanted keys below it"),
         ("storageTemplates:\n  enabled: true\n".to_owned(), Weight::Warning, "storageTemplates"),
         ("- oauth\n".to_owned(), Weight::Error, "found a list, wanted keys"),
     ] {
@@ -207,6 +265,9 @@ fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
         assert!(hit, "{wanted:?} not in {found:?} for\n{yaml}");
     }
     assert_eq!(findings(&oauth("timeout: 30000")), []);
+    // What Immich converts by itself.
+    assert_eq!(findings(&oauth("enabled: 'true'")), []);
+    assert_eq!(findings("ffmpeg:\n  crf: '23'\n"), []);
     assert!(check::text("a: 1\n---\nb: 2\n").unwrap_err().to_string().contains("2 documents"));
     assert!(check::text("a: [").unwrap_err().to_string().contains("not YAML or JSON"));
     assert!(check::text("oauth: {}\noauth: {}\n").is_err(), "which of two counts is anyone's guess");
@@ -235,6 +296,6 @@ proptest! {
         let text = format!("{text}{}", control.iter().collect::<String>());
         let config = json!({"oauth": {"clientSecret": text, "list": [text], "empty": {}, "none": null, "on": true}});
         let written = render::yaml(&config);
-        prop_assert_eq!(&values(&written).unwrap()[0], &config, "{}", written);
+        prop_assert_eq!(&values(&written, Dialect::Plain).unwrap()[0], &config, "{}", written);
     }
 }
