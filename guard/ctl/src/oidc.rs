@@ -1,4 +1,4 @@
-//! Immich's own sign-in by OpenID Connect: answers enter, the configuration file leaves that the Secret `immich-oidc` holds; or such a
+//! Immich's own sign-in by OIDC: answers enter, the configuration file leaves that the Secret `immich-oidc` holds; or such a
 //! file enters, and what is wrong with it leaves, before Immich would refuse to start.
 //!
 //! Immich has no variables for OIDC, only that file (immich-app/immich #12226, #31349). What it does not name stays at Immich's defaults.
@@ -49,6 +49,10 @@ struct RenderArgs {
     #[arg(long, value_name = "FILE")]
     client_secret_file: PathBuf,
 
+    /// Settings to begin with, as Immich exports them (YAML or JSON): with a file, those of its admin page no longer count
+    #[arg(long, value_name = "FILE")]
+    base: Option<PathBuf>,
+
     /// Where to write it, readable by its owner only [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -72,7 +76,11 @@ pub fn run(args: &OidcArgs) -> anyhow::Result<bool> {
 
 fn render(args: &RenderArgs) -> anyhow::Result<bool> {
     let secret = read(&args.client_secret_file)?;
-    let config = args.answers.config(secret.trim_end_matches(['\r', '\n']));
+    let answers = args.answers.config(secret.trim_end_matches(['\r', '\n']));
+    let config = match &args.base {
+        Some(path) => answers::merged(check::document(&read(path)?).with_context(|| path.display().to_string())?, answers),
+        None => answers,
+    };
     // The same judge as for a file that somebody wrote by hand.
     let mut findings = args.answers.problems();
     findings.extend(check::value(&config));

@@ -137,6 +137,26 @@ fn a_written_file_is_its_owners_alone_and_passes_its_own_check() {
 }
 
 #[test]
+fn settings_that_were_there_stay_but_for_what_is_answered() {
+    let path = std::env::temp_dir().join(format!("exported-{}.json", std::process::id()));
+    let exported = json!({
+        "trash": {"days": 90},
+        "oauth": {"issuerUrl": "https://old.example.com/", "scope": "openid email profile groups", "defaultStorageQuota": null},
+    });
+    std::fs::write(&path, exported.to_string()).unwrap();
+    let place = path.to_str().unwrap();
+    let (config, _) = rendered(&["--base", place]);
+    assert_eq!(config["trash"], json!({"days": 90}));
+    assert_eq!(config["oauth"]["scope"], "openid email profile groups");
+    assert_eq!(config["oauth"]["issuerUrl"], "https://auth.example.com/application/o/immich/");
+    // What is wrong in them is found, too.
+    std::fs::write(&path, r#"{"trash": {"days": -1}}"#).unwrap();
+    let output = guardctl(&[&GOOD[..], &["--base", place]].concat());
+    assert!(output.stdout.is_empty() && String::from_utf8(output.stderr).unwrap().contains("trash.days: found -1"));
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
 fn wrong_answers_write_nothing() {
     for (change, wanted) in [
         (("--issuer", "http://auth.example.com/"), "oauth.issuerUrl: found http"),

@@ -13,6 +13,7 @@ const APP_CALLBACK: &str = "app.immich:///oauth-callback";
 
 /// The answers. None of them is secret.
 #[derive(Args, Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own, and none excludes another")]
 pub struct Answers {
     /// Immich's public address, such as <https://photos.example.com>
     #[arg(long, value_name = "URL")]
@@ -174,7 +175,7 @@ impl Answers {
         let _ = write!(
             text,
             "Then, and again after each change:\n  kubectl -n immich create secret generic immich-oidc --from-file=immich.yaml={file} \
-             --dry-run=client -o yaml | kubectl apply --server-side -f -\n  kubectl -n immich rollout restart deploy/immich-server\n\
+             --dry-run=client -o yaml | kubectl apply --server-side --force-conflicts -f -\n  kubectl -n immich rollout restart deploy/immich-server\n\
              Know: an account with the same e-mail address is taken over at the first sign-in, and Immich does not ask whether the issuer \
              verified it.\n"
         );
@@ -191,5 +192,19 @@ impl Answers {
 
     fn base(&self) -> &str {
         self.external_url.trim_end_matches('/')
+    }
+}
+
+/// The settings of `base`, but for what the answers say.
+pub fn merged(base: Value, answers: Value) -> Value {
+    match (base, answers) {
+        (Value::Object(mut base), Value::Object(answers)) => {
+            for (key, answer) in answers {
+                let before = base.remove(&key).unwrap_or(Value::Null);
+                base.insert(key, merged(before, answer));
+            }
+            Value::Object(base)
+        }
+        (_, answers) => answers,
     }
 }

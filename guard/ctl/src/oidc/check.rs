@@ -50,9 +50,14 @@ impl fmt::Display for Finding {
 
 /// Checks a file's text, YAML or JSON.
 pub fn text(text: &str) -> anyhow::Result<Vec<Finding>> {
-    let documents = values(text, Dialect::Plain).map_err(|error| anyhow::anyhow!("not YAML or JSON: {error}"))?;
+    Ok(value(&document(text)?))
+}
+
+/// The one document of a file, YAML or JSON, as Immich's parser would read it.
+pub fn document(text: &str) -> anyhow::Result<Value> {
+    let mut documents = values(text, Dialect::Plain).map_err(|error| anyhow::anyhow!("not YAML or JSON: {error}"))?;
     anyhow::ensure!(documents.len() == 1, "{} documents, wanted one", documents.len());
-    Ok(value(&documents[0]))
+    Ok(documents.remove(0))
 }
 
 /// Checks a configuration.
@@ -231,7 +236,7 @@ impl Rules<'_> {
         if !self.flag("oauth.mobileOverrideEnabled") {
             self.warn("oauth.mobileOverrideEnabled", "off, and Google refuses app.immich://: the app could not sign in");
         }
-        if self.text("oauth.roleClaim").unwrap_or("immich_role") != "" {
+        if !self.text("oauth.roleClaim").unwrap_or("immich_role").is_empty() {
             self.warn(
                 "oauth.roleClaim",
                 "Google sends no role, and Immich reads it at every sign-in: an admin may come out of it as a user; wanted \"\", no claim",
