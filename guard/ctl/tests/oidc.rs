@@ -202,11 +202,8 @@ fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
             ("clientSecret", "a-secret"),
         ];
         let key = line.split(':').next().unwrap();
-        let mut text = "oauth:\n".to_owned();
-        for (name, value) in base.iter().filter(|(name, _)| *name != key) {
-            text += &format!("  {name}: {value}\n");
-        }
-        format!("{text}  {line}\n")
+        let kept = base.iter().filter(|(name, _)| *name != key).map(|(name, value)| format!("  {name}: {value}\n"));
+        format!("oauth:\n{}  {line}\n", kept.collect::<String>())
     };
     for (yaml, weight, wanted) in [
         (oauth("enabled: yes"), Weight::Error, "oauth.enabled: found \"yes\", wanted true or false"),
