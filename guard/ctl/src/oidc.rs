@@ -63,12 +63,13 @@ pub fn run(args: &OidcArgs) -> anyhow::Result<bool> {
     match &args.command {
         Command::Render(args) => render(args),
         Command::Check { file } => {
-            let findings = check::text(&read(file)?)?;
+            let findings = check::text(&read(file)?).with_context(|| file.display().to_string())?;
             for finding in &findings {
                 println!("{finding}");
             }
             let errors = findings.iter().filter(|finding| finding.weight == Weight::Error).count();
-            println!("{}: {errors} errors, {} warnings", file.display(), findings.len() - errors);
+            let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+            println!("{}: {}, {}", file.display(), count(errors, "error"), count(findings.len() - errors, "warning"));
             Ok(errors == 0)
         }
     }
