@@ -1,5 +1,5 @@
-//! A real browser without a window: what a person does enters, what the page says leaves. Chromium, driven over the DevTools protocol
-//! (version 1.3, "flat" sessions).
+//! A real browser without a window: what a person does enters, what the page says leaves. Chromium, driven over its `DevTools`
+//! protocol (version 1.3, "flat" sessions).
 //!
 //! One command at a time: events are read and thrown away. A page is looked at until it says what is wanted, with a deadline.
 
@@ -81,7 +81,7 @@ impl Browser {
         let page = browser.command("Target.createTarget", json!({"url": "about:blank"})).await;
         let page = page.expect("a page")["targetId"].clone();
         let session = browser.command("Target.attachToTarget", json!({"targetId": page, "flatten": true})).await;
-        browser.session = session.expect("a session")["sessionId"].as_str().expect("a name").to_owned();
+        session.expect("a session")["sessionId"].as_str().expect("a name").clone_into(&mut browser.session);
         browser
     }
 

@@ -1,6 +1,6 @@
 //! A whole home on loopback: an issuer, an Immich, and a real guard between them, as `guard origin` would start it.
 
-use guard::config::{DoorArgs, OriginArgs, ProcessArgs};
+use guard::config::{DoorArgs, ForwardAuthArgs, OriginArgs, ProcessArgs};
 use guard::origin::start::{Door, start};
 
 use crate::{Immich, Issuer, RawClient, RawUpstream};
@@ -62,6 +62,20 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         self.door.stop();
+    }
+}
+
+/// Arguments for a guard in front of `upstream`, known as `external`, that asks at `auth_url`.
+pub fn asking_args(auth_url: &str, external: &str, upstream: &str) -> OriginArgs {
+    let some = |text: &str| Some(text.to_owned());
+    OriginArgs {
+        listen: some("127.0.0.1:0"),
+        upstream: some(upstream),
+        external_url: some(external),
+        door: DoorArgs { front_door: some("forward-auth"), ..DoorArgs::default() },
+        auth: ForwardAuthArgs { auth_url: some(auth_url), ..ForwardAuthArgs::default() },
+        process: process_args(),
+        ..OriginArgs::default()
     }
 }
 

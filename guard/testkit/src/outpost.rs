@@ -16,7 +16,7 @@
 //!
 //! The application is looked up by `X-Forwarded-Host`, else `Host`, exactly. Somebody is signed in by session cookie, by a
 //! `Bearer` that is known, or by `Basic` with an app password; the last two start a session, set its cookie, and are remembered for a
-//! minute by the very value of `Authorization`. With a provider ([`Config::provider`]) it is a real relying party (OpenID Connect Core
+//! minute by the very value of `Authorization`. With a provider ([`Config::provider`]) it is a real relying party (`OpenID` Connect Core
 //! 1.0, 3.1, with a client secret); without one, [`Outpost::sign_in`] and [`Outpost::grant`] take its place.
 
 mod forwarded;

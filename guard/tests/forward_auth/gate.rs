@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use guard::config::{DoorArgs, ForwardAuthArgs, OriginArgs};
+use guard::config::OriginArgs;
 use guard::origin::start::Door;
-use testkit::home::{open, process_args};
+use testkit::home::{asking_args, open};
 use testkit::outpost::{Config, Outpost, Person};
 use testkit::raw::Response;
 use testkit::{Immich, RawClient};
@@ -67,16 +67,7 @@ impl Drop for Gate {
 
 /// Arguments of a guard before `upstream` that asks the outpost at `auth`.
 pub(crate) fn args(auth: &str, upstream: &str) -> OriginArgs {
-    let some = |text: &str| Some(text.to_owned());
-    OriginArgs {
-        listen: some("127.0.0.1:0"),
-        upstream: some(upstream),
-        external_url: some("https://photos.example.com"),
-        door: DoorArgs { front_door: some("forward-auth"), ..DoorArgs::default() },
-        auth: ForwardAuthArgs { auth_url: some(auth), ..ForwardAuthArgs::default() },
-        process: process_args(),
-        ..OriginArgs::default()
-    }
+    asking_args(auth, "https://photos.example.com", upstream)
 }
 
 /// Ada, whom the outpost knows.

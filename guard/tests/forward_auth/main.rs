@@ -9,5 +9,6 @@ mod credentials;
 mod gate;
 mod health;
 mod own_path;
+mod phones;
 mod questions;
 mod sockets;

@@ -2,12 +2,15 @@
 
 use std::net::SocketAddr;
 
+use guard::origin::start::Door;
 use serde_json::json;
 use testkit::browser::Browser;
+use testkit::home::{asking_args, open};
 use testkit::outpost::{Config, RelyingParty};
 use testkit::{Immich, Outpost};
 
 use crate::caddy::Caddy;
+use crate::oauth2_proxy::{self, Oauth2Proxy};
 use crate::provider::{PERSON, Provider};
 use crate::tool;
 
@@ -74,7 +77,38 @@ async fn confirm_sign_out(browser: &mut Browser) {
     browser.wait_for("the sign-out", "document.title == 'Signed out'").await;
 }
 
-pub(crate) async fn through_caddy() {
+/// A guard before `immich` that asks at `auth_url`, ready.
+async fn guard(auth_url: &str, preset: &str, immich: &Immich) -> Door {
+    let mut args = asking_args(auth_url, URL, &immich.url());
+    args.auth.auth_preset = Some(preset.to_owned());
+    let door = open(&args);
+    door.basis.ready().await;
+    door
+}
+
+/// After a sign-out, from a page of the auth server's own on the same host: a script is refused, a person is asked to sign in again.
+async fn is_a_stranger_again(browser: &mut Browser, own_page: &str) {
+    browser.go(&format!("{URL}{own_page}")).await;
+    browser.wait_for("a page of the host", &format!("location.origin == '{URL}' && document.readyState == 'complete'")).await;
+    let fetch = "fetch('/api/albums').then(async answer => [answer.status, answer.redirected, (await answer.json()).message])";
+    let refused = browser.eval(fetch).await;
+    assert_eq!(refused, json!([401, false, "Sign in first: this request carries no valid proof of who sent it."]));
+    browser.go(&format!("{URL}/page")).await;
+    browser.wait_for("the provider's form", "document.title == 'Sign in'").await;
+}
+
+/// Nothing of the auth server's, and nothing that the browser signed in with, is in what Immich got.
+fn immich_never_saw_the_session(immich: &Immich, cookie: &str) {
+    let requests = immich.requests();
+    assert!(requests.len() >= 3, "a page, an upload and a WebSocket: {requests:#?}");
+    for request in requests {
+        assert!(!request.header("cookie").unwrap_or_default().contains(cookie), "{request:#?}");
+        assert_eq!((request.header("authorization"), request.header("x-authentik-jwt")), (None, None), "{request:#?}");
+    }
+}
+
+/// The control: the outpost, the provider and the browser get along without guard.
+pub(crate) async fn a_browser_signs_in_through_caddy() {
     let ((provider, outpost), immich) = (outpost().await, Immich::start().await);
     let caddy = Caddy::start(HOST, &outpost.url(), &immich.url());
     let mut browser = browser(caddy.address).await;
@@ -85,4 +119,44 @@ pub(crate) async fn through_caddy() {
     confirm_sign_out(&mut browser).await;
     browser.go(&format!("{URL}/page")).await;
     browser.wait_for("the provider's form", "document.title == 'Sign in'").await;
+}
+
+pub(crate) async fn a_browser_signs_in_by_the_outpost_uses_immich_and_signs_out() {
+    let ((provider, outpost), immich) = (outpost().await, Immich::start().await);
+    let door = guard(&outpost.url(), "authentik", &immich).await;
+    let mut browser = browser(door.address).await;
+    sign_in(&mut browser, &provider.issuer).await;
+    let seen = immich.last_request();
+    assert_eq!((seen.header("x-authentik-email"), seen.header("x-authentik-username")), (Some("ada@example.com"), Some("ada")));
+    assert_eq!((seen.header("x-forwarded-proto"), seen.header("x-forwarded-host")), (Some("http"), Some(HOST)));
+    let cookies = browser.cookies().await;
+    assert!(cookies.iter().any(|(host, name)| host == HOST && name == outpost.cookie_name()), "{cookies:?}");
+    use_immich(&mut browser, &immich).await;
+    immich_never_saw_the_session(&immich, outpost.cookie_name());
+
+    browser.go(&format!("{URL}/outpost.goauthentik.io/sign_out")).await;
+    confirm_sign_out(&mut browser).await;
+    is_a_stranger_again(&mut browser, "/outpost.goauthentik.io/nothing").await;
+    door.stop();
+}
+
+pub(crate) async fn a_browser_signs_in_by_oauth2_proxy_uses_immich_and_signs_out() {
+    let (id, secret) = oauth2_proxy::CLIENT;
+    let client = json!({"client_id": id, "client_secret": secret, "redirect_uris": [format!("{URL}/oauth2/callback")]});
+    let (provider, immich) = (Provider::start(client).await, Immich::start().await);
+    let auth = Oauth2Proxy::start(&provider, URL).await;
+    let door = guard(&format!("http://{}", auth.address), "oauth2-proxy", &immich).await;
+    let mut browser = browser(door.address).await;
+    sign_in(&mut browser, &provider.issuer).await;
+    let seen = immich.last_request();
+    assert_eq!((seen.header("x-auth-request-email"), seen.header("x-auth-request-user")), (Some("ada@example.com"), Some("ada")));
+    use_immich(&mut browser, &immich).await;
+    immich_never_saw_the_session(&immich, "_oauth2_proxy");
+
+    browser
+        .go(&format!("{URL}/oauth2/sign_out?rd={}%2Fsession%2Fend", provider.issuer.replace(':', "%3A").replace('/', "%2F")))
+        .await;
+    confirm_sign_out(&mut browser).await;
+    is_a_stranger_again(&mut browser, "/oauth2/sign_in").await;
+    door.stop();
 }

@@ -26,7 +26,20 @@ impl Caddy {
 		reverse_proxy /outpost.goauthentik.io/* {outpost}
 		forward_auth {outpost} {{
 			uri /outpost.goauthentik.io/auth/caddy
-			copy_headers X-Authentik-Username X-Authentik-Groups X-Authentik-Entitlements X-Authentik-Email X-Authentik-Name X-Authentik-Uid X-Authentik-Jwt X-Authentik-Meta-Jwks X-Authentik-Meta-Outpost X-Authentik-Meta-Provider X-Authentik-Meta-App X-Authentik-Meta-Version
+			copy_headers {{
+				X-Authentik-Username
+				X-Authentik-Groups
+				X-Authentik-Entitlements
+				X-Authentik-Email
+				X-Authentik-Name
+				X-Authentik-Uid
+				X-Authentik-Jwt
+				X-Authentik-Meta-Jwks
+				X-Authentik-Meta-Outpost
+				X-Authentik-Meta-Provider
+				X-Authentik-Meta-App
+				X-Authentik-Meta-Version
+			}}
 		}}
 		reverse_proxy {immich}"
             ),

@@ -133,6 +133,7 @@ pub(crate) const CASES: &[Case] = &[
     case("page, nobody", Nobody, "GET /photos?at=1%2F2", PAGE),
     case("page, signed in", Session, "GET /photos?at=1%2F2", PAGE),
     case("api, nobody", Nobody, "GET /api/albums", API),
+    case("api, as a page, nobody", Nobody, "GET /api/albums", PAGE),
     case("api, signed in", Session, "GET /api/albums", API),
     case("a script's fetch, nobody", Nobody, "GET /api/albums", &["Accept: */*", "Sec-Fetch-Mode: cors"]),
     case(

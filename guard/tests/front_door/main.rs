@@ -10,6 +10,7 @@ mod caddy;
 mod cases;
 mod compare;
 mod differences;
+mod oauth2_proxy;
 mod provider;
 mod stage;
 #[path = "../support/mod.rs"]
@@ -20,22 +21,29 @@ use std::process::ExitCode;
 
 use testkit::nas::Trials;
 
+/// Lists async stories as tests.
+macro_rules! stories {
+    ($($module:ident::$name:ident),* $(,)?) => { &[$((stringify!($name), (|| run($module::$name())) as fn())),*] };
+}
+
+type Tests = &'static [(&'static str, fn())];
+
+const CADDY: Tests = stories![compare::where_guard_differs_from_caddy_it_is_the_stricter];
+const BROWSER_AND_CADDY: Tests = stories![browsers::a_browser_signs_in_through_caddy];
+const BROWSER: Tests = stories![browsers::a_browser_signs_in_by_the_outpost_uses_immich_and_signs_out];
+const BROWSER_AND_OAUTH2_PROXY: Tests = stories![browsers::a_browser_signs_in_by_oauth2_proxy_uses_immich_and_signs_out];
+
 fn main() -> ExitCode {
     let no_caddy = missing("CADDY");
     let no_browser = missing("CHROMIUM").or_else(|| missing("OIDC_PROVIDER"));
-    let no_browser_there = no_caddy.clone().or_else(|| no_browser.clone());
+    let neither = no_caddy.clone().or_else(|| no_browser.clone());
+    let no_oauth2_proxy = no_browser.clone().or_else(|| missing("OAUTH2_PROXY"));
     Trials::anywhere()
-        .add_unless(no_caddy.as_deref(), "caddy", testkit::tests![guard_is_never_laxer_than_caddy])
-        .add_unless(no_browser_there.as_deref(), "caddy", testkit::tests![a_browser_signs_in_through_caddy])
+        .add_unless(no_caddy.as_deref(), "caddy", CADDY)
+        .add_unless(neither.as_deref(), "caddy", BROWSER_AND_CADDY)
+        .add_unless(no_browser.as_deref(), "browser", BROWSER)
+        .add_unless(no_oauth2_proxy.as_deref(), "browser", BROWSER_AND_OAUTH2_PROXY)
         .run()
-}
-
-fn a_browser_signs_in_through_caddy() {
-    run(browsers::through_caddy());
-}
-
-fn guard_is_never_laxer_than_caddy() {
-    run(compare::guard_is_never_laxer_than_caddy());
 }
 
 /// The program that a variable names.

@@ -1,4 +1,4 @@
-//! The real OpenID provider: clients enter, an issuer leaves that signs in whoever types the password.
+//! The real `OpenID` provider: clients enter, an issuer leaves that signs in whoever types the password.
 
 use std::process::Command;
 

@@ -54,7 +54,7 @@ impl Stage {
         }
         let (answer, early) = exchange(proxy, case, &secrets).await;
         let mut facts = Facts::new();
-        secrets.tell_answer(&mut facts, &answer, early);
+        tell_answer(&mut facts, &answer, early);
         secrets.tell_questions(&mut facts, &self.outpost);
         secrets.tell_immich(&mut facts, &self.immich, before);
         if case.mood == Mood::Away {
@@ -126,30 +126,6 @@ impl Secrets {
         if text.starts_with("eyJ") { "TOKEN".to_owned() } else { text }
     }
 
-    fn tell_answer(&self, facts: &mut Facts, answer: &Response, early: Option<&str>) {
-        let mut tell = |name: &str, value: String| facts.insert(format!("answer {name}"), value);
-        tell("status", answer.status.to_string());
-        if let Some(early) = early {
-            tell("before the body", early.to_owned());
-        }
-        if !answer.complete {
-            tell("body", "cut".to_owned());
-        }
-        for name in ["content-type", "www-authenticate", "guard-refusal", "content-range", "x-authentik-uid"] {
-            for value in answer.all(name) {
-                tell(name, value.to_owned());
-            }
-        }
-        // Without the state, which is signed and new each time.
-        if let Some(place) = answer.header("location") {
-            tell("location", place.split("&state=").next().unwrap_or_default().to_owned());
-        }
-        let cookies: Vec<_> = answer.all("set-cookie").iter().filter_map(|cookie| cookie.split('=').next()).collect();
-        if !cookies.is_empty() {
-            tell("set-cookie", cookies.join(" "));
-        }
-    }
-
     fn tell_questions(&self, facts: &mut Facts, outpost: &Outpost) {
         let seen = outpost.seen();
         let questions = seen.questions();
@@ -179,5 +155,29 @@ impl Secrets {
             let values: Vec<_> = head.all(name).iter().map(|value| self.plain(value)).collect();
             facts.insert(format!("{who} {}", name.to_lowercase()), values.join(" | "));
         }
+    }
+}
+
+fn tell_answer(facts: &mut Facts, answer: &Response, early: Option<&str>) {
+    let mut tell = |name: &str, value: String| facts.insert(format!("answer {name}"), value);
+    tell("status", answer.status.to_string());
+    if let Some(early) = early {
+        tell("before the body", early.to_owned());
+    }
+    if !answer.complete {
+        tell("body", "cut".to_owned());
+    }
+    for name in ["content-type", "www-authenticate", "guard-refusal", "content-range", "x-authentik-uid"] {
+        for value in answer.all(name) {
+            tell(name, value.to_owned());
+        }
+    }
+    // Without the state, which is signed and new each time.
+    if let Some(place) = answer.header("location") {
+        tell("location", place.split("&state=").next().unwrap_or_default().to_owned());
+    }
+    let cookies: Vec<_> = answer.all("set-cookie").iter().filter_map(|cookie| cookie.split('=').next()).collect();
+    if !cookies.is_empty() {
+        tell("set-cookie", cookies.join(" "));
     }
 }

@@ -1,6 +1,6 @@
 //! The relying party: the place to sign in leaves, a code enters, and out come claims that the provider has signed.
 //!
-//! OpenID Connect Core 1.0, 3.1 (authorization code flow), with a client secret (RFC 6749, 2.3.1); keys by JWKS, RS256 alone.
+//! `OpenID` Connect Core 1.0, 3.1 (authorization code flow), with a client secret (RFC 6749, 2.3.1); keys by JWKS, RS256 alone.
 
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::Engine as _;
@@ -26,7 +26,7 @@ pub struct RelyingParty {
     pub client_id: String,
     client_secret: String,
     issuer: String,
-    /// The provider's metadata (OpenID Connect Discovery 1.0, 3).
+    /// The provider's metadata (`OpenID` Connect Discovery 1.0, 3).
     metadata: Value,
 }
 
@@ -76,7 +76,7 @@ pub(super) fn authorize_url(provider: Option<&RelyingParty>, external: &str, sta
     )
 }
 
-/// Where people are sent to sign out (OpenID Connect RP-Initiated Logout 1.0, 2).
+/// Where people are sent to sign out (`OpenID` Connect RP-Initiated Logout 1.0, 2).
 pub(super) fn end_session_url(provider: Option<&RelyingParty>, token: &str) -> String {
     let nowhere = format!("{NOWHERE}/immich-gate/end-session/");
     let place = provider.map_or(nowhere.as_str(), |provider| provider.place("end_session_endpoint"));

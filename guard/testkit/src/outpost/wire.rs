@@ -117,7 +117,7 @@ impl Peer {
             text.extend([name, ": ", value, "\r\n"]);
         }
         if reply.status != 204 {
-            text.push_str(&format!("Content-Length: {}\r\n", reply.body.len()));
+            text.extend(["Content-Length: ", &reply.body.len().to_string(), "\r\n"]);
         }
         if closes {
             text.push_str("Connection: close\r\n");

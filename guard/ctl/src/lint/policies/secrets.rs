@@ -12,8 +12,23 @@ const CREDENTIALS: [&str; 8] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KE
 const PLACES: [&str; 6] = ["_FILE", "_PATH", "_DIR", "_DIRECTORY", "_NAME", "_TTL"];
 
 /// Variables that name this home.
-const PRIVATE: [&str; 6] =
-    ["GUARD_EXTERNAL_URL", "GUARD_LAN_URL", "GUARD_ACCESS_TEAM", "GUARD_ACCESS_AUD", "GUARD_ALLOW_EMAIL", "GUARD_ALLOW_SERVICE"];
+const PRIVATE: [&str; 15] = [
+    "GUARD_EXTERNAL_URL",
+    "GUARD_LAN_URL",
+    "GUARD_ACCESS_TEAM",
+    "GUARD_ACCESS_AUD",
+    "GUARD_ALLOW_EMAIL",
+    "GUARD_ALLOW_SERVICE",
+    "GUARD_AUTH_URL",
+    "GUARD_ASSERTION_AUDIENCE",
+    "GUARD_ASSERTION_ISSUER",
+    "GUARD_ALB_ARN",
+    "GUARD_ALB_CLIENT_ID",
+    "GUARD_TRUSTED_PEERS",
+    "AUTHENTIK_HOST",
+    "AUTHENTIK_HOST_BROWSER",
+    "PUBLIC_BASE_URL",
+];
 
 /// `secret-object`
 pub fn object(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
@@ -75,7 +90,7 @@ pub fn private_identifier(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             for variable in workload.variables(inventory, spot) {
                 let value = variable.value.unwrap_or_default();
                 let private = PRIVATE.contains(&variable.name.as_str()) && !value.is_empty() && !value.contains("$(");
-                if private && !is_example(&value) {
+                if private && !is_example(&value) && !is_in_cluster(&value) {
                     let wanted = "valueFrom.secretKeyRef: the Secret immich-edge";
                     sink.add(workload.object, variable.field, format!("{} with a value", variable.name), wanted);
                 }
@@ -96,6 +111,13 @@ pub fn private_identifier(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     }
 }
 
+/// A Service of a cluster: every home has one of that name.
+fn is_in_cluster(value: &str) -> bool {
+    let host = value.split_once("://").map_or("", |(_, rest)| rest).split(['/', ':']).next().unwrap_or_default();
+    let domain = host.splitn(3, '.').nth(2);
+    domain == Some("svc") || domain == Some("svc.cluster.local")
+}
+
 /// Names of RFC 2606 and 6761, which nobody owns.
 fn is_example(value: &str) -> bool {
     let host = value.split_once("://").map_or(value, |(_, rest)| rest);
@@ -107,7 +129,7 @@ fn is_example(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_credential, is_example};
+    use super::{is_credential, is_example, is_in_cluster};
 
     #[test]
     fn a_credential_is_known_by_its_name_or_its_url() {
@@ -124,6 +146,12 @@ mod tests {
         ] {
             assert!(!is_credential(name, value), "{name}={value}");
         }
+    }
+
+    #[test]
+    fn a_service_of_the_cluster_is_nobodys_in_particular() {
+        assert!(is_in_cluster("http://authentik-outpost.immich-edge.svc.cluster.local:9000"));
+        assert!(!is_in_cluster("http://nas.lan:9000") && !is_in_cluster("https://x.svc.example.com") && !is_in_cluster("a.svc"));
     }
 
     #[test]
