@@ -2,6 +2,7 @@
 
 pub mod blueprints;
 pub mod cloudflared;
+pub mod configuration;
 pub mod containers;
 pub mod front_door;
 pub mod hostpath;
@@ -115,6 +116,8 @@ pub static POLICIES: &[Policy] = &[
     error("immich-liveness", "The server is not killed for being slow: no HTTP liveness probe, a timeout of 5 s or more.", immich::liveness),
     error("immich-workers", "Both of Immich's workers, api and microservices, run somewhere.", immich::workers),
     error("immich-obsolete-env", "No variable is set that Immich no longer reads.", immich::obsolete_variables),
+    error("immich-config-source", "Immich's configuration file comes from a Secret.", configuration::source),
+    error("immich-config-waits", "The server waits for its configuration file: the Secret is not optional.", configuration::waits),
     error("ml-server-secrets", "Machine learning gets no secret of the server's.", immich::ml_server_secrets),
     error("ml-bind-address", "Machine learning listens on IPv4: IMMICH_HOST=0.0.0.0.", immich::ml_bind_address),
 

@@ -4,6 +4,8 @@ use serde_json::Value;
 
 use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
+use crate::lint::strict::join;
+use crate::lint::yaml;
 
 /// Parts of a name that is a credential's.
 const CREDENTIALS: [&str; 8] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIALS"];
@@ -59,6 +61,9 @@ pub fn literal(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             if is_credential(key, value) {
                 sink.add(map.object, format!("data.{key}"), "a credential", "a Secret, out of band");
             }
+            for path in credentials_in(value) {
+                sink.add(map.object, format!("data.{key}"), format!("a credential at {path}"), "a Secret, out of band");
+            }
         }
     }
 }
@@ -69,6 +74,54 @@ fn is_credential(name: &str, value: &str) -> bool {
     let named = CREDENTIALS.iter().any(|part| upper.contains(part)) && !PLACES.iter().any(|place| upper.ends_with(place));
     let written = !value.is_empty() && !value.starts_with('/') && !is_reference(value) && !matches!(value, "true" | "false");
     (named && written) || url_password(value).is_some_and(|password| !password.is_empty() && !is_reference(password))
+}
+
+/// Where a file in YAML or JSON has credentials. What is neither has none here: a script, a page of prose.
+fn credentials_in(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for document in yaml::values(text, yaml::Dialect::Plain).unwrap_or_default() {
+        walk(&document, "", &mut found);
+    }
+    found
+}
+
+fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let path = join(path, key);
+                // By the end of the name: tokenEndpointAuthMethod is none.
+                let is_named = CREDENTIALS.iter().any(|part| words(key).ends_with(part));
+                let is_found = match value {
+                    Value::String(text) => is_credential(if is_named { "SECRET" } else { "" }, text),
+                    Value::Number(_) => is_named,
+                    _ => false,
+                };
+                if is_found {
+                    found.push(path.clone());
+                }
+                walk(value, &path, found);
+            }
+        }
+        Value::Array(items) => {
+            for (place, item) in items.iter().enumerate() {
+                walk(item, &format!("{path}[{place}]"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `clientSecret` and `client-secret` as variables are written: `CLIENT_SECRET`.
+fn words(key: &str) -> String {
+    let mut text = String::new();
+    for c in key.chars() {
+        if c.is_ascii_uppercase() && !text.is_empty() && !text.ends_with('_') {
+            text.push('_');
+        }
+        text.push(if c == '-' || c == '.' { '_' } else { c.to_ascii_uppercase() });
+    }
+    text
 }
 
 /// `$(NAME)`: Kubernetes puts the other variable's value there.
@@ -129,7 +182,7 @@ fn is_example(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_credential, is_example, is_in_cluster};
+    use super::{credentials_in, is_credential, is_example, is_in_cluster};
 
     #[test]
     fn a_credential_is_known_by_its_name_or_its_url() {
@@ -152,6 +205,20 @@ mod tests {
     fn a_service_of_the_cluster_is_nobodys_in_particular() {
         assert!(is_in_cluster("http://authentik-outpost.immich-edge.svc.cluster.local:9000"));
         assert!(!is_in_cluster("http://nas.lan:9000") && !is_in_cluster("https://x.svc.example.com") && !is_in_cluster("a.svc"));
+    }
+
+    #[test]
+    fn a_credential_in_a_file_is_found_wherever_it_stands() {
+        for (text, paths) in [
+            ("oauth:\n  clientSecret: x\n  tokenEndpointAuthMethod: client_secret_post\n", &["oauth.clientSecret"] as &[_]),
+            ("notifications: {smtp: {transport: {password: 12345}}}", &["notifications.smtp.transport.password"]),
+            (r#"{"a": [{"api-key": "x"}, {"url": "https://me:x@example.com/"}]}"#, &["a[0].api-key", "a[1].url"]),
+            ("oauth:\n  clientSecret: ''\n  credentials-file: /run/x\n  tokenFile: x\n  secretName: x\n  password: true\n", &[]),
+            ("password: $(OTHER)\nclientSecret: null\n", &[]),
+            ("#!/bin/sh\nPASSWORD=x; exit 1\n", &[]),
+        ] {
+            assert_eq!(credentials_in(text), paths, "{text}");
+        }
     }
 
     #[test]
