@@ -11,7 +11,7 @@ pub mod schema;
 use std::fs::{OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -49,6 +49,10 @@ struct RenderArgs {
     #[arg(long, value_name = "FILE")]
     client_secret_file: PathBuf,
 
+    /// Settings to begin with, as Immich exports them (YAML or JSON): with a file, those of its admin page no longer count
+    #[arg(long, value_name = "FILE")]
+    base: Option<PathBuf>,
+
     /// Where to write it, readable by its owner only [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -59,13 +63,13 @@ pub fn run(args: &OidcArgs) -> anyhow::Result<bool> {
     match &args.command {
         Command::Render(args) => render(args),
         Command::Check { file } => {
-            let findings = check::text(&read(file)?)?;
+            let findings = check::text(&read(file)?).with_context(|| file.display().to_string())?;
             for finding in &findings {
                 println!("{finding}");
             }
-            let count = |weight| findings.iter().filter(|finding| finding.weight == weight).count();
-            let errors = count(Weight::Error);
-            println!("{}: {errors} errors, {} warnings", file.display(), count(Weight::Warning));
+            let errors = findings.iter().filter(|finding| finding.weight == Weight::Error).count();
+            let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+            println!("{}: {}, {}", file.display(), count(errors, "error"), count(findings.len() - errors, "warning"));
             Ok(errors == 0)
         }
     }
@@ -73,9 +77,13 @@ pub fn run(args: &OidcArgs) -> anyhow::Result<bool> {
 
 fn render(args: &RenderArgs) -> anyhow::Result<bool> {
     let secret = read(&args.client_secret_file)?;
-    let config = args.answers.config(secret.trim_end_matches(['\r', '\n']));
+    let answers = args.answers.config(secret.trim_end_matches(['\r', '\n']));
+    let config = match &args.base {
+        Some(path) => answers::merged(check::document(&read(path)?).with_context(|| path.display().to_string())?, answers),
+        None => answers,
+    };
     // The same judge as for a file that somebody wrote by hand.
-    let mut findings = args.answers.faults();
+    let mut findings = args.answers.problems();
     findings.extend(check::value(&config));
     for finding in &findings {
         eprintln!("{finding}");
@@ -86,22 +94,21 @@ fn render(args: &RenderArgs) -> anyhow::Result<bool> {
     }
     let text = render::yaml(&config);
     if let Some(path) = &args.output {
-        write_private(path, &text).with_context(|| format!("{}: cannot be written", path.display()))?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)
+            .with_context(|| format!("{}: cannot be written", path.display()))?;
+        // A file that was there keeps the mode that it had.
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.write_all(text.as_bytes()).with_context(|| format!("{}: cannot be written", path.display()))?;
     } else {
         std::io::stdout().write_all(text.as_bytes())?;
     }
     eprint!("{}", args.answers.next_steps(args.output.as_deref()));
     Ok(true)
-}
-
-/// Writes a file that only its owner may read, also where another was there before.
-fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    // The mode above is that of a new file. Before the secret is in it; a pipe has none to set.
-    if file.metadata()?.is_file() {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-    }
-    file.write_all(text.as_bytes())
 }
 
 fn read(path: &PathBuf) -> anyhow::Result<String> {

@@ -9,23 +9,22 @@ const MAX_NODES: usize = 500_000;
 const MAX_DEPTH: usize = 100;
 const MAX_SCALAR_BYTES: usize = 16 << 20;
 
+/// Whose rules say what a plain word is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// kubectl's: `yes` and `on` are true, `0440` is octal.
+    Kubectl,
+    /// YAML 1.2 without those, as js-yaml 4 reads Immich's configuration file.
+    Plain,
+}
+
 /// Every document of a stream of Kubernetes objects that is not empty.
 pub fn documents(text: &str, source: &str) -> anyhow::Result<Vec<Value>> {
-    values(text).with_context(|| format!("{source}: not a YAML stream of Kubernetes objects"))
+    values(text, Dialect::Kubectl).with_context(|| format!("{source}: not a YAML stream of Kubernetes objects"))
 }
 
 /// Every document of a stream that is not empty.
-pub fn values(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
-    // kubectl reads `defaultMode: 0440` as octal, and so does everyone who writes it.
-    read(text, true)
-}
-
-/// The same by YAML 1.2's core schema, as programs of today read their own files: `yes` is text, and `010` is ten.
-pub fn core_values(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
-    read(text, false)
-}
-
-fn read(text: &str, legacy: bool) -> Result<Vec<Value>, serde_saphyr::Error> {
+pub fn values(text: &str, dialect: Dialect) -> Result<Vec<Value>, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_documents: MAX_DOCUMENTS,
@@ -34,9 +33,9 @@ fn read(text: &str, legacy: bool) -> Result<Vec<Value>, serde_saphyr::Error> {
             max_total_scalar_bytes: MAX_SCALAR_BYTES,
         },
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
-        legacy_octal_numbers: legacy,
-        strict_booleans: !legacy,
-        underscored_numbers_as_strings: !legacy,
+        // kubectl reads `defaultMode: 0440` as octal, and so does everyone who writes it.
+        legacy_octal_numbers: dialect == Dialect::Kubectl,
+        strict_booleans: dialect == Dialect::Plain,
         with_snippet: false,
     };
     serde_saphyr::from_multiple_with_options(text, options)

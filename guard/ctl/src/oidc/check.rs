@@ -7,10 +7,16 @@ use std::fmt;
 use serde_json::Value;
 
 use super::schema::{self, Kind};
-use crate::lint::yaml;
+use crate::lint::yaml::{Dialect, values};
 
 /// Where an admin gets in when the issuer does not answer and `autoLaunch` is on (Immich, "OAuth authentication").
 const WAY_BACK: &str = "/auth/login?autoLaunch=0";
+
+/// Signatures with a key pair (RFC 7518, 3.1; RFC 8037), which the issuer's key set can prove.
+const ALGORITHMS: [&str; 10] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
+
+/// Refuses the app's scheme, and sends no role.
+const GOOGLE: &str = "https://accounts.google.com";
 
 /// How much a finding weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +25,6 @@ pub enum Weight {
     Error,
     /// It works, and somebody will wonder.
     Warning,
-    /// It is right, and one should know what follows.
-    Note,
 }
 
 /// One thing that is wrong.
@@ -39,7 +43,6 @@ impl fmt::Display for Finding {
         let weight = match self.weight {
             Weight::Error => "error",
             Weight::Warning => "warning",
-            Weight::Note => "note",
         };
         write!(f, "{weight}: {}: {}", self.path, self.text)
     }
@@ -47,9 +50,14 @@ impl fmt::Display for Finding {
 
 /// Checks a file's text, YAML or JSON.
 pub fn text(text: &str) -> anyhow::Result<Vec<Finding>> {
-    let documents = yaml::core_values(text).map_err(|error| anyhow::anyhow!("not YAML or JSON: {error}"))?;
+    Ok(value(&document(text)?))
+}
+
+/// The one document of a file, YAML or JSON, as Immich's parser would read it.
+pub fn document(text: &str) -> anyhow::Result<Value> {
+    let mut documents = values(text, Dialect::Plain).map_err(|error| anyhow::anyhow!("not YAML or JSON: {error}"))?;
     anyhow::ensure!(documents.len() == 1, "{} documents, wanted one", documents.len());
-    Ok(value(&documents[0]))
+    Ok(documents.remove(0))
 }
 
 /// Checks a configuration.
@@ -64,15 +72,8 @@ pub fn value(config: &Value) -> Vec<Finding> {
     findings
 }
 
-impl Finding {
-    /// One that stops everything.
-    pub fn error(path: &str, text: impl Into<String>) -> Self {
-        Self { weight: Weight::Error, path: path.to_owned(), text: text.into() }
-    }
-}
-
 fn error(path: &str, text: impl Into<String>) -> Finding {
-    Finding::error(path, text)
+    Finding { weight: Weight::Error, path: path.to_owned(), text: text.into() }
 }
 
 fn warning(path: &str, text: impl Into<String>) -> Finding {
@@ -82,7 +83,7 @@ fn warning(path: &str, text: impl Into<String>) -> Finding {
 /// Every key known, every value of its type.
 fn keys(value: &Value, path: &str, findings: &mut Vec<Finding>) {
     let Some(object) = value.as_object() else {
-        findings.push(error(path, format!("found {}, wanted keys below it", kind_of(value))));
+        findings.push(error(path, format!("found {}, wanted keys below it: Immich would not start", kind_of(value))));
         return;
     };
     for (key, value) in object {
@@ -98,84 +99,76 @@ fn keys(value: &Value, path: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What is wanted instead of a value of another type, or beyond its bounds.
+/// What is wanted instead of a value of another type, or outside of its range.
 fn mismatch(kind: Kind, value: &Value) -> Option<String> {
-    let words = |words: &[&str]| words.join(", ");
+    let text = value.as_str();
+    let within = |number: Option<i64>, from, to| number.is_some_and(|number| (from..=to).contains(&number));
     let all = |good: &dyn Fn(&Value) -> bool| value.as_array().is_some_and(|items| items.iter().all(good));
     let one_of = |value: &Value, known: &[&str]| value.as_str().is_some_and(|text| known.contains(&text));
-    let text = |good: fn(&str) -> bool| value.as_str().is_some_and(good);
-    let whole = |least: i64, most: i64| integer(value).is_some_and(|number| (least..=most).contains(&number));
     let (good, wanted) = match kind {
+        Kind::Switch => (value.is_boolean() || matches!(text, Some("true" | "false")), "true or false".to_owned()),
         Kind::Bool => (value.is_boolean(), "true or false".to_owned()),
         Kind::Text => (value.is_string(), "text".to_owned()),
-        Kind::Url => (text(is_url), "a whole URL".to_owned()),
-        Kind::UrlOrEmpty => (text(|url| url.is_empty() || is_url(url)), "a whole URL, or nothing in quotes".to_owned()),
-        Kind::Cron => (text(is_cron), "a time as cron has it, such as \"0 02 * * *\"".to_owned()),
-        Kind::Time => (text(is_time), "a time of day in quotes, such as \"03:00\"".to_owned()),
-        Kind::Int(least, most) => (whole(least, most), format!("a whole number{}", bounds(least, most))),
-        Kind::IntOrNull(least, most) => {
-            (value.is_null() || whole(least, most), format!("a whole number{}, or null for none", bounds(least, most)))
+        Kind::Url => (text.is_some_and(is_url), "a URL".to_owned()),
+        Kind::UrlOrEmpty => {
+            (text.is_some_and(|text| text.is_empty() || is_url(text)), "a URL, with https:// before it".to_owned())
         }
-        Kind::Float(least, most) => {
-            let good = value.as_f64().is_some_and(|number| (least..=most).contains(&number));
-            (good, format!("a number from {least} to {most}"))
+        Kind::Cron => (text.is_some_and(is_cron), "five or six fields, such as \"0 2 * * *\"".to_owned()),
+        Kind::Time => (text.is_some_and(is_time), "HH:MM in quotes".to_owned()),
+        Kind::Int(from, to) => (within(value.as_i64(), from, to), whole(from, to)),
+        Kind::IntOrNull(from, to) => {
+            (value.is_null() || within(value.as_i64(), from, to), format!("{}, or null for none", whole(from, to)))
         }
-        Kind::OneOf(known) => (one_of(value, known), format!("one of {}", words(known))),
-        Kind::Texts => (all(&Value::is_string), "a list of text".to_owned()),
-        Kind::ManyOf(known) => (all(&|item| one_of(item, known)), format!("a list of {}", words(known))),
-        Kind::ManyNumbers(known) => {
-            (all(&|item| item.as_u64().is_some_and(|number| known.contains(&number))), format!("a list of {known:?}"))
+        Kind::Digits(from, to) => {
+            (within(value.as_i64().or_else(|| text.and_then(|text| text.trim().parse().ok())), from, to), whole(from, to))
+        }
+        Kind::Decimal(from, to) => {
+            (value.as_f64().is_some_and(|number| (from..=to).contains(&number)), format!("a number from {from} to {to}"))
+        }
+        Kind::OneOf(known) => (one_of(value, known), format!("one of {}", known.join(", "))),
+        Kind::Texts => {
+            (all(&Value::is_string) && value != &Value::Array(Vec::new()), "a list of text, with at least one".to_owned())
+        }
+        Kind::ManyOf(known) => (all(&|item| one_of(item, known)), format!("a list of {}", known.join(", "))),
+        Kind::Heights(known) => {
+            let is_known = |item: &Value| item.as_i64().is_some_and(|height| known.contains(&height));
+            (all(&is_known), format!("a list of {}", known.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")))
         }
     };
-    // Words and numbers that are not among those known are shown: they are no secrets, and it helps.
+    // What is shown is where no secret belongs: a number, and a word instead of one that is known.
     let found = match (kind, value) {
-        (Kind::OneOf(_), Value::String(text)) => format!("{text:?}"),
-        (Kind::Int(..) | Kind::IntOrNull(..) | Kind::Float(..), Value::Number(number)) => number.to_string(),
+        (Kind::OneOf(_) | Kind::Time | Kind::Cron | Kind::Switch | Kind::Bool, Value::String(text)) => format!("{text:?}"),
+        (Kind::Int(..) | Kind::IntOrNull(..) | Kind::Digits(..) | Kind::Decimal(..), Value::Number(number)) => number.to_string(),
+        (Kind::Texts, Value::Array(items)) if items.is_empty() => "an empty list".to_owned(),
         _ => kind_of(value).to_owned(),
     };
-    // Immich reads these words and digits in quotes at some of its keys.
-    let quoted = match (kind, value) {
-        (Kind::Bool, Value::String(text)) => text == "true" || text == "false",
-        (Kind::Int(..), Value::String(text)) => text.parse::<i64>().is_ok(),
-        _ => false,
-    };
-    let follows = if quoted { ", without quotes" } else { ": Immich would not start" };
-    (!good).then(|| format!("found {found}, wanted {wanted}{follows}"))
+    (!good).then(|| format!("found {found}, wanted {wanted}: Immich would not start"))
 }
 
-/// `30` and `30.0` are one number to Immich.
-fn integer(value: &Value) -> Option<i64> {
-    let text = value.as_number()?.to_string();
-    text.strip_suffix(".0").unwrap_or(&text).parse().ok()
-}
-
-/// As people say it: JavaScript's own bounds are none.
-fn bounds(least: i64, most: i64) -> String {
-    match (least < -1, most > i64::from(u32::MAX)) {
-        (true, _) => String::new(),
-        (false, true) => format!(" from {least} on"),
-        (false, false) => format!(" from {least} to {most}"),
+fn whole(from: i64, to: i64) -> String {
+    match (from, to) {
+        (i64::MIN, i64::MAX) => "a whole number".to_owned(),
+        (_, i64::MAX) => format!("a whole number, {from} or more"),
+        _ => format!("a whole number from {from} to {to}"),
     }
 }
 
-/// A scheme and something after it; of `http` and `https` a host.
+/// As near to a browser's parser as is needed here: a scheme, and something after it.
 fn is_url(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once(':') else { return false };
-    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
-    let is_web = matches!(scheme, "http" | "https");
-    is_scheme && !rest.is_empty() && !text.contains(char::is_whitespace) && (!is_web || scheme_of(text).is_some())
+    let scheme = |scheme: &str| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+    };
+    text.split_once("://").is_some_and(|(before, rest)| scheme(before) && !rest.is_empty() && !text.contains(char::is_whitespace))
 }
 
 fn is_cron(text: &str) -> bool {
-    let fields: Vec<_> = text.split_whitespace().collect();
-    let is_field = |field: &&str| field.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '*' | ',' | '-' | '/' | '?'));
-    text.starts_with('@') || (matches!(fields.len(), 5 | 6) && fields.iter().all(is_field))
+    text.starts_with('@') || matches!(text.split_whitespace().count(), 5 | 6)
 }
 
 fn is_time(text: &str) -> bool {
-    let part = |text: &str, most: u8| text.len() == 2 && text.parse::<u8>().is_ok_and(|number| number <= most);
-    text.split_once(':').is_some_and(|(hours, minutes)| part(hours, 23) && part(minutes, 59))
+    let part = |part: &str, below: u8| part.len() == 2 && part.parse::<u8>().is_ok_and(|number| number < below);
+    text.split_once(':').is_some_and(|(hours, minutes)| part(hours, 24) && part(minutes, 60))
 }
 
 fn kind_of(value: &Value) -> &'static str {
@@ -222,18 +215,32 @@ impl Rules<'_> {
             _ => self.fail(path, "wanted the issuer's URL, such as https://auth.example.com/application/o/immich/"),
         }
         let algorithm = self.text("oauth.signingAlgorithm").unwrap_or("RS256").to_owned();
-        let asymmetric = ["RS", "PS", "ES"].iter().any(|family| algorithm.starts_with(family)) || algorithm == "EdDSA";
-        if !asymmetric {
+        if !ALGORITHMS.contains(&algorithm.as_str()) {
             self.fail(
                 "oauth.signingAlgorithm",
                 format!("found {algorithm:?}, wanted RS256 or another with a key pair: give the provider a signing key instead"),
             );
         }
         let scope = self.text("oauth.scope").unwrap_or("openid email profile").to_owned();
-        for wanted in ["openid", "email"] {
+        for (wanted, why) in [("openid", "without it there is no ID token"), ("email", "Immich knows people by their address")] {
             if !scope.split_whitespace().any(|word| word == wanted) {
-                self.fail("oauth.scope", format!("{wanted} is missing: Immich knows people by their address"));
+                self.fail("oauth.scope", format!("found {scope:?}, wanted {wanted} in it: {why}"));
             }
+        }
+        if self.text(path).is_some_and(|issuer| issuer.trim_end_matches('/') == GOOGLE) {
+            self.google();
+        }
+    }
+
+    fn google(&mut self) {
+        if !self.flag("oauth.mobileOverrideEnabled") {
+            self.warn("oauth.mobileOverrideEnabled", "off, and Google refuses app.immich://: the app could not sign in");
+        }
+        if !self.text("oauth.roleClaim").unwrap_or("immich_role").is_empty() {
+            self.warn(
+                "oauth.roleClaim",
+                "Google sends no role, and Immich reads it at every sign-in: an admin may come out of it as a user; wanted \"\", no claim",
+            );
         }
     }
 
@@ -242,10 +249,12 @@ impl Rules<'_> {
             let text = self.text(path).unwrap_or_default().to_owned();
             if text.trim().is_empty() {
                 self.fail(path, "not set, wanted what the issuer shows for this client");
+            } else if text.contains(char::is_control) {
+                self.fail(path, "has a line break or another control character in it: was more than the one line copied?");
             } else if text.contains("${") || text.contains("{{") {
                 self.warn(path, "looks like a placeholder: Immich puts no variables into this file");
-            } else if text.trim() != text || text.contains(char::is_control) {
-                self.warn(path, "has white space at an end, or more than one line: was it copied so?");
+            } else if text.trim() != text {
+                self.warn(path, "begins or ends with white space: was it copied so?");
             }
         }
     }
@@ -273,27 +282,17 @@ impl Rules<'_> {
             self.warn(
                 "oauth.autoLaunch",
                 format!(
-                    "leave it off until there is an admin who got in by OIDC: a mistake here, or an issuer that is away, would lock \
-                     everybody out; the way back in is {WAY_BACK}"
+                    "when the issuer is away, the way in is {WAY_BACK}; leave it off until there is an admin, since Immich refuses \
+                     everybody else before the first one"
                 ),
             );
         }
-        if self.text("oauth.roleClaim") != Some("") {
-            let claim = self.text("oauth.roleClaim").unwrap_or("immich_role").to_owned();
-            self.note(
-                "oauth.roleClaim",
-                format!("Immich takes {claim} from the token at every sign-in: an admin for whom the issuer says \"user\" is one no more"),
-            );
-        }
-        self.note(
-            "oauth.issuerUrl",
-            "Immich links an account by its e-mail address and does not ask whether it was verified: whoever can set an address at the \
-             issuer can enter that account",
-        );
     }
 
     fn doors(&mut self) {
-        if self.at("passwordLogin.enabled") != Some(&Value::Bool(false)) {
+        if !matches!(self.at("passwordLogin.enabled"), Some(Value::Bool(false)))
+            && self.text("passwordLogin.enabled") != Some("false")
+        {
             return;
         }
         if self.flag("oauth.enabled") {
@@ -305,21 +304,15 @@ impl Rules<'_> {
 
     fn addresses(&mut self) {
         let path = "server.externalDomain";
-        let url = self.text(path).unwrap_or_default().to_owned();
-        match scheme_of(&url) {
-            _ if url.is_empty() => {}
-            None => self.fail(path, "wanted a whole URL, such as https://photos.example.com"),
-            Some(_) if !is_origin(&url) => self.fail(path, "has more than scheme and host, and Immich cannot live below a path"),
-            Some("http") => {
-                self.warn(path, "http: links that people share will say so, and an issuer may refuse such a redirect URI");
+        if let Some(url) = self.text(path).filter(|url| !url.is_empty()).map(str::to_owned) {
+            if scheme_of(&url).is_none() {
+                self.fail(path, "wanted a whole URL, such as https://photos.example.com");
+            } else if !is_origin(&url) {
+                self.warn(path, "Immich drops what follows the host: it cannot live below a path");
             }
-            Some(_) => {}
         }
         let path = "machineLearning.urls";
         let Some(urls) = self.at(path).and_then(Value::as_array).cloned() else { return };
-        if urls.is_empty() {
-            self.fail(path, "an empty list, wanted at least one URL: Immich would not start");
-        }
         for url in urls.iter().filter_map(Value::as_str) {
             match scheme_of(url) {
                 None => self.fail(path, "wanted URLs, such as http://immich-machine-learning:3003"),
@@ -342,7 +335,8 @@ impl Rules<'_> {
     }
 
     fn flag(&self, path: &str) -> bool {
-        self.at(path) == Some(&Value::Bool(true))
+        // Immich takes the word, too.
+        self.at(path) == Some(&Value::Bool(true)) || self.text(path) == Some("true")
     }
 
     fn text(&self, path: &str) -> Option<&str> {
@@ -356,16 +350,12 @@ impl Rules<'_> {
     fn warn(&mut self, path: &str, text: impl Into<String>) {
         self.findings.push(warning(path, text));
     }
-
-    fn note(&mut self, path: &str, text: impl Into<String>) {
-        self.findings.push(Finding { weight: Weight::Note, path: path.to_owned(), text: text.into() });
-    }
 }
 
-/// Whether a URL is `http` or `https`, a host, and no more than a slash.
-pub fn is_origin(url: &str) -> bool {
-    let rest = scheme_of(url).and_then(|scheme| url.get(scheme.len() + 3..)).map(|rest| rest.trim_end_matches('/'));
-    rest.is_some_and(|rest| !rest.contains(['/', '?', '#']))
+/// Whether nothing but a slash follows the host of such a URL.
+pub(super) fn is_origin(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    scheme_of(url).is_some() && !rest.trim_end_matches('/').contains(['/', '?', '#'])
 }
 
 /// `http` or `https` of a URL with a host.

@@ -79,9 +79,8 @@ fn is_credential(name: &str, value: &str) -> bool {
 /// Where a file in YAML or JSON has credentials. What is neither has none here: a script, a page of prose.
 fn credentials_in(text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    // An Authentik blueprint is known by its `entries`, and read with its tags: `blueprint-secret`.
-    for document in yaml::values(text).unwrap_or_default().iter().filter(|document| document.get("entries").is_none()) {
-        walk(document, "", &mut found);
+    for document in yaml::values(text, yaml::Dialect::Plain).unwrap_or_default() {
+        walk(&document, "", &mut found);
     }
     found
 }
@@ -203,6 +202,12 @@ mod tests {
     }
 
     #[test]
+    fn a_service_of_the_cluster_is_nobodys_in_particular() {
+        assert!(is_in_cluster("http://authentik-outpost.immich-edge.svc.cluster.local:9000"));
+        assert!(!is_in_cluster("http://nas.lan:9000") && !is_in_cluster("https://x.svc.example.com") && !is_in_cluster("a.svc"));
+    }
+
+    #[test]
     fn a_credential_in_a_file_is_found_wherever_it_stands() {
         for (text, paths) in [
             ("oauth:\n  clientSecret: x\n  tokenEndpointAuthMethod: client_secret_post\n", &["oauth.clientSecret"] as &[_]),
@@ -214,12 +219,6 @@ mod tests {
         ] {
             assert_eq!(credentials_in(text), paths, "{text}");
         }
-    }
-
-    #[test]
-    fn a_service_of_the_cluster_is_nobodys_in_particular() {
-        assert!(is_in_cluster("http://authentik-outpost.immich-edge.svc.cluster.local:9000"));
-        assert!(!is_in_cluster("http://nas.lan:9000") && !is_in_cluster("https://x.svc.example.com") && !is_in_cluster("a.svc"));
     }
 
     #[test]
