@@ -150,7 +150,7 @@ fn the_quickstart_names_what_the_manifests_want() -> std::io::Result<()> {
     let (quickstart, mut manifests) = (page(QUICKSTART)?, Vec::new());
     files(&Path::new(ROOT).join("apps"), "yaml", &mut manifests)?;
     // What can be switched on later has a page of its own, docs/components.md; what Authentik is told is in docs/authentik.md.
-    let apart = ["apps/components", "apps/identity", "apps/media/immich/overlays"].map(|folder| Path::new(ROOT).join(folder));
+    let apart = ["apps/components", "apps/identity"].map(|folder| Path::new(ROOT).join(folder));
     manifests.retain(|path| !apart.iter().any(|folder| path.starts_with(folder)));
     let mut wanted = BTreeSet::new();
     for path in manifests {

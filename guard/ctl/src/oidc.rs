@@ -101,8 +101,10 @@ fn render(args: &RenderArgs) -> anyhow::Result<bool> {
             .mode(0o600)
             .open(path)
             .with_context(|| format!("{}: cannot be written", path.display()))?;
-        // A file that was there keeps the mode that it had.
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        // A file that was there keeps the mode that it had. A device or a pipe keeps its own: it is not ours.
+        if file.metadata()?.is_file() {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
         file.write_all(text.as_bytes()).with_context(|| format!("{}: cannot be written", path.display()))?;
     } else {
         std::io::stdout().write_all(text.as_bytes())?;

@@ -36,6 +36,7 @@ pub fn values(text: &str, dialect: Dialect) -> Result<Vec<Value>, serde_saphyr::
         // kubectl reads `defaultMode: 0440` as octal, and so does everyone who writes it.
         legacy_octal_numbers: dialect == Dialect::Kubectl,
         strict_booleans: dialect == Dialect::Plain,
+        underscored_numbers_as_strings: dialect == Dialect::Plain,
         with_snippet: false,
     };
     serde_saphyr::from_multiple_with_options(text, options)

@@ -166,7 +166,7 @@ impl Answers {
 
     /// What is left to do, as commands.
     pub fn next_steps(&self, written: Option<&Path>) -> String {
-        let file = written.map_or_else(|| "immich.yaml".to_owned(), |path| path.display().to_string());
+        let file = written.map_or_else(|| "immich.yaml".to_owned(), |path| shell_word(&path.display().to_string()));
         let mut text = "Register at the issuer, character by character:\n".to_owned();
         for uri in self.redirect_uris() {
             // Writing into a String cannot fail.
@@ -207,4 +207,10 @@ pub fn merged(base: Value, answers: Value) -> Value {
         }
         (_, answers) => answers,
     }
+}
+
+/// As a POSIX shell has to be told, where it would take the text apart.
+fn shell_word(text: &str) -> String {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_'));
+    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -1,6 +1,6 @@
 //! Every key of Immich's configuration file, and the type of its value: Immich v3.2 (`@immich/sdk` 3.2.2, `AdminConfigDto`).
 //!
-//! A value of another type, or outside of its range, stops Immich's start; a key that is not here is only warned of, and then ignored.
+//! Keys and words are held against the SDK by `make test-immich-schema`; it has no ranges. A value of another type, or outside of its range, stops Immich's start; a key that is not here is only warned of, and then ignored.
 
 /// What a value must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -157,7 +157,7 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("notifications.smtp.transport.port", Int(0, 65535)),
     ("notifications.smtp.transport.secure", Switch),
     ("notifications.smtp.transport.username", Text),
-    ("oauth.accountManagementUrl", Text),
+    ("oauth.accountManagementUrl", UrlOrEmpty),
     ("oauth.allowInsecureRequests", Switch),
     ("oauth.autoLaunch", Switch),
     ("oauth.autoRegister", Switch),
@@ -206,10 +206,16 @@ pub fn is_section(path: &str) -> bool {
     KEYS.iter().any(|(known, _)| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// The known path that is most like this one, if one is near enough to be meant.
+/// The known key or section that is most like this one, if one is near enough to be meant.
 pub fn nearest(path: &str) -> Option<&'static str> {
+    let depth = path.split('.').count();
+    let known = KEYS.iter().filter_map(|(known, _)| {
+        // As deep as the one that was found: a section stands for what is below it.
+        let end = known.match_indices('.').nth(depth - 1).map_or(known.len(), |(at, _)| at);
+        (known.split('.').count() >= depth).then(|| &known[..end])
+    });
     let near = |known: &str| distance(&known.to_lowercase(), &path.to_lowercase());
-    let (best, steps) = KEYS.iter().map(|(known, _)| (*known, near(known))).min_by_key(|(_, steps)| *steps)?;
+    let (best, steps) = known.map(|known| (known, near(known))).min_by_key(|(_, steps)| *steps)?;
     (steps <= 3).then_some(best)
 }
 
