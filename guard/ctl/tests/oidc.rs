@@ -241,12 +241,6 @@ fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
         (oauth("mobileRedirectUri: https://photos.example.com/api/oauth/mobile-redirect"), Weight::Warning, "not used"),
         (oauth("autoLaunch: true"), Weight::Warning, "/auth/login?autoLaunch=0"),
         (oauth("clientID: x"), Weight::Warning, "did you mean oauth.clientId?"),
-        (
-            "oauht:\n  enabled: true\n".to_owned(),
-            Weight::Warning,
-            "oauht: Immich v3 has no such key and ignores it, did you mean oauth?",
-        ),
-        ("ffmpeg:\n  realtme: {}\n".to_owned(), Weight::Warning, "did you mean ffmpeg.realtime?"),
         (oauth("accountManagementUrl: auth.example.com"), Weight::Error, "oauth.accountManagementUrl: found text, wanted a URL"),
         (oauth("timeout: 30_000"), Weight::Error, "oauth.timeout: found text, wanted a whole number"),
         (oauth("quota: 5"), Weight::Warning, "Immich v3 has no such key"),
@@ -296,6 +290,19 @@ fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
     assert!(check::text("a: 1\n---\nb: 2\n").unwrap_err().to_string().contains("2 documents"));
     assert!(check::text("a: [").unwrap_err().to_string().contains("not YAML or JSON"));
     assert!(check::text("oauth: {}\noauth: {}\n").is_err(), "which of two counts is anyone's guess");
+}
+
+#[test]
+fn a_misspelt_section_is_asked_about_like_a_key() {
+    for (yaml, meant) in [
+        ("oauht:\n  enabled: true\n", "oauth?"),
+        ("storageTemplates:\n  enabled: true\n", "storageTemplate?"),
+        ("ffmpeg:\n  realtme: {}\n", "ffmpeg.realtime?"),
+    ] {
+        let found = findings(yaml);
+        let [(Weight::Warning, text)] = found.as_slice() else { panic!("{yaml}: {found:?}") };
+        assert!(text.ends_with(&format!("ignores it, did you mean {meant}")), "{text}");
+    }
 }
 
 #[test]
