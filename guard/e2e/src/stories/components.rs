@@ -1,4 +1,4 @@
-//! What is optional, all of it at once, whatever apps/components has: switched on by one commit, and off again.
+//! What is optional, all of it at once, whatever the folders have: switched on by one commit, and off again.
 
 use std::fs;
 use std::path::Path;
@@ -12,6 +12,9 @@ use super::edges;
 use crate::World;
 use crate::flux::text;
 use crate::secrets;
+
+/// Where what is optional lies.
+const FOLDERS: [&str; 2] = ["apps/components", "apps/media/immich/overlays"];
 
 /// A second machine and a storage class: what a cluster has where these components make sense.
 const LARGER_HOME: &str = r"
@@ -33,15 +36,20 @@ provisioner: kubernetes.io/no-provisioner
 pub(super) async fn all(world: &mut World) -> Result<String> {
     world.cluster.kubectl_stdin(&["apply", "-f", "-"], LARGER_HOME)?;
     world.cluster.kubectl(&["wait", "node/second", "--for=condition=Ready", "--timeout=60s"])?;
-    let mut names = Vec::new();
-    for entry in fs::read_dir(world.repo.tree.join("apps/components"))? {
-        names.push(entry?.file_name().into_string().ok().context("a component has a plain name")?);
+    let mut components: Vec<(String, String)> = Vec::new();
+    for folder in FOLDERS {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(world.repo.tree.join(folder))? {
+            names.push(entry?.file_name().into_string().ok().context("a component has a plain name")?);
+        }
+        names.sort();
+        components.extend(names.into_iter().map(|name| (format!("../../{folder}/{name}"), name)));
     }
-    names.sort();
+    let names: Vec<&str> = components.iter().map(|(_, name)| name.as_str()).collect();
     let patch = world.repo.tree.join("clusters/home.local/flux/nas.patch.yaml");
     let before = fs::read_to_string(&patch)?;
     fs::write(&patch, private(world, &before, &names)?)?;
-    let list = names.iter().fold("components:".to_owned(), |list, name| list + "\n  - ../../apps/components/" + name);
+    let list = components.iter().fold("components:".to_owned(), |list, (path, _)| list + "\n  - " + path);
     world.repo.edit("clusters/home/kustomization.yaml", "components: []", &list)?;
     by_hand(world)?;
 
@@ -71,7 +79,7 @@ pub(super) async fn all(world: &mut World) -> Result<String> {
 }
 
 /// The operator's patch with what the components' examples say; what else lies beside those is applied, as an operator does by hand.
-fn private(world: &World, patch: &str, components: &[String]) -> Result<String> {
+fn private(world: &World, patch: &str, components: &[&str]) -> Result<String> {
     let (mut first, mut rest) = (patch.to_owned(), String::new());
     for component in components {
         let example = world.repo.tree.join("clusters/home.local").join(component);
