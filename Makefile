@@ -82,7 +82,7 @@ validate: need-cargo need-cc $(KUSTOMIZE_BUILT) ## Renders every way in, holds e
 tools/bin/kustomize:
 	@tools/build kustomize
 
-# The first time, the tools take some 20 minutes on two cores: they are built from source.
+# The first time, the tools take some 15 minutes on two cores: they are built from source.
 .PHONY: e2e
 e2e: need-cargo need-cc tools ## Real kube-apiserver, Flux's controllers, cloudflared where it is on PATH (KEEP=1 keeps the cluster; STORIES='prune quota')
 	@cargo build -q --locked -p e2e
