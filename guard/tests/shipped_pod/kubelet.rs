@@ -1,0 +1,61 @@
+//! What a real kubelet makes of the shipped pod.
+
+use serde_json::Value;
+use testkit::nas::{FakeNas, Mode};
+use testkit::tests;
+
+use super::home::Home;
+use super::node::Node;
+use super::stand_in::MARKER;
+
+pub(super) const TESTS: &[(&str, fn())] = tests![the_gate_holds_it_while_the_nas_is_away, on_a_mounted_nas_it_becomes_ready];
+pub(super) const SLOW: &[(&str, fn())] = tests![a_nas_that_dies_restarts_the_server_once_and_the_gate_holds_it];
+
+/// A home in a pod network of its own: the kubelet's port is the same for all.
+fn home() -> (Home, FakeNas) {
+    testkit::pod::enter().unwrap();
+    Home::new()
+}
+
+/// The status of its only container.
+fn server(status: &Value) -> &Value {
+    &status["containerStatuses"][0]
+}
+
+fn ready(status: &Value) -> bool {
+    server(status)["ready"] == true
+}
+
+fn on_a_mounted_nas_it_becomes_ready() {
+    let (home, nas) = home();
+    let mut node = Node::start(&home);
+    let status = node.until("ready", ready);
+    let gate = &status["initContainerStatuses"][0]["state"]["terminated"];
+    assert_eq!((&gate["exitCode"], &server(&status)["restartCount"]), (&0.into(), &0.into()), "{status:#}");
+    assert_eq!(nas.read(&MARKER.replace("/data", "immich")).as_deref(), Some(&b"a photo"[..]));
+}
+
+fn the_gate_holds_it_while_the_nas_is_away() {
+    let (home, nas) = home();
+    drop(nas);
+    home.host.unmount(&home.host.point());
+    home.bare_library();
+    let mut node = Node::start(&home);
+    let status = node.until("the gate runs", |status| status["initContainerStatuses"][0]["state"]["running"].is_object());
+    assert_eq!(server(&status)["state"]["waiting"]["reason"], "PodInitializing", "{status:#}");
+    node.until_said("nas-gate", "NAS_NOT_MOUNTED (41): ");
+    assert_eq!(home.host.strays().len(), 1, "{:?}", home.host.strays());
+}
+
+fn a_nas_that_dies_restarts_the_server_once_and_the_gate_holds_it() {
+    let (home, nas) = home();
+    let mut node = Node::start(&home);
+    node.until("ready", ready);
+    nas.set(Mode::Stale);
+    let status = node.until("restarted", |status| server(status)["restartCount"] == 1);
+    assert!(!ready(&status), "{status:#}");
+    node.until_said("server", "NAS_STALE (49): ");
+    nas.set(Mode::Healthy);
+    let status = node.until("ready again", ready);
+    assert_eq!(server(&status)["restartCount"], 1, "{status:#}");
+}
