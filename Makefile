@@ -21,7 +21,7 @@ IMAGE_ARCHIVE ?=
 help: ## This list
 	@awk 'BEGIN { FS = ":.*## "; print "usage: make TARGET" } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: need-cargo need-cc ## Guard, an issuer and a small photo server on loopback, with a tour (DEMO_ARGS=--tour ends after it)
@@ -64,6 +64,14 @@ test-front-doors: need-cargo need-cc need-python3 ## Forward auth beside Caddy; 
 test-pod: build ## The shipped pod of immich-server in runc, and by a kubelet and containerd where they are installed
 	GUARD_BIN=$(GUARD_BIN) cargo test --locked -p guard --test shipped_pod -- --include-ignored
 
+# Not part of `test` either: the table of `guardctl oidc check`, judged by the types that Immich publishes and by the YAML reader that it has.
+IMMICH_SDK = $(TARGET_DIR)/immich-sdk
+.PHONY: test-immich-schema
+test-immich-schema: need-cargo need-cc need-npm ## Immich's own types against what guardctl knows of its configuration file
+	@mkdir -p $(IMMICH_SDK) && cp guard/ctl/tests/oidc/immich-sdk/* guard/ctl/tests/oidc/immich-sdk/.npmrc $(IMMICH_SDK)/
+	@cd $(IMMICH_SDK) && npm ci --silent --ignore-scripts
+	IMMICH_SDK=$(IMMICH_SDK) cargo test --locked -p guardctl --test oidc -- --ignored immich_schema
+
 .PHONY: lint
 lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licences and bans of the dependencies
 	cargo fmt --all --check
@@ -79,9 +87,9 @@ validate: need-cargo need-cc $(KUSTOMIZE_BUILT) ## Renders every way in, holds e
 tools/bin/kustomize:
 	@tools/build kustomize
 
-# The first time, the tools take some 20 minutes on two cores: they are built from source.
+# The first time, the tools take some 15 minutes on two cores: they are built from source.
 .PHONY: e2e
-e2e: need-cargo need-cc tools ## Real kube-apiserver, Flux's controller, cloudflared where it is on PATH (KEEP=1 keeps the cluster; STORIES='prune quota')
+e2e: need-cargo need-cc tools ## Real kube-apiserver, Flux's controllers, cloudflared where it is on PATH (KEEP=1 keeps the cluster; STORIES='prune quota')
 	@cargo build -q --locked -p e2e
 	@$(TARGET_DIR)/debug/e2e $(STORIES)
 	cargo test -q --locked -p guard --test chain -- --include-ignored
@@ -159,7 +167,7 @@ bench-idtoken: build ## What `guard idtoken` adds to the time of a request to a 
 # $(call need,COMMAND,HOW TO GET IT)
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: need-cargo need-cc need-cargo-deny need-cargo-fuzz need-python3 need-haproxy need-jq
+.PHONY: need-cargo need-cc need-cargo-deny need-cargo-fuzz need-python3 need-npm need-haproxy need-jq
 need-cargo:
 	$(call need,cargo,install Rust from https://rustup.rs)
 need-cc:
@@ -170,6 +178,8 @@ need-cargo-fuzz: need-cargo
 	$(call need,cargo-fuzz,cargo install cargo-fuzz --locked)
 need-python3:
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "python3 with venv is missing: Debian: apt-get install python3-venv" >&2; exit 1; }
+need-npm:
+	$(call need,npm,install Node.js 20 or newer (Debian: apt-get install npm))
 need-haproxy:
 	$(call need,haproxy,install HAProxy 2.5 or newer (Debian: apt-get install haproxy))
 need-jq:

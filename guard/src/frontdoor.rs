@@ -129,10 +129,23 @@ impl FrontDoor {
     /// Whether a request for this path is the auth server's own: it is sent there, and never to Immich.
     pub fn owns_path(&self, path: &str) -> bool {
         match self {
-            Self::ForwardAuth(door) => door.config().own_path.as_ref().is_some_and(|own| path.starts_with(own.as_str())),
+            Self::ForwardAuth(door) => door.config().own_path.as_ref().is_some_and(|own| is_below(path, own)),
             Self::Signed(_) | Self::Unsigned(_) => false,
         }
     }
+}
+
+/// Whether a path lies below another for every server that might read it: none that could take it for somewhere else, by dots, by an
+/// escape or by an empty part, is sent anywhere unasked.
+fn is_below(path: &str, own: &str) -> bool {
+    let is_plain = |part: &str| {
+        !matches!(part, "." | "..") && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    };
+    let mut parts = path.strip_prefix(own).map(|rest| rest.split('/').peekable());
+    parts.as_mut().is_some_and(|parts| {
+        std::iter::from_fn(|| parts.next().map(|part| (part, parts.peek().is_none())))
+            .all(|(part, is_last)| is_plain(part) && (is_last || !part.is_empty()))
+    })
 }
 
 impl AllowList {
@@ -180,6 +193,30 @@ mod tests {
         assert!(service("a.access") && !service("b.access") && !service("A.access"));
         let empty = AllowList::default();
         assert!(empty.permits(&Identity::Service { common_name: "any".into() }).is_ok());
+    }
+
+    #[test]
+    fn only_what_every_server_reads_as_below_is_below() {
+        let own = "/oauth2/";
+        for path in ["/oauth2/", "/oauth2/start", "/oauth2/static/css/a-b_c.css", "/oauth2/x/"] {
+            assert!(is_below(path, own), "{path}");
+        }
+        for path in [
+            "/oauth2",
+            "/oauth2x/start",
+            "/oauth2/..",
+            "/oauth2/../api",
+            "/oauth2/./start",
+            "/oauth2/%2e%2e/api",
+            "/oauth2/a%2fb",
+            "/oauth2//api",
+            "/oauth2/a\\b",
+            "/oauth2/a;b",
+            "/OAUTH2/start",
+            "/api/oauth2/",
+        ] {
+            assert!(!is_below(path, own), "{path}");
+        }
     }
 
     #[test]

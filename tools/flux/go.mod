@@ -4,7 +4,7 @@ go 1.26.0
 
 tool github.com/fluxcd/kustomize-controller
 
-require github.com/fluxcd/kustomize-controller v1.9.5 // indirect
+require github.com/fluxcd/kustomize-controller v1.9.6 // indirect
 
 require (
 	cel.dev/expr v0.25.2 // indirect
@@ -89,7 +89,8 @@ require (
 	github.com/fluxcd/pkg/cache v0.14.0 // indirect
 	github.com/fluxcd/pkg/envsubst v1.7.1 // indirect
 	github.com/fluxcd/pkg/http/fetch v0.25.0 // indirect
-	github.com/fluxcd/pkg/kustomize v1.35.6 // indirect
+	github.com/fluxcd/pkg/kustomize v1.35.7 // indirect
+	github.com/fluxcd/pkg/masktoken v0.9.0 // indirect
 	github.com/fluxcd/pkg/runtime v0.110.3 // indirect
 	github.com/fluxcd/pkg/sourceignore v0.18.0 // indirect
 	github.com/fluxcd/pkg/ssa v0.76.2 // indirect
@@ -241,7 +242,7 @@ require (
 )
 
 // The controller replaces its API module by a folder; the released one of the same version is required instead.
-require github.com/fluxcd/kustomize-controller/api v1.9.5 // indirect
+require github.com/fluxcd/kustomize-controller/api v1.9.6 // indirect
 
 // What the controller replaces itself, copied: a replace counts in the main module only.
 replace (

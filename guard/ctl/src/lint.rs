@@ -6,6 +6,7 @@
 //!
 //! Nothing here knows a cluster: what is found is in the manifests, before anything applies them.
 
+pub mod blueprint;
 mod exception;
 pub mod finding;
 mod flux;

@@ -1,4 +1,4 @@
-//! Immich's own sign-in by OpenID Connect: answers enter, the configuration file leaves that the Secret `immich-oidc` holds; or such a
+//! Immich's own sign-in by OIDC: answers enter, the configuration file leaves that the Secret `immich-oidc` holds; or such a
 //! file enters, and what is wrong with it leaves, before Immich would refuse to start.
 //!
 //! Immich has no variables for OIDC, only that file (immich-app/immich #12226, #31349). What it does not name stays at Immich's defaults.
@@ -8,9 +8,9 @@ pub mod check;
 pub mod render;
 pub mod schema;
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -49,6 +49,10 @@ struct RenderArgs {
     #[arg(long, value_name = "FILE")]
     client_secret_file: PathBuf,
 
+    /// Settings to begin with, as Immich exports them (YAML or JSON): with a file, those of its admin page no longer count
+    #[arg(long, value_name = "FILE")]
+    base: Option<PathBuf>,
+
     /// Where to write it, readable by its owner only [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -59,12 +63,13 @@ pub fn run(args: &OidcArgs) -> anyhow::Result<bool> {
     match &args.command {
         Command::Render(args) => render(args),
         Command::Check { file } => {
-            let findings = check::text(&read(file)?)?;
+            let findings = check::text(&read(file)?).with_context(|| file.display().to_string())?;
             for finding in &findings {
                 println!("{finding}");
             }
             let errors = findings.iter().filter(|finding| finding.weight == Weight::Error).count();
-            println!("{}: {errors} errors, {} warnings", file.display(), findings.len() - errors);
+            let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+            println!("{}: {}, {}", file.display(), count(errors, "error"), count(findings.len() - errors, "warning"));
             Ok(errors == 0)
         }
     }
@@ -72,9 +77,14 @@ pub fn run(args: &OidcArgs) -> anyhow::Result<bool> {
 
 fn render(args: &RenderArgs) -> anyhow::Result<bool> {
     let secret = read(&args.client_secret_file)?;
-    let config = args.answers.config(secret.trim_end_matches(['\r', '\n']));
+    let answers = args.answers.config(secret.trim_end_matches(['\r', '\n']));
+    let config = match &args.base {
+        Some(path) => answers::merged(check::document(&read(path)?).with_context(|| path.display().to_string())?, answers),
+        None => answers,
+    };
     // The same judge as for a file that somebody wrote by hand.
-    let findings = check::value(&config);
+    let mut findings = args.answers.problems();
+    findings.extend(check::value(&config));
     for finding in &findings {
         eprintln!("{finding}");
     }
@@ -91,7 +101,11 @@ fn render(args: &RenderArgs) -> anyhow::Result<bool> {
             .mode(0o600)
             .open(path)
             .with_context(|| format!("{}: cannot be written", path.display()))?;
-        file.write_all(text.as_bytes())?;
+        // A file that was there keeps the mode that it had. A device or a pipe keeps its own: it is not ours.
+        if file.metadata()?.is_file() {
+            file.set_permissions(Permissions::from_mode(0o600))?;
+        }
+        file.write_all(text.as_bytes()).with_context(|| format!("{}: cannot be written", path.display()))?;
     } else {
         std::io::stdout().write_all(text.as_bytes())?;
     }

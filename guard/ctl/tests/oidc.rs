@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
-use guardctl::lint::yaml::values;
+use guardctl::lint::yaml::{Dialect, values};
 use guardctl::oidc::check::{self, Weight};
 use guardctl::oidc::{render, schema};
 use proptest::prelude::*;
@@ -43,7 +43,7 @@ fn rendered(more: &[&str]) -> (Value, String) {
     let output = guardctl(&[&GOOD[..], more].concat());
     let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success(), "{stderr}");
-    (values(&stdout).unwrap().remove(0), stderr)
+    (values(&stdout, Dialect::Plain).unwrap().remove(0), stderr)
 }
 
 #[test]
@@ -67,6 +67,8 @@ fn what_is_not_answered_stays_at_immichs_default() {
         "app.immich:///oauth-callback",
         "create secret generic immich-oidc --from-file=immich.yaml=",
         "rollout restart deploy/immich-server",
+        "same e-mail address",
+        "immich_role counts at every sign-in",
     ] {
         assert!(next.contains(line), "{line} in {next}");
     }
@@ -87,6 +89,9 @@ fn every_answer_has_its_key() {
         "--no-auto-register",
         "--auto-launch",
         "--no-password-login",
+        "--no-role-claim",
+        "--token-endpoint-auth-method",
+        "client_secret_basic",
         "--mobile-override",
         "--machine-learning-url",
         "http://cloud-run-ml:8080",
@@ -101,6 +106,8 @@ fn every_answer_has_its_key() {
         ("/oauth/autoLaunch", json!(true)),
         ("/oauth/mobileOverrideEnabled", json!(true)),
         ("/oauth/mobileRedirectUri", json!("https://photos.example.com/api/oauth/mobile-redirect")),
+        ("/oauth/roleClaim", json!("")),
+        ("/oauth/tokenEndpointAuthMethod", json!("client_secret_basic")),
         ("/passwordLogin/enabled", json!(false)),
         ("/machineLearning/urls", json!(["http://cloud-run-ml:8080", "http://immich-machine-learning:3003"])),
     ] {
@@ -119,10 +126,33 @@ fn a_written_file_is_its_owners_alone_and_passes_its_own_check() {
     let place = path.to_str().unwrap();
     let output = guardctl(&[&GOOD[..], &["--output", place]].concat());
     assert!(output.status.success() && output.stdout.is_empty());
+    // One that was there, and open to all, is not left so.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(guardctl(&[&GOOD[..], &["--output", place]].concat()).status.success());
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let checked = guardctl(&["oidc", "check", place]);
     let text = String::from_utf8(checked.stdout).unwrap();
     assert!(checked.status.success() && text.contains("0 errors") && !text.contains("s3cr3t"), "{text}");
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn settings_that_were_there_stay_but_for_what_is_answered() {
+    let path = std::env::temp_dir().join(format!("exported-{}.json", std::process::id()));
+    let exported = json!({
+        "trash": {"days": 90},
+        "oauth": {"issuerUrl": "https://old.example.com/", "scope": "openid email profile groups", "defaultStorageQuota": null},
+    });
+    std::fs::write(&path, exported.to_string()).unwrap();
+    let place = path.to_str().unwrap();
+    let (config, _) = rendered(&["--base", place]);
+    assert_eq!(config["trash"], json!({"days": 90}));
+    assert_eq!(config["oauth"]["scope"], "openid email profile groups");
+    assert_eq!(config["oauth"]["issuerUrl"], "https://auth.example.com/application/o/immich/");
+    // What is wrong in them is found, too.
+    std::fs::write(&path, r#"{"trash": {"days": -1}}"#).unwrap();
+    let output = guardctl(&[&GOOD[..], &["--base", place]].concat());
+    assert!(output.stdout.is_empty() && String::from_utf8(output.stderr).unwrap().contains("trash.days: found -1"));
     std::fs::remove_file(path).unwrap();
 }
 
@@ -132,6 +162,7 @@ fn wrong_answers_write_nothing() {
         (("--issuer", "http://auth.example.com/"), "oauth.issuerUrl: found http"),
         (("--issuer", "auth.example.com"), "oauth.issuerUrl: wanted the issuer's URL"),
         (("--client-id", ""), "oauth.clientId: not set"),
+        (("--external-url", "https://photos.example.com/immich"), "--external-url: found"),
         (("--external-url", "photos.example.com"), "server.externalDomain: wanted a whole URL"),
     ] {
         let arguments: Vec<_> = GOOD
@@ -142,6 +173,15 @@ fn wrong_answers_write_nothing() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(output.stdout.is_empty() && stderr.contains(wanted) && stderr.contains("nothing was written"), "{stderr}");
+    }
+    for (more, wanted) in [
+        (["--lan-url", "nas:30283"], "--lan-url: found \"nas:30283\", wanted scheme, host and port alone"),
+        (["--token-endpoint-auth-method", "none"], "oauth.tokenEndpointAuthMethod: found \"none\", wanted one of"),
+        (["--external-url=https://photos.example.com/immich", "--no-role-claim"], "cannot be used multiple times"),
+    ] {
+        let output = guardctl(&[&GOOD[..], &more].concat());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty() && stderr.contains(wanted), "{stderr}");
     }
     let quota = guardctl(&[&GOOD[..], &["--default-quota", "0"]].concat());
     assert!(String::from_utf8(quota.stderr).unwrap().contains("0 is a quota of nothing"));
@@ -162,43 +202,80 @@ fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
             ("clientSecret", "a-secret"),
         ];
         let key = line.split(':').next().unwrap();
-        let mut text = "oauth:\n".to_owned();
-        for (name, value) in base.iter().filter(|(name, _)| *name != key) {
-            text += &format!("  {name}: {value}\n");
-        }
-        format!("{text}  {line}\n")
+        let kept = base.iter().filter(|(name, _)| *name != key).map(|(name, value)| format!("  {name}: {value}\n"));
+        format!("oauth:\n{}  {line}\n", kept.collect::<String>())
     };
     for (yaml, weight, wanted) in [
-        (oauth("enabled: yes please"), Weight::Error, "oauth.enabled: found text, wanted true or false"),
-        (oauth("timeout: soon"), Weight::Error, "oauth.timeout: found text, wanted a number"),
+        (oauth("enabled: yes"), Weight::Error, "oauth.enabled: found \"yes\", wanted true or false"),
+        (oauth("timeout: soon"), Weight::Error, "oauth.timeout: found text, wanted a whole number, 1 or more"),
+        (oauth("timeout: 0"), Weight::Error, "oauth.timeout: found 0, wanted a whole number, 1 or more"),
         (oauth("buttonText: 7"), Weight::Error, "oauth.buttonText: found a number, wanted text"),
         (oauth("clientSecret: 12345"), Weight::Error, "oauth.clientSecret: found a number, wanted text"),
         (oauth("clientSecret: ''"), Weight::Error, "oauth.clientSecret: not set"),
         (oauth("clientSecret: ${OIDC_SECRET}"), Weight::Warning, "Immich puts no variables into this file"),
+        (oauth("clientSecret: \"a\\nb\""), Weight::Error, "line break"),
+        (oauth("issuerUrl: https://accounts.google.com"), Weight::Warning, "Google refuses app.immich://"),
+        (oauth("issuerUrl: https://accounts.google.com"), Weight::Warning, "oauth.roleClaim: Google sends no role"),
+        (oauth("endSessionEndpoint: auth.example.com/end"), Weight::Error, "oauth.endSessionEndpoint: found text, wanted a URL"),
+        (
+            oauth("allowInsecureRequests: true\n  issuerUrl: http://auth.lan/").replacen(
+                "  issuerUrl: https://auth.example.com/\n",
+                "",
+                1,
+            ),
+            Weight::Warning,
+            "http: whoever listens",
+        ),
         (oauth("clientSecret: 'a '"), Weight::Warning, "white space"),
         (oauth("issuerUrl: http://auth.example.com/"), Weight::Error, "found http, wanted https"),
         (oauth("issuerUrl: https://user@auth.example.com/"), Weight::Error, "wanted the issuer's URL"),
         (oauth("signingAlgorithm: HS256"), Weight::Error, "give the provider a signing key"),
+        (oauth("signingAlgorithm: RSA"), Weight::Error, "found \"RSA\", wanted RS256"),
         (oauth("signingAlgorithm: none"), Weight::Error, "found \"none\", wanted RS256"),
-        (oauth("scope: openid profile"), Weight::Error, "email is missing"),
-        (oauth("scope: email profile"), Weight::Error, "openid is missing"),
+        (oauth("scope: openid profile"), Weight::Error, "found \"openid profile\", wanted email in it"),
+        (oauth("scope: email profile"), Weight::Error, "wanted openid in it"),
         (oauth("defaultStorageQuota: 0"), Weight::Error, "0 is a quota of nothing"),
-        (oauth("defaultStorageQuota: lots"), Weight::Error, "wanted a number, or null for none"),
+        (oauth("defaultStorageQuota: lots"), Weight::Error, "found text, wanted a whole number, 0 or more, or null for none"),
         (oauth("tokenEndpointAuthMethod: basic"), Weight::Error, "found \"basic\", wanted one of client_secret_post"),
         (oauth("mobileOverrideEnabled: true"), Weight::Error, "wanted https://HOST/api/oauth/mobile-redirect"),
         (oauth("mobileRedirectUri: https://photos.example.com/api/oauth/mobile-redirect"), Weight::Warning, "not used"),
         (oauth("autoLaunch: true"), Weight::Warning, "/auth/login?autoLaunch=0"),
         (oauth("clientID: x"), Weight::Warning, "did you mean oauth.clientId?"),
+        (oauth("accountManagementUrl: auth.example.com"), Weight::Error, "oauth.accountManagementUrl: found text, wanted a URL"),
+        (oauth("timeout: 30_000"), Weight::Error, "oauth.timeout: found text, wanted a whole number"),
         (oauth("quota: 5"), Weight::Warning, "Immich v3 has no such key"),
         ("oauth: true\n".to_owned(), Weight::Error, "oauth: found true or false, wanted keys below it"),
         ("oauth:\n  enabled: false\npasswordLogin:\n  enabled: false\n".to_owned(), Weight::Error, "nobody could sign in"),
-        ("machineLearning:\n  urls: []\n".to_owned(), Weight::Error, "at least one URL"),
+        (
+            "machineLearning:\n  urls: []\n".to_owned(),
+            Weight::Error,
+            "found an empty list, wanted a list of text, with at least one",
+        ),
         ("machineLearning:\n  urls: [ml:3003]\n".to_owned(), Weight::Error, "wanted URLs"),
         ("machineLearning:\n  urls: http://ml:3003\n".to_owned(), Weight::Error, "found text, wanted a list of text"),
         ("machineLearning:\n  urls: ['http://ml:3003/base']\n".to_owned(), Weight::Warning, "a path in a URL is dropped"),
         ("ffmpeg:\n  targetResolution: 720\n".to_owned(), Weight::Error, "ffmpeg.targetResolution: found a number, wanted text"),
         ("ffmpeg:\n  acceptedVideoCodecs: [h264, h266]\n".to_owned(), Weight::Error, "wanted a list of h264, hevc, vp9, av1"),
         ("logging:\n  level: info\n".to_owned(), Weight::Error, "found \"info\", wanted one of verbose, debug, log"),
+        (
+            "server:\n  externalDomain: https://photos.example.com/immich\n".to_owned(),
+            Weight::Warning,
+            "cannot live below a path",
+        ),
+        ("nightlyTasks:\n  startTime: 3am\n".to_owned(), Weight::Error, "found \"3am\", wanted HH:MM"),
+        ("image:\n  preview:\n    quality: 101\n".to_owned(), Weight::Error, "found 101, wanted a whole number from 1 to 100"),
+        ("backup:\n  database:\n    cronExpression: daily\n".to_owned(), Weight::Error, "wanted five or six fields"),
+        (
+            "ffmpeg:\n  realtime:\n    resolutions: [360]\n".to_owned(),
+            Weight::Error,
+            "wanted a list of 480, 720, 1080, 1440, 2160",
+        ),
+        (
+            "integrityChecks:\n  missingFiles:\n    enabled: 'true'\n".to_owned(),
+            Weight::Error,
+            "found \"true\", wanted true or false",
+        ),
+        ("oauth:\n".to_owned(), Weight::Error, "oauth: found nothing, wanted keys below it"),
         ("storageTemplates:\n  enabled: true\n".to_owned(), Weight::Warning, "storageTemplates"),
         ("- oauth\n".to_owned(), Weight::Error, "found a list, wanted keys"),
     ] {
@@ -207,9 +284,25 @@ fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
         assert!(hit, "{wanted:?} not in {found:?} for\n{yaml}");
     }
     assert_eq!(findings(&oauth("timeout: 30000")), []);
+    // What Immich converts by itself.
+    assert_eq!(findings(&oauth("enabled: 'true'")), []);
+    assert_eq!(findings("ffmpeg:\n  crf: '23'\n"), []);
     assert!(check::text("a: 1\n---\nb: 2\n").unwrap_err().to_string().contains("2 documents"));
     assert!(check::text("a: [").unwrap_err().to_string().contains("not YAML or JSON"));
     assert!(check::text("oauth: {}\noauth: {}\n").is_err(), "which of two counts is anyone's guess");
+}
+
+#[test]
+fn a_misspelt_section_is_asked_about_like_a_key() {
+    for (yaml, meant) in [
+        ("oauht:\n  enabled: true\n", "oauth?"),
+        ("storageTemplates:\n  enabled: true\n", "storageTemplate?"),
+        ("ffmpeg:\n  realtme: {}\n", "ffmpeg.realtime?"),
+    ] {
+        let found = findings(yaml);
+        let [(Weight::Warning, text)] = found.as_slice() else { panic!("{yaml}: {found:?}") };
+        assert!(text.ends_with(&format!("ignores it, did you mean {meant}")), "{text}");
+    }
 }
 
 #[test]
@@ -228,6 +321,192 @@ fn the_table_is_in_order_and_has_no_key_twice() {
     assert_eq!(unique.len(), paths.len());
 }
 
+/// The leaves of a value, as paths.
+fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value.as_object() {
+        Some(object) => {
+            for (key, value) in object {
+                leaves(value, &if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, found);
+            }
+        }
+        None => found.push(path.to_owned()),
+    }
+}
+
+const WHOLE: &str = include_str!("oidc/whole.yaml");
+
+#[test]
+fn the_whole_file_has_every_key_and_no_fault() {
+    assert_eq!(findings(WHOLE), []);
+    let mut found = Vec::new();
+    leaves(&values(WHOLE, Dialect::Plain).unwrap()[0], "", &mut found);
+    found.sort_unstable();
+    let mut known: Vec<_> = schema::KEYS.iter().map(|(path, _)| *path).collect();
+    known.sort_unstable();
+    assert_eq!(found, known);
+}
+
+/// What the whole file has at a path, replaced: each key refuses a value of another type, and names itself.
+#[test]
+fn every_key_refuses_what_is_of_another_type() {
+    for (path, _) in schema::KEYS {
+        let mut config = values(WHOLE, Dialect::Plain).unwrap().remove(0);
+        let place = config.pointer_mut(&format!("/{}", path.replace('.', "/"))).unwrap();
+        *place = json!({"of": "another type"});
+        let found = check::value(&config);
+        let named = |finding: &check::Finding| finding.weight == Weight::Error && finding.path == *path;
+        assert!(found.iter().any(named), "{path}: {found:?}");
+    }
+}
+
+/// Answers of `tests/oidc/immich-sdk/describe.js`, which `make test-immich-schema` installs.
+fn describe(what: &str, input: &Value) -> Value {
+    let folder = std::env::var("IMMICH_SDK").expect("IMMICH_SDK: make test-immich-schema sets it");
+    let script = std::path::Path::new(&folder).join("describe.js");
+    let mut child =
+        Command::new("node").arg(script).arg(what).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("node is there");
+    child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+#[ignore = "make test-immich-schema"]
+fn immich_schema_keys_and_words_are_those_of_immichs_own_types() {
+    use schema::Kind;
+    let types = describe("types", &Value::Null);
+    let sorted = |words: &[&str]| {
+        let mut words = words.to_vec();
+        words.sort_unstable();
+        json!(words)
+    };
+    let ours: Value = schema::KEYS
+        .iter()
+        .map(|(path, kind)| {
+            let kind = match kind {
+                Kind::Switch | Kind::Bool => json!({"type": "boolean"}),
+                Kind::Text | Kind::Url | Kind::UrlOrEmpty | Kind::Cron | Kind::Time => json!({"type": "string"}),
+                Kind::Int(..) | Kind::Digits(..) | Kind::Decimal(..) => json!({"type": "number"}),
+                Kind::IntOrNull(..) => json!({"type": "number | null"}),
+                Kind::OneOf(words) => json!({"words": sorted(words)}),
+                Kind::Texts => json!({"list": {"type": "string"}}),
+                Kind::ManyOf(words) => json!({"list": {"words": sorted(words)}}),
+                Kind::Heights(numbers) => json!({"list": {"words": numbers}}),
+            };
+            ((*path).to_owned(), kind)
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let mut theirs = types;
+    for kind in theirs.as_object_mut().unwrap().values_mut() {
+        for place in ["/words", "/list/words"] {
+            if let Some(words) = kind.pointer_mut(place).and_then(Value::as_array_mut) {
+                words.sort_by_key(|word| (word.as_u64(), word.as_str().map(str::to_owned)));
+            }
+        }
+    }
+    assert_eq!(ours, theirs);
+}
+
+/// What `check` reads is what Immich's own reader reads, wherever the one could take for a number what the other takes for text.
+#[test]
+#[ignore = "make test-immich-schema"]
+fn immich_schema_yaml_is_read_as_immich_reads_it() {
+    let scalars = [
+        "yes",
+        "no",
+        "on",
+        "off",
+        "y",
+        "True",
+        "TRUE",
+        "true",
+        "false",
+        "~",
+        "null",
+        "Null",
+        "NULL",
+        "",
+        "1",
+        "010",
+        "09",
+        "0o17",
+        "0x1F",
+        "+5",
+        "-5",
+        "1e5",
+        "1.5",
+        "30.0",
+        "1.",
+        ".5",
+        "1_0",
+        "0b11",
+        "12:30:00",
+        "12:30",
+        "'1'",
+        "\"a\\u00e9\"",
+        "a#b",
+        "a # b",
+        "x: y",
+        "!!str 5",
+        "nan",
+        "inf",
+        "3h",
+        "2024",
+        "=",
+        "<<",
+    ];
+    let texts: Vec<_> = scalars.iter().map(|scalar| format!("a: {scalar}\n")).chain([WHOLE.to_owned()]).collect();
+    let theirs = describe("yaml", &json!(texts));
+    let mut differ = Vec::new();
+    for (text, theirs) in texts.iter().zip(theirs.as_array().unwrap()) {
+        let ours = values(text, Dialect::Plain).ok().map(|mut values| values.remove(0));
+        let number = |value: &Value| value.pointer("/a").and_then(Value::as_f64);
+        let same = ours.as_ref() == theirs.get("value")
+            || (ours.as_ref().and_then(number).is_some()
+                && ours.as_ref().and_then(number) == theirs.get("value").and_then(number));
+        if !same {
+            differ.push((text, ours, theirs));
+        }
+    }
+    assert!(differ.is_empty(), "{differ:#?}");
+}
+
+/// The writer's own promise, before the reader that counts.
+#[test]
+#[ignore = "make test-immich-schema"]
+fn immich_schema_hostile_secrets_arrive_at_immich_as_they_were() {
+    let secrets = [
+        "\"", "'", "\\", "\n", "a\r\nb", "\t", "#", "a #b", ": ", "a: b", "${x}", "{{ x }}", "1e5", "~", "null", "yes", "- a",
+        "[a", "{a", "&a", "*a", "!a", "|", ">", "%a", "@a", "`a", "---", "...", "\0", "\u{7f}", "\u{85}", "\u{a0}", "\u{2028}",
+        "\u{feff}", "\u{fffe}", "é", "字", "😀", " a ",
+    ];
+    let wanted: Vec<_> = secrets.iter().map(|secret| json!({"oauth": {"clientSecret": secret}, "list": [secret]})).collect();
+    let texts: Vec<_> = wanted.iter().map(render::yaml).collect();
+    let read: Vec<_> = describe("yaml", &json!(texts)).as_array().unwrap().iter().map(|it| it["value"].clone()).collect();
+    assert_eq!(read, wanted);
+}
+
+#[test]
+fn what_is_no_file_keeps_its_mode() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = std::env::temp_dir().join(format!("immich of {}.pipe", std::process::id()));
+    assert!(Command::new("mkfifo").args(["-m", "644"]).arg(&path).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let path = path.clone();
+        move || std::fs::read_to_string(path).unwrap()
+    });
+    let output = guardctl(&[&GOOD[..], &["--output", path.to_str().unwrap()]].concat());
+    assert!(output.status.success());
+    // A name with spaces is one word to the shell.
+    let next = String::from_utf8(output.stderr).unwrap();
+    assert!(next.contains(&format!("--from-file=immich.yaml='{}' --dry-run", path.display())), "{next}");
+    assert!(reader.join().unwrap().contains("clientSecret"));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+    std::fs::remove_file(path).unwrap();
+}
+
 proptest! {
     /// Whatever a secret is made of, it comes back as it was.
     #[test]
@@ -235,6 +514,6 @@ proptest! {
         let text = format!("{text}{}", control.iter().collect::<String>());
         let config = json!({"oauth": {"clientSecret": text, "list": [text], "empty": {}, "none": null, "on": true}});
         let written = render::yaml(&config);
-        prop_assert_eq!(&values(&written).unwrap()[0], &config, "{}", written);
+        prop_assert_eq!(&values(&written, Dialect::Plain).unwrap()[0], &config, "{}", written);
     }
 }

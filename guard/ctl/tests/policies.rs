@@ -135,6 +135,90 @@ fn a_finding_says_where_and_what_and_why() {
     assert_eq!(finding.link, "docs/policies.md#unknown-field");
 }
 
+/// The server with a configuration file: where it is said to be, its mount, its volume.
+fn configured(file: &str, mount: &str, volume: &str) -> Vec<(String, String)> {
+    let patch = format!(
+        "kind: Deployment\nmetadata: {{name: immich-server, namespace: immich}}\nspec: {{template: {{spec: {{\n  containers: [{{name: server, \
+         env: [{{name: IMMICH_CONFIG_FILE, {file}}}], volumeMounts: [{{{mount}, name: config}}]}}],\n  volumes: [{{name: config, {volume}}}]}}}}}}\n"
+    );
+    lint(with(&patch))
+        .into_iter()
+        .map(|finding| (finding.id.to_owned(), format!("{} {}", finding.field, finding.found)))
+        .collect()
+}
+
+#[test]
+fn the_configuration_file_is_one_of_a_secret_that_is_there() {
+    let (file, mount) = ("value: /config/immich.yaml", "mountPath: /config");
+    for (file, mount, volume) in [
+        (file, mount, "secret: {secretName: immich-oidc}"),
+        (file, mount, "secret: {secretName: any, optional: false, items: [{key: a, path: immich.yaml}]}"),
+        (
+            file,
+            "mountPath: /config/immich.yaml, subPath: immich.yaml",
+            "secret: {secretName: any, items: [{key: a, path: immich.yaml}]}",
+        ),
+        (file, mount, "projected: {sources: [{secret: {name: immich-oidc}}]}"),
+    ] {
+        assert_eq!(configured(file, mount, volume), [], "{file}, {mount}, {volume}");
+    }
+    for (file, mount, volume, id, wanted) in [
+        (file, mount, "configMap: {name: immich-config}", "immich-config-source", "from the ConfigMap immich-config"),
+        (file, mount, "emptyDir: {}", "immich-config-source", "which is no Secret's"),
+        (
+            file,
+            mount,
+            "secret: {secretName: a, items: [{key: a, path: other.yaml}]}",
+            "immich-config-source",
+            "has no file `immich.yaml`",
+        ),
+        (file, mount, "projected: {sources: [{configMap: {name: a}}, {secret: {name: b}}]}", "immich-config-source", "ConfigMap"),
+        (
+            file,
+            mount,
+            "projected: {sources: [{secret: {name: b, items: [{key: a, path: b}]}}]}",
+            "immich-config-source",
+            "has no file",
+        ),
+        (
+            file,
+            "mountPath: /configuration",
+            "secret: {secretName: immich-oidc}",
+            "immich-config-source",
+            "where no volume is mounted",
+        ),
+        ("value: immich.yaml", mount, "secret: {secretName: immich-oidc}", "immich-config-source", "no absolute path"),
+        ("value: ''", mount, "secret: {secretName: immich-oidc}", "immich-config-source", "no absolute path"),
+        (
+            "valueFrom: {fieldRef: {fieldPath: metadata.name}}",
+            mount,
+            "secret: {secretName: immich-oidc}",
+            "immich-config-source",
+            "nobody can tell",
+        ),
+        (file, mount, "secret: {secretName: any, optional: true}", "immich-config-waits", "volumes[4].secret.optional true"),
+        (
+            file,
+            mount,
+            "projected: {sources: [{secret: {name: any, optional: true}}]}",
+            "immich-config-waits",
+            "sources[0].secret.optional",
+        ),
+    ] {
+        let findings = configured(file, mount, volume);
+        let [(found, text)] = findings.as_slice() else { panic!("{file}, {mount}, {volume}: {findings:?}") };
+        assert!(found == id && text.contains(wanted), "{wanted}: {findings:?}");
+    }
+}
+
+#[test]
+fn a_password_in_a_variable_and_one_in_a_file_are_both_found() {
+    let findings = lint(with(&text("tests/lint/literal-credential.yaml")));
+    let found: Vec<_> = findings.iter().map(|finding| (finding.field.as_str(), finding.found.as_str())).collect();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.contains(&("data.immich.yaml", "a credential at oauth.clientSecret")), "{found:?}");
+}
+
 #[test]
 fn an_exception_with_a_reason_covers_its_object_and_no_other() {
     let mistake = |name: &str, annotation: &str| {

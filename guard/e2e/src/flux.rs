@@ -1,6 +1,6 @@
-//! Flux's kustomize-controller as it is released, beside the cluster instead of in it. What feeds it: [`crate::source`].
+//! Flux's source-controller and kustomize-controller as they are released, beside the cluster instead of in it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -11,76 +11,129 @@ use crate::process::{Process, free_ports};
 use crate::wait::{Look, until};
 use crate::{LIMIT, World};
 
-/// How long one reconciliation may take here: kwok's pods are ready at once.
+/// How long one fetch or one reconciliation may take here: kwok's pods are ready at once.
 const RECONCILED: Duration = Duration::from_secs(180);
 
-/// The running controller.
+/// The running controllers.
 pub(crate) struct Flux {
+    /// Where source-controller keeps the artifacts that it serves.
+    pub artifacts: PathBuf,
+    source: Process,
     kustomize: Process,
+    health: [u16; 2],
 }
 
 impl Flux {
-    /// Installs the CRDs and starts the controller.
+    /// Installs the CRDs and starts the controllers.
     pub(crate) async fn start(cluster: &Cluster, bin: &Path, dir: &Path, logs: &Path) -> Result<Self> {
         cluster.kubectl(&["apply", "--server-side", "-f", &bin.join("crds").display().to_string()])?;
         cluster.kubectl(&["wait", "crd", "--all", "--for=condition=Established", "--timeout=60s"])?;
         cluster.kubectl(&["create", "namespace", "flux-system"])?;
-        let [metrics, health] = free_ports()?;
-        let kubeconfig = dir.join("pki/flux.kubeconfig").display().to_string();
-        let scratch = dir.join("scratch");
-        std::fs::create_dir_all(&scratch)?;
-        let scratch = scratch.display().to_string();
-        let envs = [("KUBECONFIG", kubeconfig.as_str()), ("RUNTIME_NAMESPACE", "flux-system"), ("TMPDIR", scratch.as_str())];
-        let kustomize = Process::start(
-            logs,
-            "kustomize-controller",
-            &bin.join("kustomize-controller"),
-            &[
-                "--events-addr=".to_owned(),
-                format!("--metrics-addr=127.0.0.1:{metrics}"),
-                format!("--health-addr=127.0.0.1:{health}"),
-                "--no-remote-bases=true".to_owned(),
-            ],
-            &envs,
-        )?;
-        let mut flux = Self { kustomize };
-        until("ready: kustomize-controller", LIMIT, async || {
-            flux.alive()?;
-            Ok(match tokio::net::TcpStream::connect(("127.0.0.1", health)).await {
-                Ok(_) => Look::Done(()),
-                Err(error) => Look::NotYet(error.to_string()),
-            })
-        })
-        .await?;
+        let artifacts = dir.join("artifacts");
+        std::fs::create_dir_all(&artifacts)?;
+        let [storage, source_metrics, source_health, kustomize_metrics, kustomize_health] = free_ports()?;
+        let mut arguments = common(source_metrics, source_health).to_vec();
+        arguments.extend([
+            format!("--storage-path={}", artifacts.display()),
+            format!("--storage-addr=127.0.0.1:{storage}"),
+            format!("--storage-adv-addr=127.0.0.1:{storage}"),
+        ]);
+        let source = start(bin, dir, logs, "source-controller", &arguments)?;
+        let mut arguments = common(kustomize_metrics, kustomize_health).to_vec();
+        arguments.push("--no-remote-bases=true".to_owned());
+        let kustomize = start(bin, dir, logs, "kustomize-controller", &arguments)?;
+        let mut flux = Self { artifacts, source, kustomize, health: [source_health, kustomize_health] };
+        flux.healthy().await?;
         Ok(flux)
     }
 
-    /// An error if it is gone.
+    async fn healthy(&mut self) -> Result<()> {
+        for port in self.health {
+            until("ready: Flux's controllers", LIMIT, async || {
+                self.alive()?;
+                Ok(match tokio::net::TcpStream::connect(("127.0.0.1", port)).await {
+                    Ok(_) => Look::Done(()),
+                    Err(error) => Look::NotYet(error.to_string()),
+                })
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// An error if one of them is gone.
     pub(crate) fn alive(&mut self) -> Result<()> {
+        self.source.alive()?;
         self.kustomize.alive()
     }
 
     /// As a node's reboot does.
-    pub(crate) fn restart(&mut self) -> Result<()> {
-        self.kustomize.restart()
+    pub(crate) async fn restart(&mut self) -> Result<()> {
+        self.source.restart()?;
+        self.kustomize.restart()?;
+        self.healthy().await
     }
 }
 
-/// What a new commit and `flux reconcile` do: waits until that commit was attempted, and gives the Kustomization's status.
-pub(crate) async fn reconcile(world: &World, commit: &str) -> Result<Value> {
-    let (cluster, finder) = (&world.cluster, &world.finder);
-    let sync = json!({
+fn common(metrics: u16, health: u16) -> [String; 3] {
+    ["--events-addr=".to_owned(), format!("--metrics-addr=127.0.0.1:{metrics}"), format!("--health-addr=127.0.0.1:{health}")]
+}
+
+fn start(bin: &Path, dir: &Path, logs: &Path, name: &str, arguments: &[String]) -> Result<Process> {
+    let kubeconfig = dir.join("pki/flux.kubeconfig").display().to_string();
+    let scratch = dir.join("scratch").join(name);
+    std::fs::create_dir_all(&scratch)?;
+    let scratch = scratch.display().to_string();
+    let envs = [("KUBECONFIG", kubeconfig.as_str()), ("RUNTIME_NAMESPACE", "flux-system"), ("TMPDIR", scratch.as_str())];
+    Process::start(logs, name, &bin.join(name), arguments, &envs)
+}
+
+/// What `flux get source git home` reads.
+pub(crate) async fn repository(world: &World) -> Result<Value> {
+    let object = json!({
+        "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+        "metadata": {"name": "home", "namespace": "flux-system"},
+    });
+    world.finder.live(&object).await?.context("the GitRepository is gone")
+}
+
+/// What `flux get kustomization home` reads.
+pub(crate) async fn kustomization(world: &World) -> Result<Value> {
+    let object = json!({
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
         "metadata": {"name": "home", "namespace": "flux-system"},
     });
-    world.source.publish(cluster, &world.repo.tree, commit)?;
-    let token = request(cluster)?;
+    world.finder.live(&object).await?.context("the Kustomization is gone")
+}
+
+/// What `flux reconcile source git home` does: waits until it was attempted, and gives the `GitRepository`.
+pub(crate) async fn fetch(world: &World) -> Result<Value> {
+    let token = request(&world.cluster, "gitrepository/home")?;
+    until("attempted by source-controller", RECONCILED, async || {
+        let live = repository(world).await?;
+        let handled = text(&live, "/status/lastHandledReconcileAt") == token;
+        Ok(if handled && decided(&live) { Look::Done(live) } else { Look::NotYet(message(&live)) })
+    })
+    .await
+}
+
+/// What a push and `flux reconcile kustomization home --with-source` do: waits until that commit was attempted, and gives the Kustomization.
+pub(crate) async fn reconcile(world: &World, commit: &str) -> Result<Value> {
+    let fetched = fetch(world).await?;
+    if ready(&fetched) != "True" || !text(&fetched, "/status/artifact/revision").ends_with(commit) {
+        bail!("source-controller did not fetch {commit}: {}", message(&fetched));
+    }
+    reapply(world, commit).await
+}
+
+/// What `flux reconcile kustomization home` does: without a fetch.
+pub(crate) async fn reapply(world: &World, commit: &str) -> Result<Value> {
+    let token = request(&world.cluster, "kustomization/home")?;
     until("attempted by kustomize-controller", RECONCILED, async || {
-        let live = finder.live(&sync).await?.context("the Kustomization is gone")?;
+        let live = kustomization(world).await?;
         let attempted = text(&live, "/status/lastAttemptedRevision").ends_with(commit);
         let handled = text(&live, "/status/lastHandledReconcileAt") == token;
-        let decided = ["True", "False"].contains(&ready(&live));
-        Ok(if attempted && handled && decided { Look::Done(live) } else { Look::NotYet(message(&live)) })
+        Ok(if attempted && handled && decided(&live) { Look::Done(live) } else { Look::NotYet(message(&live)) })
     })
     .await
 }
@@ -94,9 +147,28 @@ pub(crate) async fn applied(world: &World, commit: &str) -> Result<()> {
     Ok(())
 }
 
+/// Without being asked: waits until that commit runs.
+pub(crate) async fn follows(world: &World, commit: &str) -> Result<()> {
+    until("applied by itself", RECONCILED, async || {
+        let live = kustomization(world).await?;
+        let applied = text(&live, "/status/lastAppliedRevision").ends_with(commit) && ready(&live) == "True";
+        let source = repository(world).await?;
+        Ok(if applied {
+            Look::Done(())
+        } else {
+            Look::NotYet(format!("GitRepository: {}; Kustomization: {}", message(&source), message(&live)))
+        })
+    })
+    .await
+}
+
 /// The status of the condition Ready.
 pub(crate) fn ready(object: &Value) -> &str {
     condition(object).map_or("", |condition| text(condition, "/status"))
+}
+
+fn decided(object: &Value) -> bool {
+    ["True", "False"].contains(&ready(object))
 }
 
 /// What the condition Ready says.
@@ -111,14 +183,15 @@ fn condition(object: &Value) -> Option<&Value> {
     object.pointer("/status/conditions")?.as_array()?.iter().find(|condition| condition["type"] == "Ready")
 }
 
-fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+/// A text at a JSON pointer; none is an empty one.
+pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Asks for a reconciliation now, as `flux reconcile` does: by an annotation. Each request has a value of its own.
-fn request(cluster: &Cluster) -> Result<String> {
+fn request(cluster: &Cluster, object: &str) -> Result<String> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos().to_string();
     let annotation = format!("reconcile.fluxcd.io/requestedAt={now}");
-    cluster.kubectl(&["-n", "flux-system", "annotate", "--overwrite", "kustomization/home", &annotation])?;
+    cluster.kubectl(&["-n", "flux-system", "annotate", "--overwrite", object, &annotation])?;
     Ok(now)
 }

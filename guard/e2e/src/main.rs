@@ -1,15 +1,16 @@
-//! Flux really reconciles this repository: a real kube-apiserver and Flux's real kustomize-controller on loopback, and stories told to them.
+//! Flux really reconciles this repository: a real kube-apiserver and Flux's real controllers on loopback, and stories told to them.
 //!
 //! `e2e [--keep] [WORD...]`: every story, or those whose title has one of the words (what a story needs is done all the same). What runs
 //! is in `tools/bin` (`TOOLS_BIN`): `make e2e` builds it. Leaves nothing running, unless told to keep the cluster up.
 
 mod cluster;
 mod flux;
+mod forge;
 mod objects;
 mod pki;
 mod process;
 mod repo;
-mod source;
+mod secrets;
 mod stories;
 mod wait;
 
@@ -23,9 +24,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use cluster::Cluster;
 use flux::Flux;
+use forge::Forge;
 use objects::Finder;
 use repo::Repo;
-use source::Source;
 
 /// How long a component may take to start.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -38,7 +39,7 @@ struct World {
     flux: Flux,
     finder: Finder,
     repo: Repo,
-    source: Source,
+    forge: Forge,
     kustomize: PathBuf,
     dir: PathBuf,
 }
@@ -106,18 +107,13 @@ async fn run(dir: &Path, keep: bool, words: &[String]) -> Result<bool> {
     let cluster =
         timed("control plane: etcd, kube-apiserver, controller manager, scheduler, kwok", Cluster::start(&bin, dir, &logs))
             .await?;
-    let flux = timed("Flux: kustomize-controller", Flux::start(&cluster, &bin, dir, &logs)).await?;
+    let flux = timed("Flux: source-controller, kustomize-controller", Flux::start(&cluster, &bin, dir, &logs)).await?;
     let repo = Repo::copy(source, &dir.join("tree"))?;
+    let forge = timed("Git: git http-backend", Forge::start(&repo.tree)).await?;
+    // The one line that an operator's fork changes.
+    repo.edit("clusters/home/flux/source.yaml", "https://github.com/example/photos", &forge.url())?;
     let finder = Finder::new(cluster.client.clone()).await?;
-    let mut world = World {
-        cluster,
-        flux,
-        finder,
-        repo,
-        source: Source::start(&dir.join("artifacts"))?,
-        kustomize: bin.join("kustomize"),
-        dir: dir.to_owned(),
-    };
+    let mut world = World { cluster, flux, finder, repo, forge, kustomize: bin.join("kustomize"), dir: dir.to_owned() };
 
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for story in stories::ALL {
@@ -180,6 +176,7 @@ fn versions(source: &Path, bin: &Path) -> Result<()> {
     for tool in stories::TOOLS {
         ensure!(bin.join(tool).exists(), "{} is missing: make tools", bin.join(tool).display());
     }
-    print!("{}", process::run(Command::new(source.join("tools/build")).arg("--versions"))?);
+    print!("{}", process::run(Command::new(source.join("tools/build")).arg("--versions").args(stories::TOOLS))?);
+    print!("{}", process::run(Command::new("git").arg("--version"))?);
     Ok(())
 }

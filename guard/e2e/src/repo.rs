@@ -53,7 +53,7 @@ impl Repo {
 }
 
 /// `git` without the settings of whoever runs the tests.
-fn git(tree: &Path) -> Command {
+pub(crate) fn git(tree: &Path) -> Command {
     let mut command = Command::new("git");
     command.current_dir(tree).env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
     command.args(["-c", "user.name=e2e", "-c", "user.email=e2e@example.com", "-c", "safe.directory=*"]);

@@ -4,6 +4,7 @@ mod components;
 mod edges;
 mod home;
 mod life;
+mod source;
 
 use std::pin::Pin;
 
@@ -12,7 +13,7 @@ use anyhow::Result;
 use crate::World;
 
 /// What has to be in `tools/bin`.
-pub(crate) const TOOLS: [&str; 8] = [
+pub(crate) const TOOLS: [&str; 9] = [
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
@@ -21,6 +22,7 @@ pub(crate) const TOOLS: [&str; 8] = [
     "kustomize",
     "kustomize-controller",
     "kwok",
+    "source-controller",
 ];
 
 type Told<'w> = Pin<Box<dyn Future<Output = Result<String>> + 'w>>;
@@ -56,6 +58,8 @@ pub(crate) const ALL: &[Story] = &[
     story!("without Flux: kubectl apply -k gives every object as rendered", home::plain, needed),
     story!("with Flux: it takes over, every object as rendered, nothing made anew", home::handover, needed),
     story!("a placeholder that the patch missed is refused, and the status says which", edges::missed_placeholder),
+    story!("only what .sourceignore lets through is fetched", source::ignored),
+    story!("a Git server that is away leaves the last good state, and is caught up with", source::away),
     story!("a hand edit is put back", life::drift),
     story!("the private path survives reconciles, a commit and a restart of Flux", life::private_path),
     story!("a broken manifest leaves what runs, and the status says why", life::broken),

@@ -26,7 +26,7 @@ use crate::config::ForwardAuthConfig;
 use crate::refusal::{Reason, Refusal, prefers_html};
 use crate::telemetry::metrics::Metrics;
 use decisions::{Decisions, Proof};
-use question::{Asker, Credential};
+use question::{Asker, Credential, is_authentiks};
 use said::Said;
 
 /// The one path below `/api/` that a person's browser is sent to: the way back from the identity provider to the phone app.
@@ -124,8 +124,7 @@ impl ForwardAuth {
     /// Whether a yes for this request is one for every other of the same sender. Authentik handles the end of a sign-in, and a sign-out,
     /// where it is asked; those two queries are for it alone.
     fn is_same_everywhere(&self, inquiry: &Inquiry<'_>) -> bool {
-        let special = inquiry.uri.query().is_some_and(|query| query.to_ascii_lowercase().contains("x-authentik-"));
-        self.config().same_everywhere && !special
+        self.config().same_everywhere && !is_authentiks(inquiry.uri)
     }
 }
 

@@ -117,6 +117,19 @@ async fn the_end_of_a_sign_in_is_handled_where_it_is_asked_about() {
     assert_eq!(gate.get("/photos?at=1", &format!("{PAGE}Cookie: {session}\r\n")).await.status, 200);
 }
 
+/// Whoever sat before the sign-in page for too long is told so by the auth server, not that it is away.
+#[tokio::test]
+async fn a_sign_in_that_cannot_be_ended_is_told_by_the_auth_server() {
+    let gate = Gate::open().await;
+    let stale = "/photos?X-authentik-auth-callback=true&code=c&state=stale";
+    let answer = gate.get(stale, PAGE).await;
+    assert_eq!((answer.status, answer.header("guard-refusal")), (400, None), "{}", answer.text());
+    assert_eq!(gate.get(stale, "").await.status, 401);
+    gate.outpost.behave(Behaviour::WrongHost);
+    assert_eq!(gate.get(stale, PAGE).await.status, 503, "a host that it does not know is still a mistake of the set-up");
+    assert_eq!(gate.immich.dials(), 0);
+}
+
 #[tokio::test]
 async fn where_a_401_names_no_way_a_browser_is_told_one() {
     let gate = Gate::not_waited_for(Config::default(), |args| {

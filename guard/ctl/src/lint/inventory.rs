@@ -10,6 +10,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::blueprint::Blueprint;
 use super::schema;
 use super::strict::{Fault, decode};
 use super::workload::Workload;
@@ -97,6 +98,8 @@ pub struct Inventory<'o> {
     pub budgets: Vec<Typed<'o, PodDisruptionBudget>>,
     /// Config maps.
     pub config_maps: Vec<Typed<'o, ConfigMap>>,
+    /// Authentik blueprints in config maps.
+    pub blueprints: Vec<Blueprint<'o>>,
     /// Volume claims.
     pub claims: Vec<Typed<'o, PersistentVolumeClaim>>,
     /// What does not fit its type; `None`: no type is known for the kind.
@@ -106,13 +109,15 @@ pub struct Inventory<'o> {
 impl<'o> Inventory<'o> {
     /// Types and joins the objects. One that does not decode is in `faults`, and in no other list.
     pub fn of(objects: &'o [Object]) -> Self {
+        let config_maps = typed(objects, "v1", "ConfigMap");
         Self {
             objects,
             workloads: objects.iter().filter_map(workload).collect(),
             services: typed(objects, "v1", "Service"),
             network_policies: typed(objects, "networking.k8s.io/v1", "NetworkPolicy"),
             budgets: typed(objects, "policy/v1", "PodDisruptionBudget"),
-            config_maps: typed(objects, "v1", "ConfigMap"),
+            blueprints: Blueprint::all(&config_maps),
+            config_maps,
             claims: typed(objects, "v1", "PersistentVolumeClaim"),
             faults: objects
                 .iter()

@@ -1,7 +1,10 @@
 //! The table of policies: id, severity, one sentence, and the function that looks. Ids are stable. Reasons and cures: docs/policies.md.
 
+pub mod blueprints;
 pub mod cloudflared;
+pub mod configuration;
 pub mod containers;
+pub mod front_door;
 pub mod hostpath;
 pub mod identity;
 pub mod images;
@@ -113,6 +116,8 @@ pub static POLICIES: &[Policy] = &[
     error("immich-liveness", "The server is not killed for being slow: no HTTP liveness probe, a timeout of 5 s or more.", immich::liveness),
     error("immich-workers", "Both of Immich's workers, api and microservices, run somewhere.", immich::workers),
     error("immich-obsolete-env", "No variable is set that Immich no longer reads.", immich::obsolete_variables),
+    error("immich-config-source", "Immich's configuration file comes from a Secret.", configuration::source),
+    error("immich-config-waits", "The server waits for its configuration file: the Secret is not optional.", configuration::waits),
     error("ml-server-secrets", "Machine learning gets no secret of the server's.", immich::ml_server_secrets),
     error("ml-bind-address", "Machine learning listens on IPv4: IMMICH_HOST=0.0.0.0.", immich::ml_bind_address),
 
@@ -129,7 +134,7 @@ pub static POLICIES: &[Policy] = &[
 
     // Network policies, budgets, namespaces
     error("default-deny", "Each namespace with pods denies all traffic that no policy names.", network::default_deny),
-    error("network-peers", "Only the named peers reach each part: tunnel, guard, server, then database, cache and machine learning.", network::peers),
+    error("network-peers", "Only the named peers reach each part: tunnel, guard, auth server, server, then database, cache and machine learning.", network::peers),
     error("network-edge-missing", "Both ends of each needed connection are open.", network::edge_missing),
     error("network-dangling", "Every network policy is about pods that exist.", network::dangling),
     error("egress-open", "Nothing goes out everywhere: ports are named, and private networks are excepted.", network::egress_open),
@@ -141,18 +146,38 @@ pub static POLICIES: &[Policy] = &[
     error("literal-credential", "No password, token or key is written in a manifest.", secrets::literal),
     error("private-identifier", "Hostnames, team and AUD come from Secrets, not from manifests.", secrets::private_identifier),
 
+    // The front door, and shared links
+    error("front-door", "The guard has what its front door needs, and nothing of another.", front_door::front_door),
+    error("public-proxy-secret", "What shows shared links holds no key of Immich's, and no secret.", front_door::public_proxy_secret),
+
     // cloudflared
     error("tunnel-access-scope", "Access is required in each ingress rule, never at the top, where cloudflared ignores it.", tunnel::access_scope),
     error("tunnel-access-rule", "An access block names its team and AUD, and every rule has one or none has.", tunnel::access_rule),
     error("tunnel-path-rule", "No ingress rule has a path.", tunnel::path_rule),
     error("tunnel-single-rule", "There is exactly one ingress rule, and it has no hostname.", tunnel::single_rule),
-    error("tunnel-origin", "Every ingress rule leads to the guard.", tunnel::origin),
+    error("tunnel-origin", "Every ingress rule leads to the guard; that of cloudflared-share, to the public proxy.", tunnel::origin),
+    error("tunnel-reach", "A tunnel's pod reaches Cloudflare and its one origin, nothing else.", network::tunnel_reach),
     error("tunnel-proxy-env", "No proxy variable diverts what cloudflared sends to the guard.", cloudflared::proxy_variables),
     error("tunnel-metrics", "cloudflared's metrics port is in no Service but a ClusterIP.", cloudflared::metrics),
     error("tunnel-diagnostics", "Remote diagnostics are off.", cloudflared::diagnostics),
     error("tunnel-loglevel", "cloudflared does not log headers: no debug level.", cloudflared::log_level),
     error("tunnel-token-argv", "The tunnel's token is in no argument.", cloudflared::token_in_argv),
     error("tunnel-probes", "An internet outage does not restart cloudflared: readiness asks /ready, liveness does not.", cloudflared::probes),
+
+    // Authentik blueprints
+    error("blueprint-shape", "A blueprint is version 1 and has a name; its entries have a model and identifiers, and tags that can be followed.", blueprints::shape),
+    error("blueprint-model", "A blueprint touches only the models of Authentik that guardctl knows.", blueprints::model),
+    error("blueprint-field", "Every identifier and attribute is one of its model's, and those that Authentik wants are there.", blueprints::field),
+    error("blueprint-flows", "Every provider names both of its flows.", blueprints::flows),
+    error("blueprint-redirects", "Immich's provider takes back the app, the sign-in page and the settings page, letter by letter.", blueprints::redirects),
+    error("blueprint-signing", "Immich's provider is confidential, signs with a key, and puts the claims into the ID token.", blueprints::signing),
+    error("blueprint-quota", "No quota is 0.", blueprints::quota),
+    error("blueprint-secret", "Secrets come from a file or a variable, and have no default.", blueprints::secret),
+    error("blueprint-reference", "!KeyOf names an entry above it, and !Find looks up only what every Authentik has.", blueprints::reference),
+    error("blueprint-outpost", "The gate has an outpost of its own, never the embedded one.", blueprints::outpost),
+    error("blueprint-token", "A phone's password does not expire, and is the only one of a service account of its own.", blueprints::token),
+    error("blueprint-binding", "Every application says who may pass, one group, user or policy a binding.", blueprints::binding),
+    error("blueprint-gate", "The gate is for one https host, without a path that it skips.", blueprints::gate),
 ];
 
 /// Every finding of every policy.

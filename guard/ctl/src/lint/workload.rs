@@ -20,8 +20,14 @@ pub enum Role {
     Backup,
     /// The guard before Immich.
     Guard,
-    /// cloudflared.
+    /// cloudflared, to the guard.
     Tunnel,
+    /// The auth server that the guard asks.
+    Outpost,
+    /// What shows shared links to strangers.
+    PublicProxy,
+    /// cloudflared, to the public proxy.
+    ShareTunnel,
 }
 
 /// What runs pods.
@@ -129,6 +135,9 @@ impl<'o> Workload<'o> {
             "immich-redis" => Some(Role::Redis),
             "immich-origin-proxy" => Some(Role::Guard),
             "cloudflared" => Some(Role::Tunnel),
+            "authentik-outpost" => Some(Role::Outpost),
+            "immich-public-proxy" => Some(Role::PublicProxy),
+            "cloudflared-share" => Some(Role::ShareTunnel),
             name if name.starts_with("immich-db-") => Some(Role::Backup),
             _ => None,
         };
@@ -180,6 +189,8 @@ fn role_of_image(reference: &str) -> Option<Role> {
         () if is("immich-machine-learning") => Some(Role::MachineLearning),
         () if is("immich-app/postgres") => Some(Role::Postgres),
         () if is("cloudflare/cloudflared") => Some(Role::Tunnel),
+        () if is("goauthentik/proxy") => Some(Role::Outpost),
+        () if is("alangrainger/immich-public-proxy") => Some(Role::PublicProxy),
         () => None,
     }
 }

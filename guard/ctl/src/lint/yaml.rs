@@ -9,13 +9,22 @@ const MAX_NODES: usize = 500_000;
 const MAX_DEPTH: usize = 100;
 const MAX_SCALAR_BYTES: usize = 16 << 20;
 
+/// Whose rules say what a plain word is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// kubectl's: `yes` and `on` are true, `0440` is octal.
+    Kubectl,
+    /// YAML 1.2 without those, as js-yaml 4 reads Immich's configuration file.
+    Plain,
+}
+
 /// Every document of a stream of Kubernetes objects that is not empty.
 pub fn documents(text: &str, source: &str) -> anyhow::Result<Vec<Value>> {
-    values(text).with_context(|| format!("{source}: not a YAML stream of Kubernetes objects"))
+    values(text, Dialect::Kubectl).with_context(|| format!("{source}: not a YAML stream of Kubernetes objects"))
 }
 
 /// Every document of a stream that is not empty.
-pub fn values(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
+pub fn values(text: &str, dialect: Dialect) -> Result<Vec<Value>, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_documents: MAX_DOCUMENTS,
@@ -25,7 +34,9 @@ pub fn values(text: &str) -> Result<Vec<Value>, serde_saphyr::Error> {
         },
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
         // kubectl reads `defaultMode: 0440` as octal, and so does everyone who writes it.
-        legacy_octal_numbers: true,
+        legacy_octal_numbers: dialect == Dialect::Kubectl,
+        strict_booleans: dialect == Dialect::Plain,
+        underscored_numbers_as_strings: dialect == Dialect::Plain,
         with_snippet: false,
     };
     serde_saphyr::from_multiple_with_options(text, options)

@@ -6,11 +6,14 @@ use std::path::Path;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::check::{self, Finding, Weight};
+
 /// The way back into the phone app (Immich, "OAuth authentication").
 const APP_CALLBACK: &str = "app.immich:///oauth-callback";
 
 /// The answers. None of them is secret.
 #[derive(Args, Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own, and none excludes another")]
 pub struct Answers {
     /// Immich's public address, such as <https://photos.example.com>
     #[arg(long, value_name = "URL")]
@@ -35,6 +38,18 @@ pub struct Answers {
     /// How the issuer signs its tokens [default: RS256]
     #[arg(long, value_name = "ALG")]
     pub signing_algorithm: Option<String>,
+
+    /// How Immich shows its secret: `client_secret_post` or `client_secret_basic` [default: `client_secret_post`]
+    #[arg(long, value_name = "METHOD")]
+    pub token_endpoint_auth_method: Option<String>,
+
+    /// The claim that says `admin` or `user`, read at every sign-in [default: `immich_role`]
+    #[arg(long, value_name = "CLAIM", conflicts_with = "no_role_claim")]
+    pub role_claim: Option<String>,
+
+    /// Who is admin is Immich's own affair: for issuers that send no role
+    #[arg(long)]
+    pub no_role_claim: bool,
 
     /// What the button says
     #[arg(long, value_name = "TEXT")]
@@ -84,6 +99,14 @@ impl Answers {
         if let Some(algorithm) = &self.signing_algorithm {
             set("signingAlgorithm", json!(algorithm));
         }
+        if let Some(method) = &self.token_endpoint_auth_method {
+            set("tokenEndpointAuthMethod", json!(method));
+        }
+        if let Some(claim) = &self.role_claim {
+            set("roleClaim", json!(claim));
+        } else if self.no_role_claim {
+            set("roleClaim", json!(""));
+        }
         if let Some(text) = &self.button_text {
             set("buttonText", json!(text));
         }
@@ -113,6 +136,20 @@ impl Answers {
         config
     }
 
+    /// What is wrong with the addresses, from which the redirect URIs are made.
+    pub fn problems(&self) -> Vec<Finding> {
+        let external = [("--external-url", &self.external_url, "https://photos.example.com")];
+        let lan = self.lan_url.iter().map(|url| ("--lan-url", url, "http://192.0.2.10:30283"));
+        let wrong = external.into_iter().chain(lan).filter(|(_, url, _)| !check::is_origin(url));
+        wrong
+            .map(|(flag, url, example)| Finding {
+                weight: Weight::Error,
+                path: flag.to_owned(),
+                text: format!("found {url:?}, wanted scheme, host and port alone, such as {example}"),
+            })
+            .collect()
+    }
+
     /// The redirect URIs that the issuer has to know, character by character.
     pub fn redirect_uris(&self) -> Vec<String> {
         let lan = self.lan_url.iter().map(|url| url.trim_end_matches('/'));
@@ -129,7 +166,7 @@ impl Answers {
 
     /// What is left to do, as commands.
     pub fn next_steps(&self, written: Option<&Path>) -> String {
-        let file = written.map_or_else(|| "immich.yaml".to_owned(), |path| path.display().to_string());
+        let file = written.map_or_else(|| "immich.yaml".to_owned(), |path| shell_word(&path.display().to_string()));
         let mut text = "Register at the issuer, character by character:\n".to_owned();
         for uri in self.redirect_uris() {
             // Writing into a String cannot fail.
@@ -137,13 +174,43 @@ impl Answers {
         }
         let _ = write!(
             text,
-            "Then:\n  kubectl -n immich create secret generic immich-oidc --from-file=immich.yaml={file} --dry-run=client -o yaml | kubectl apply -f -\n  \
-             kubectl -n immich rollout restart deploy/immich-server\n"
+            "Then, and again after each change:\n  kubectl -n immich create secret generic immich-oidc --from-file=immich.yaml={file} \
+             --dry-run=client -o yaml | kubectl apply --server-side --force-conflicts -f -\n  kubectl -n immich rollout restart deploy/immich-server\n\
+             Know: an account with the same e-mail address is taken over at the first sign-in, and Immich does not ask whether the issuer \
+             verified it.\n"
         );
+        if !self.no_role_claim {
+            let claim = self.role_claim.as_deref().unwrap_or("immich_role");
+            let _ = writeln!(
+                text,
+                "Know: {claim} counts at every sign-in. Whom the issuer does not send \"admin\" is no admin afterwards; \
+                 --no-role-claim leaves that to Immich."
+            );
+        }
         text
     }
 
     fn base(&self) -> &str {
         self.external_url.trim_end_matches('/')
     }
+}
+
+/// The settings of `base`, but for what the answers say.
+pub fn merged(base: Value, answers: Value) -> Value {
+    match (base, answers) {
+        (Value::Object(mut base), Value::Object(answers)) => {
+            for (key, answer) in answers {
+                let before = base.remove(&key).unwrap_or(Value::Null);
+                base.insert(key, merged(before, answer));
+            }
+            Value::Object(base)
+        }
+        (_, answers) => answers,
+    }
+}
+
+/// As a POSIX shell has to be told, where it would take the text apart.
+fn shell_word(text: &str) -> String {
+    let plain = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_'));
+    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -7,9 +7,16 @@ use std::fmt;
 use serde_json::Value;
 
 use super::schema::{self, Kind};
+use crate::lint::yaml::{Dialect, values};
 
 /// Where an admin gets in when the issuer does not answer and `autoLaunch` is on (Immich, "OAuth authentication").
 const WAY_BACK: &str = "/auth/login?autoLaunch=0";
+
+/// Signatures with a key pair (RFC 7518, 3.1; RFC 8037), which the issuer's key set can prove.
+const ALGORITHMS: [&str; 10] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
+
+/// Refuses the app's scheme, and sends no role.
+const GOOGLE: &str = "https://accounts.google.com";
 
 /// How much a finding weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +50,14 @@ impl fmt::Display for Finding {
 
 /// Checks a file's text, YAML or JSON.
 pub fn text(text: &str) -> anyhow::Result<Vec<Finding>> {
-    let documents = crate::lint::yaml::values(text).map_err(|error| anyhow::anyhow!("not YAML or JSON: {error}"))?;
+    Ok(value(&document(text)?))
+}
+
+/// The one document of a file, YAML or JSON, as Immich's parser would read it.
+pub fn document(text: &str) -> anyhow::Result<Value> {
+    let mut documents = values(text, Dialect::Plain).map_err(|error| anyhow::anyhow!("not YAML or JSON: {error}"))?;
     anyhow::ensure!(documents.len() == 1, "{} documents, wanted one", documents.len());
-    Ok(value(&documents[0]))
+    Ok(documents.remove(0))
 }
 
 /// Checks a configuration.
@@ -71,7 +83,7 @@ fn warning(path: &str, text: impl Into<String>) -> Finding {
 /// Every key known, every value of its type.
 fn keys(value: &Value, path: &str, findings: &mut Vec<Finding>) {
     let Some(object) = value.as_object() else {
-        findings.push(error(path, format!("found {}, wanted keys below it", kind_of(value))));
+        findings.push(error(path, format!("found {}, wanted keys below it: Immich would not start", kind_of(value))));
         return;
     };
     for (key, value) in object {
@@ -87,27 +99,76 @@ fn keys(value: &Value, path: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What is wanted instead of a value of another type.
+/// What is wanted instead of a value of another type, or outside of its range.
 fn mismatch(kind: Kind, value: &Value) -> Option<String> {
-    let words = |words: &[&str]| words.join(", ");
-    let all = |value: &Value, good: &dyn Fn(&Value) -> bool| value.as_array().is_some_and(|items| items.iter().all(good));
+    let text = value.as_str();
+    let within = |number: Option<i64>, from, to| number.is_some_and(|number| (from..=to).contains(&number));
+    let all = |good: &dyn Fn(&Value) -> bool| value.as_array().is_some_and(|items| items.iter().all(good));
     let one_of = |value: &Value, known: &[&str]| value.as_str().is_some_and(|text| known.contains(&text));
     let (good, wanted) = match kind {
+        Kind::Switch => (value.is_boolean() || matches!(text, Some("true" | "false")), "true or false".to_owned()),
         Kind::Bool => (value.is_boolean(), "true or false".to_owned()),
         Kind::Text => (value.is_string(), "text".to_owned()),
-        Kind::Number => (value.is_number(), "a number".to_owned()),
-        Kind::NumberOrNull => (value.is_number() || value.is_null(), "a number, or null for none".to_owned()),
-        Kind::OneOf(known) => (one_of(value, known), format!("one of {}", words(known))),
-        Kind::Texts => (all(value, &Value::is_string), "a list of text".to_owned()),
-        Kind::ManyOf(known) => (all(value, &|item| one_of(item, known)), format!("a list of {}", words(known))),
-        Kind::Numbers => (all(value, &Value::is_number), "a list of numbers".to_owned()),
+        Kind::Url => (text.is_some_and(is_url), "a URL".to_owned()),
+        Kind::UrlOrEmpty => {
+            (text.is_some_and(|text| text.is_empty() || is_url(text)), "a URL, with https:// before it".to_owned())
+        }
+        Kind::Cron => (text.is_some_and(is_cron), "five or six fields, such as \"0 2 * * *\"".to_owned()),
+        Kind::Time => (text.is_some_and(is_time), "HH:MM in quotes".to_owned()),
+        Kind::Int(from, to) => (within(value.as_i64(), from, to), whole(from, to)),
+        Kind::IntOrNull(from, to) => {
+            (value.is_null() || within(value.as_i64(), from, to), format!("{}, or null for none", whole(from, to)))
+        }
+        Kind::Digits(from, to) => {
+            (within(value.as_i64().or_else(|| text.and_then(|text| text.trim().parse().ok())), from, to), whole(from, to))
+        }
+        Kind::Decimal(from, to) => {
+            (value.as_f64().is_some_and(|number| (from..=to).contains(&number)), format!("a number from {from} to {to}"))
+        }
+        Kind::OneOf(known) => (one_of(value, known), format!("one of {}", known.join(", "))),
+        Kind::Texts => {
+            (all(&Value::is_string) && value != &Value::Array(Vec::new()), "a list of text, with at least one".to_owned())
+        }
+        Kind::ManyOf(known) => (all(&|item| one_of(item, known)), format!("a list of {}", known.join(", "))),
+        Kind::Heights(known) => {
+            let is_known = |item: &Value| item.as_i64().is_some_and(|height| known.contains(&height));
+            (all(&is_known), format!("a list of {}", known.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")))
+        }
     };
-    // A word that is not one of those known is shown: it is no secret, and it helps.
+    // What is shown is where no secret belongs: a number, and a word instead of one that is known.
     let found = match (kind, value) {
-        (Kind::OneOf(_), Value::String(text)) => format!("{text:?}"),
+        (Kind::OneOf(_) | Kind::Time | Kind::Cron | Kind::Switch | Kind::Bool, Value::String(text)) => format!("{text:?}"),
+        (Kind::Int(..) | Kind::IntOrNull(..) | Kind::Digits(..) | Kind::Decimal(..), Value::Number(number)) => number.to_string(),
+        (Kind::Texts, Value::Array(items)) if items.is_empty() => "an empty list".to_owned(),
         _ => kind_of(value).to_owned(),
     };
     (!good).then(|| format!("found {found}, wanted {wanted}: Immich would not start"))
+}
+
+fn whole(from: i64, to: i64) -> String {
+    match (from, to) {
+        (i64::MIN, i64::MAX) => "a whole number".to_owned(),
+        (_, i64::MAX) => format!("a whole number, {from} or more"),
+        _ => format!("a whole number from {from} to {to}"),
+    }
+}
+
+/// As near to a browser's parser as is needed here: a scheme, and something after it.
+fn is_url(text: &str) -> bool {
+    let scheme = |scheme: &str| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+    };
+    text.split_once("://").is_some_and(|(before, rest)| scheme(before) && !rest.is_empty() && !text.contains(char::is_whitespace))
+}
+
+fn is_cron(text: &str) -> bool {
+    text.starts_with('@') || matches!(text.split_whitespace().count(), 5 | 6)
+}
+
+fn is_time(text: &str) -> bool {
+    let part = |part: &str, below: u8| part.len() == 2 && part.parse::<u8>().is_ok_and(|number| number < below);
+    text.split_once(':').is_some_and(|(hours, minutes)| part(hours, 24) && part(minutes, 60))
 }
 
 fn kind_of(value: &Value) -> &'static str {
@@ -146,26 +207,40 @@ impl Rules<'_> {
         match scheme_of(self.text(path).unwrap_or_default()) {
             Some("https") => {}
             Some("http") if insecure => {
-                self.warn(path, "http: whoever listens on the way reads who signs in, and the client secret")
+                self.warn(path, "http: whoever listens on the way reads who signs in, and the client secret");
             }
             Some("http") => {
-                self.fail(path, "found http, wanted https (or allowInsecureRequests, on a network that is yours alone)")
+                self.fail(path, "found http, wanted https (or allowInsecureRequests, on a network that is yours alone)");
             }
             _ => self.fail(path, "wanted the issuer's URL, such as https://auth.example.com/application/o/immich/"),
         }
         let algorithm = self.text("oauth.signingAlgorithm").unwrap_or("RS256").to_owned();
-        let asymmetric = ["RS", "PS", "ES"].iter().any(|family| algorithm.starts_with(family)) || algorithm == "EdDSA";
-        if !asymmetric {
+        if !ALGORITHMS.contains(&algorithm.as_str()) {
             self.fail(
                 "oauth.signingAlgorithm",
                 format!("found {algorithm:?}, wanted RS256 or another with a key pair: give the provider a signing key instead"),
             );
         }
         let scope = self.text("oauth.scope").unwrap_or("openid email profile").to_owned();
-        for wanted in ["openid", "email"] {
+        for (wanted, why) in [("openid", "without it there is no ID token"), ("email", "Immich knows people by their address")] {
             if !scope.split_whitespace().any(|word| word == wanted) {
-                self.fail("oauth.scope", format!("{wanted} is missing: Immich knows people by their address"));
+                self.fail("oauth.scope", format!("found {scope:?}, wanted {wanted} in it: {why}"));
             }
+        }
+        if self.text(path).is_some_and(|issuer| issuer.trim_end_matches('/') == GOOGLE) {
+            self.google();
+        }
+    }
+
+    fn google(&mut self) {
+        if !self.flag("oauth.mobileOverrideEnabled") {
+            self.warn("oauth.mobileOverrideEnabled", "off, and Google refuses app.immich://: the app could not sign in");
+        }
+        if !self.text("oauth.roleClaim").unwrap_or("immich_role").is_empty() {
+            self.warn(
+                "oauth.roleClaim",
+                "Google sends no role, and Immich reads it at every sign-in: an admin may come out of it as a user; wanted \"\", no claim",
+            );
         }
     }
 
@@ -174,6 +249,8 @@ impl Rules<'_> {
             let text = self.text(path).unwrap_or_default().to_owned();
             if text.trim().is_empty() {
                 self.fail(path, "not set, wanted what the issuer shows for this client");
+            } else if text.contains(char::is_control) {
+                self.fail(path, "has a line break or another control character in it: was more than the one line copied?");
             } else if text.contains("${") || text.contains("{{") {
                 self.warn(path, "looks like a placeholder: Immich puts no variables into this file");
             } else if text.trim() != text {
@@ -204,13 +281,18 @@ impl Rules<'_> {
         if self.flag("oauth.autoLaunch") {
             self.warn(
                 "oauth.autoLaunch",
-                format!("when the issuer is away, the way in is {WAY_BACK}; and leave it off until there is an admin"),
+                format!(
+                    "when the issuer is away, the way in is {WAY_BACK}; leave it off until there is an admin, since Immich refuses \
+                     everybody else before the first one"
+                ),
             );
         }
     }
 
     fn doors(&mut self) {
-        if self.at("passwordLogin.enabled") != Some(&Value::Bool(false)) {
+        if !matches!(self.at("passwordLogin.enabled"), Some(Value::Bool(false)))
+            && self.text("passwordLogin.enabled") != Some("false")
+        {
             return;
         }
         if self.flag("oauth.enabled") {
@@ -222,16 +304,15 @@ impl Rules<'_> {
 
     fn addresses(&mut self) {
         let path = "server.externalDomain";
-        if let Some(url) = self.text(path).filter(|url| !url.is_empty())
-            && scheme_of(url).is_none()
-        {
-            self.fail(path, "wanted a whole URL, such as https://photos.example.com");
+        if let Some(url) = self.text(path).filter(|url| !url.is_empty()).map(str::to_owned) {
+            if scheme_of(&url).is_none() {
+                self.fail(path, "wanted a whole URL, such as https://photos.example.com");
+            } else if !is_origin(&url) {
+                self.warn(path, "Immich drops what follows the host: it cannot live below a path");
+            }
         }
         let path = "machineLearning.urls";
         let Some(urls) = self.at(path).and_then(Value::as_array).cloned() else { return };
-        if urls.is_empty() {
-            self.fail(path, "an empty list, wanted at least one URL: Immich would not start");
-        }
         for url in urls.iter().filter_map(Value::as_str) {
             match scheme_of(url) {
                 None => self.fail(path, "wanted URLs, such as http://immich-machine-learning:3003"),
@@ -254,7 +335,8 @@ impl Rules<'_> {
     }
 
     fn flag(&self, path: &str) -> bool {
-        self.at(path) == Some(&Value::Bool(true))
+        // Immich takes the word, too.
+        self.at(path) == Some(&Value::Bool(true)) || self.text(path) == Some("true")
     }
 
     fn text(&self, path: &str) -> Option<&str> {
@@ -268,6 +350,12 @@ impl Rules<'_> {
     fn warn(&mut self, path: &str, text: impl Into<String>) {
         self.findings.push(warning(path, text));
     }
+}
+
+/// Whether nothing but a slash follows the host of such a URL.
+pub(super) fn is_origin(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    scheme_of(url).is_some() && !rest.trim_end_matches('/').contains(['/', '?', '#'])
 }
 
 /// `http` or `https` of a URL with a host.

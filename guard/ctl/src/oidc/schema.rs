@@ -1,157 +1,174 @@
 //! Every key of Immich's configuration file, and the type of its value: Immich v3.2 (`@immich/sdk` 3.2.2, `AdminConfigDto`).
 //!
-//! A value of another type stops Immich's start; a key that is not here is only warned of, and then ignored.
+//! Keys and words are held against the SDK by `make test-immich-schema`; it has no ranges. A value of another type, or outside of its range, stops Immich's start; a key that is not here is only warned of, and then ignored.
 
 /// What a value must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// `true` or `false`.
+    /// `true` or `false`, also as text.
+    Switch,
+    /// `true` or `false`, and no text.
     Bool,
     /// Text.
     Text,
-    /// A number.
-    Number,
-    /// A number, or `null` for none.
-    NumberOrNull,
+    /// An absolute URL.
+    Url,
+    /// An absolute URL, or empty.
+    UrlOrEmpty,
+    /// When a job runs: five or six fields.
+    Cron,
+    /// `HH:MM`.
+    Time,
+    /// A whole number from, to.
+    Int(i64, i64),
+    /// The same, and `null` for none.
+    IntOrNull(i64, i64),
+    /// The same, also as text.
+    Digits(i64, i64),
+    /// A number from, to.
+    Decimal(f64, f64),
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// A list of text.
+    /// A list of text, not empty.
     Texts,
     /// A list of these words.
     ManyOf(&'static [&'static str]),
-    /// A list of numbers.
-    Numbers,
+    /// A list of these numbers.
+    Heights(&'static [i64]),
 }
 
-use Kind::{Bool, ManyOf, Number, NumberOrNull, Numbers, OneOf, Text, Texts};
+use Kind::{Bool, Cron, Decimal, Digits, Heights, Int, IntOrNull, ManyOf, OneOf, Switch, Text, Texts, Time, Url, UrlOrEmpty};
 
+/// No limit in that direction.
+const MAX: i64 = i64::MAX;
+const MIN: i64 = i64::MIN;
 const VIDEO: &[&str] = &["h264", "hevc", "vp9", "av1"];
 const AUDIO: &[&str] = &["mp3", "aac", "opus", "pcm_s16le"];
 const FORMAT: &[&str] = &["jpeg", "webp"];
 
 /// Path and type.
 pub const KEYS: &[(&str, Kind)] = &[
-    ("backup.database.cronExpression", Text),
-    ("backup.database.enabled", Bool),
-    ("backup.database.keepLastAmount", Number),
+    ("backup.database.cronExpression", Cron),
+    ("backup.database.enabled", Switch),
+    ("backup.database.keepLastAmount", Int(1, MAX)),
     ("ffmpeg.accel", OneOf(&["nvenc", "qsv", "vaapi", "rkmpp", "disabled"])),
-    ("ffmpeg.accelDecode", Bool),
+    ("ffmpeg.accelDecode", Switch),
     ("ffmpeg.acceptedAudioCodecs", ManyOf(AUDIO)),
     ("ffmpeg.acceptedContainers", ManyOf(&["mov", "mp4", "ogg", "webm"])),
     ("ffmpeg.acceptedVideoCodecs", ManyOf(VIDEO)),
-    ("ffmpeg.bframes", Number),
+    ("ffmpeg.bframes", Digits(-1, 16)),
     ("ffmpeg.cqMode", OneOf(&["auto", "cqp", "icq"])),
-    ("ffmpeg.crf", Number),
-    ("ffmpeg.gopSize", Number),
+    ("ffmpeg.crf", Digits(0, 51)),
+    ("ffmpeg.gopSize", Digits(0, MAX)),
     ("ffmpeg.maxBitrate", Text),
     ("ffmpeg.preferredHwDevice", Text),
     ("ffmpeg.preset", Text),
-    ("ffmpeg.realtime.enabled", Bool),
-    ("ffmpeg.realtime.resolutions", Numbers),
+    ("ffmpeg.realtime.enabled", Switch),
+    ("ffmpeg.realtime.resolutions", Heights(&[480, 720, 1080, 1440, 2160])),
     ("ffmpeg.realtime.videoCodecs", ManyOf(VIDEO)),
-    ("ffmpeg.refs", Number),
+    ("ffmpeg.refs", Digits(0, 6)),
     ("ffmpeg.targetAudioCodec", OneOf(AUDIO)),
     ("ffmpeg.targetResolution", Text),
     ("ffmpeg.targetVideoCodec", OneOf(VIDEO)),
-    ("ffmpeg.temporalAQ", Bool),
-    ("ffmpeg.threads", Number),
+    ("ffmpeg.temporalAQ", Switch),
+    ("ffmpeg.threads", Digits(0, MAX)),
     ("ffmpeg.tonemap", OneOf(&["hable", "mobius", "reinhard", "disabled"])),
     ("ffmpeg.transcode", OneOf(&["all", "optimal", "bitrate", "required", "disabled"])),
-    ("ffmpeg.twoPass", Bool),
+    ("ffmpeg.twoPass", Switch),
     ("image.colorspace", OneOf(&["srgb", "p3"])),
-    ("image.extractEmbedded", Bool),
-    ("image.fullsize.enabled", Bool),
+    ("image.extractEmbedded", Switch),
+    ("image.fullsize.enabled", Switch),
     ("image.fullsize.format", OneOf(FORMAT)),
-    ("image.fullsize.progressive", Bool),
-    ("image.fullsize.quality", Number),
+    ("image.fullsize.progressive", Switch),
+    ("image.fullsize.quality", Int(1, 100)),
     ("image.preview.format", OneOf(FORMAT)),
-    ("image.preview.progressive", Bool),
-    ("image.preview.quality", Number),
-    ("image.preview.size", Number),
+    ("image.preview.progressive", Switch),
+    ("image.preview.quality", Int(1, 100)),
+    ("image.preview.size", Int(1, MAX)),
     ("image.thumbnail.format", OneOf(FORMAT)),
-    ("image.thumbnail.progressive", Bool),
-    ("image.thumbnail.quality", Number),
-    ("image.thumbnail.size", Number),
-    ("integrityChecks.checksumFiles.cronExpression", Text),
+    ("image.thumbnail.progressive", Switch),
+    ("image.thumbnail.quality", Int(1, 100)),
+    ("image.thumbnail.size", Int(1, MAX)),
+    ("integrityChecks.checksumFiles.cronExpression", Cron),
     ("integrityChecks.checksumFiles.enabled", Bool),
-    ("integrityChecks.checksumFiles.percentageLimit", Number),
-    ("integrityChecks.checksumFiles.timeLimit", Number),
-    ("integrityChecks.missingFiles.cronExpression", Text),
+    ("integrityChecks.checksumFiles.percentageLimit", Decimal(0.0, 1.0)),
+    ("integrityChecks.checksumFiles.timeLimit", Int(0, MAX)),
+    ("integrityChecks.missingFiles.cronExpression", Cron),
     ("integrityChecks.missingFiles.enabled", Bool),
-    ("integrityChecks.untrackedFiles.cronExpression", Text),
+    ("integrityChecks.untrackedFiles.cronExpression", Cron),
     ("integrityChecks.untrackedFiles.enabled", Bool),
-    ("job.backgroundTask.concurrency", Number),
-    ("job.editor.concurrency", Number),
-    ("job.faceDetection.concurrency", Number),
-    ("job.integrityCheck.concurrency", Number),
-    ("job.library.concurrency", Number),
-    ("job.metadataExtraction.concurrency", Number),
-    ("job.migration.concurrency", Number),
-    ("job.notifications.concurrency", Number),
-    ("job.ocr.concurrency", Number),
-    ("job.search.concurrency", Number),
-    ("job.sidecar.concurrency", Number),
-    ("job.smartSearch.concurrency", Number),
-    ("job.thumbnailGeneration.concurrency", Number),
-    ("job.videoConversion.concurrency", Number),
-    ("job.workflow.concurrency", Number),
-    ("library.scan.cronExpression", Text),
-    ("library.scan.enabled", Bool),
-    ("library.watch.enabled", Bool),
-    ("logging.enabled", Bool),
+    ("job.backgroundTask.concurrency", Int(1, MAX)),
+    ("job.editor.concurrency", Int(1, MAX)),
+    ("job.faceDetection.concurrency", Int(1, MAX)),
+    ("job.integrityCheck.concurrency", Int(1, MAX)),
+    ("job.library.concurrency", Int(1, MAX)),
+    ("job.metadataExtraction.concurrency", Int(1, MAX)),
+    ("job.migration.concurrency", Int(1, MAX)),
+    ("job.notifications.concurrency", Int(1, MAX)),
+    ("job.ocr.concurrency", Int(1, MAX)),
+    ("job.search.concurrency", Int(1, MAX)),
+    ("job.sidecar.concurrency", Int(1, MAX)),
+    ("job.smartSearch.concurrency", Int(1, MAX)),
+    ("job.thumbnailGeneration.concurrency", Int(1, MAX)),
+    ("job.videoConversion.concurrency", Int(1, MAX)),
+    ("job.workflow.concurrency", Int(1, MAX)),
+    ("library.scan.cronExpression", Cron),
+    ("library.scan.enabled", Switch),
+    ("library.watch.enabled", Switch),
+    ("logging.enabled", Switch),
     ("logging.level", OneOf(&["verbose", "debug", "log", "warn", "error", "fatal"])),
-    ("machineLearning.availabilityChecks.enabled", Bool),
-    ("machineLearning.availabilityChecks.interval", Number),
-    ("machineLearning.availabilityChecks.timeout", Number),
+    ("machineLearning.availabilityChecks.enabled", Switch),
+    ("machineLearning.availabilityChecks.interval", Int(MIN, MAX)),
+    ("machineLearning.availabilityChecks.timeout", Int(MIN, MAX)),
     ("machineLearning.clip.enabled", Bool),
     ("machineLearning.clip.modelName", Text),
     ("machineLearning.duplicateDetection.enabled", Bool),
-    ("machineLearning.duplicateDetection.maxDistance", Number),
-    ("machineLearning.enabled", Bool),
+    ("machineLearning.duplicateDetection.maxDistance", Decimal(0.001, 0.1)),
+    ("machineLearning.enabled", Switch),
     ("machineLearning.facialRecognition.enabled", Bool),
-    ("machineLearning.facialRecognition.maxDistance", Number),
-    ("machineLearning.facialRecognition.minFaces", Number),
-    ("machineLearning.facialRecognition.minScore", Number),
+    ("machineLearning.facialRecognition.maxDistance", Decimal(0.1, 2.0)),
+    ("machineLearning.facialRecognition.minFaces", Int(1, MAX)),
+    ("machineLearning.facialRecognition.minScore", Decimal(0.1, 1.0)),
     ("machineLearning.facialRecognition.modelName", Text),
     ("machineLearning.ocr.enabled", Bool),
-    ("machineLearning.ocr.maxResolution", Number),
-    ("machineLearning.ocr.minDetectionScore", Number),
-    ("machineLearning.ocr.minRecognitionScore", Number),
+    ("machineLearning.ocr.maxResolution", Int(1, MAX)),
+    ("machineLearning.ocr.minDetectionScore", Decimal(0.1, 1.0)),
+    ("machineLearning.ocr.minRecognitionScore", Decimal(0.1, 1.0)),
     ("machineLearning.ocr.modelName", Text),
     ("machineLearning.urls", Texts),
-    ("map.darkStyle", Text),
-    ("map.enabled", Bool),
-    ("map.lightStyle", Text),
-    ("metadata.faces.import", Bool),
+    ("map.darkStyle", Url),
+    ("map.enabled", Switch),
+    ("map.lightStyle", Url),
+    ("metadata.faces.import", Switch),
     ("newVersionCheck.channel", OneOf(&["stable", "releaseCandidate"])),
-    ("newVersionCheck.enabled", Bool),
-    ("nightlyTasks.clusterNewFaces", Bool),
-    ("nightlyTasks.databaseCleanup", Bool),
-    ("nightlyTasks.generateMemories", Bool),
-    ("nightlyTasks.missingThumbnails", Bool),
-    ("nightlyTasks.startTime", Text),
-    ("nightlyTasks.syncQuotaUsage", Bool),
-    ("notifications.smtp.enabled", Bool),
+    ("newVersionCheck.enabled", Switch),
+    ("nightlyTasks.clusterNewFaces", Switch),
+    ("nightlyTasks.databaseCleanup", Switch),
+    ("nightlyTasks.generateMemories", Switch),
+    ("nightlyTasks.missingThumbnails", Switch),
+    ("nightlyTasks.startTime", Time),
+    ("nightlyTasks.syncQuotaUsage", Switch),
+    ("notifications.smtp.enabled", Switch),
     ("notifications.smtp.from", Text),
     ("notifications.smtp.replyTo", Text),
     ("notifications.smtp.transport.host", Text),
-    ("notifications.smtp.transport.ignoreCert", Bool),
+    ("notifications.smtp.transport.ignoreCert", Switch),
     ("notifications.smtp.transport.password", Text),
-    ("notifications.smtp.transport.port", Number),
-    ("notifications.smtp.transport.secure", Bool),
+    ("notifications.smtp.transport.port", Int(0, 65535)),
+    ("notifications.smtp.transport.secure", Switch),
     ("notifications.smtp.transport.username", Text),
-    ("oauth.accountManagementUrl", Text),
-    ("oauth.allowInsecureRequests", Bool),
-    ("oauth.autoLaunch", Bool),
-    ("oauth.autoRegister", Bool),
+    ("oauth.accountManagementUrl", UrlOrEmpty),
+    ("oauth.allowInsecureRequests", Switch),
+    ("oauth.autoLaunch", Switch),
+    ("oauth.autoRegister", Switch),
     ("oauth.buttonText", Text),
     ("oauth.clientId", Text),
     ("oauth.clientSecret", Text),
-    ("oauth.defaultStorageQuota", NumberOrNull),
-    ("oauth.enabled", Bool),
-    ("oauth.endSessionEndpoint", Text),
-    ("oauth.issuerUrl", Text),
-    ("oauth.mobileOverrideEnabled", Bool),
+    ("oauth.defaultStorageQuota", IntOrNull(0, MAX)),
+    ("oauth.enabled", Switch),
+    ("oauth.endSessionEndpoint", UrlOrEmpty),
+    ("oauth.issuerUrl", UrlOrEmpty),
+    ("oauth.mobileOverrideEnabled", Switch),
     ("oauth.mobileRedirectUri", Text),
     ("oauth.profileSigningAlgorithm", Text),
     ("oauth.prompt", Text),
@@ -160,23 +177,23 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("oauth.signingAlgorithm", Text),
     ("oauth.storageLabelClaim", Text),
     ("oauth.storageQuotaClaim", Text),
-    ("oauth.timeout", Number),
+    ("oauth.timeout", Int(1, MAX)),
     ("oauth.tokenEndpointAuthMethod", OneOf(&["client_secret_post", "client_secret_basic"])),
-    ("passwordLogin.enabled", Bool),
-    ("reverseGeocoding.enabled", Bool),
-    ("server.externalDomain", Text),
+    ("passwordLogin.enabled", Switch),
+    ("reverseGeocoding.enabled", Switch),
+    ("server.externalDomain", UrlOrEmpty),
     ("server.loginPageMessage", Text),
-    ("server.publicUsers", Bool),
-    ("storageTemplate.enabled", Bool),
-    ("storageTemplate.hashVerificationEnabled", Bool),
+    ("server.publicUsers", Switch),
+    ("storageTemplate.enabled", Switch),
+    ("storageTemplate.hashVerificationEnabled", Switch),
     ("storageTemplate.template", Text),
     ("templates.email.albumInviteTemplate", Text),
     ("templates.email.albumUpdateTemplate", Text),
     ("templates.email.welcomeTemplate", Text),
     ("theme.customCss", Text),
-    ("trash.days", Number),
-    ("trash.enabled", Bool),
-    ("user.deleteDelay", Number),
+    ("trash.days", Int(0, MAX)),
+    ("trash.enabled", Switch),
+    ("user.deleteDelay", Int(1, MAX)),
 ];
 
 /// The type of the value at this path.
@@ -189,10 +206,16 @@ pub fn is_section(path: &str) -> bool {
     KEYS.iter().any(|(known, _)| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// The known path that is most like this one, if one is near enough to be meant.
+/// The known key or section that is most like this one, if one is near enough to be meant.
 pub fn nearest(path: &str) -> Option<&'static str> {
+    let depth = path.split('.').count();
+    let known = KEYS.iter().filter_map(|(known, _)| {
+        // As deep as the one that was found: a section stands for what is below it.
+        let end = known.match_indices('.').nth(depth - 1).map_or(known.len(), |(at, _)| at);
+        (known.split('.').count() >= depth).then(|| &known[..end])
+    });
     let near = |known: &str| distance(&known.to_lowercase(), &path.to_lowercase());
-    let (best, steps) = KEYS.iter().map(|(known, _)| (*known, near(known))).min_by_key(|(_, steps)| *steps)?;
+    let (best, steps) = known.map(|known| (known, near(known))).min_by_key(|(_, steps)| *steps)?;
     (steps <= 3).then_some(best)
 }
 

@@ -55,6 +55,8 @@ const PUBLIC: &[&str] = &[
     "pomerium.com",
     "huggingface.co",
     "amazonaws.com",
+    "amazon.com",
+    "gstatic.com",
 ];
 
 /// Below these every account has its name.

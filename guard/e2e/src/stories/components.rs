@@ -1,14 +1,22 @@
-//! What is optional, all of it at once: switched on by one commit, and off again.
+//! What is optional, all of it at once, whatever the folders have: switched on by one commit, and off again.
 
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
+use serde_json::json;
 
+use super::edges;
 use crate::World;
+use crate::flux::text;
+use crate::secrets;
 
-/// A second machine, a storage class, and a volume for it: what a cluster has where these components make sense.
+/// Where what is optional lies.
+const FOLDERS: [&str; 2] = ["apps/components", "apps/media/immich/overlays"];
+
+/// A second machine and a storage class: what a cluster has where these components make sense.
 const LARGER_HOME: &str = r"
 apiVersion: v1
 kind: Node
@@ -22,43 +30,35 @@ metadata:
   name: by-hand
   annotations: {storageclass.kubernetes.io/is-default-class: 'true'}
 provisioner: kubernetes.io/no-provisioner
----
-apiVersion: v1
-kind: PersistentVolume
-metadata: {name: models}
-spec:
-  capacity: {storage: 20Gi}
-  accessModes: [ReadWriteOnce]
-  storageClassName: by-hand
-  hostPath: {path: /srv/models}
 ";
 
 /// The operator's steps of docs/components.md.
 pub(super) async fn all(world: &mut World) -> Result<String> {
     world.cluster.kubectl_stdin(&["apply", "-f", "-"], LARGER_HOME)?;
     world.cluster.kubectl(&["wait", "node/second", "--for=condition=Ready", "--timeout=60s"])?;
-    let local = world.repo.tree.join("clusters/home.local");
-    world.cluster.kubectl(&["apply", "-f", &local.join("multi-node/persistentvolume.yaml").display().to_string()])?;
-    let patch = local.join("flux/nas.patch.yaml");
-    let before = fs::read_to_string(&patch)?;
-    let variants = ["multi-node", "db-backup"].map(|component| fs::read_to_string(local.join(component).join("nas.patch.yaml")));
-    let [multi_node, db_backup] = variants;
-    fs::write(&patch, multi_node? + &db_backup?)?;
-
-    let mut names = Vec::new();
-    for entry in fs::read_dir(world.repo.tree.join("apps/components"))? {
-        names.push(entry?.file_name().into_string().ok().context("a component has a plain name")?);
+    let mut components: Vec<(String, String)> = Vec::new();
+    for folder in FOLDERS {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(world.repo.tree.join(folder))? {
+            names.push(entry?.file_name().into_string().ok().context("a component has a plain name")?);
+        }
+        names.sort();
+        components.extend(names.into_iter().map(|name| (format!("../../{folder}/{name}"), name)));
     }
-    names.sort();
-    let list = names.iter().fold("components:".to_owned(), |list, name| list + "\n  - ../../apps/components/" + name);
+    let names: Vec<&str> = components.iter().map(|(_, name)| name.as_str()).collect();
+    let patch = world.repo.tree.join("clusters/home.local/flux/nas.patch.yaml");
+    let before = fs::read_to_string(&patch)?;
+    fs::write(&patch, private(world, &before, &names)?)?;
+    let list = components.iter().fold("components:".to_owned(), |list, (path, _)| list + "\n  - " + path);
     world.repo.edit("clusters/home/kustomization.yaml", "components: []", &list)?;
+    by_hand(world)?;
+
     let commit = world.repo.commit("Every component")?;
     world.apply("clusters/home.local/flux")?;
     world.applied(&commit).await?;
     let count = world.as_rendered().await?;
-
     let claims = world.cluster.kubectl(&["-n", "immich", "get", "pvc", "-o", "jsonpath={.items[*].status.phase}"])?;
-    ensure!(claims == "Bound Bound", "the claims are {claims}");
+    ensure!(claims.split(' ').all(|phase| phase == "Bound"), "the claims are {claims}");
     let pods: Api<Pod> = Api::namespaced(world.cluster.client.clone(), "immich-edge");
     for name in ["immich-origin-proxy", "cloudflared"] {
         let pods = pods.list(&ListParams::default().labels(&format!("app.kubernetes.io/name={name}"))).await?;
@@ -66,6 +66,7 @@ pub(super) async fn all(world: &mut World) -> Result<String> {
         nodes.sort();
         ensure!(nodes == ["home", "second"], "{name} runs on {nodes:?}");
     }
+    edges::warnings(world).await?;
 
     fs::write(&patch, before)?;
     let commit = world.repo.revert()?;
@@ -75,4 +76,60 @@ pub(super) async fn all(world: &mut World) -> Result<String> {
     let claim = world.cluster.kubectl(&["-n", "immich", "get", "pvc/immich-library", "-o", "jsonpath={.status.phase}"])?;
     ensure!(claim == "Bound", "the library's claim is {claim}");
     Ok(format!("{}: {count} objects; off again, the library's claim stays", names.join(", ")))
+}
+
+/// The operator's patch with what the components' examples say; what else lies beside those is applied, as an operator does by hand.
+fn private(world: &World, patch: &str, components: &[&str]) -> Result<String> {
+    let (mut first, mut rest) = (patch.to_owned(), String::new());
+    for component in components {
+        let example = world.repo.tree.join("clusters/home.local").join(component);
+        if !example.is_dir() {
+            continue;
+        }
+        for entry in fs::read_dir(example)? {
+            let file = entry?.path();
+            if !file.ends_with("nas.patch.yaml") {
+                world.cluster.kubectl(&["apply", "-f", &file.display().to_string()])?;
+                continue;
+            }
+            let said = read(&file)?;
+            // A further document is appended. Without its mark it stands in the place of what was there.
+            if said.starts_with("---\n") {
+                rest += &said;
+            } else {
+                first = said;
+            }
+        }
+    }
+    Ok(first + &rest)
+}
+
+/// What the manifests want and Git does not have: Secrets, and a volume for each claim of the default storage class.
+fn by_hand(world: &World) -> Result<()> {
+    let rendered = world.rendered()?;
+    for (secret, keys) in secrets::wanted(&rendered) {
+        let (namespace, name) = &secret;
+        let there = world.cluster.kubectl(&["-n", namespace, "get", "secret", name, "--ignore-not-found", "-o", "name"])?;
+        if there.is_empty() {
+            world.cluster.kubectl_stdin(&["apply", "-f", "-"], &secrets::example(&secret, &keys).to_string())?;
+        }
+    }
+    for claim in rendered.iter().filter(|object| object["kind"] == "PersistentVolumeClaim") {
+        let spec = &claim["spec"];
+        if spec.get("storageClassName").is_none() {
+            let volume = json!({
+                "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": claim["metadata"]["name"]},
+                "spec": {
+                    "capacity": spec["resources"]["requests"], "accessModes": spec["accessModes"], "storageClassName": "by-hand",
+                    "hostPath": {"path": format!("/srv/{}", text(claim, "/metadata/name"))},
+                },
+            });
+            world.cluster.kubectl_stdin(&["apply", "-f", "-"], &volume.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))
 }

@@ -80,19 +80,31 @@ pub(super) async fn quota(world: &mut World) -> Result<String> {
 
 /// Server-side dry run: defaulting, validation, admission and pod security, with nothing to say.
 pub(super) async fn warnings(world: &mut World) -> Result<String> {
-    let (on_the_node, clean): (Vec<Value>, Vec<Value>) = world.rendered()?.into_iter().partition(|object| {
-        let volumes = object.pointer("/spec/template/spec/volumes").and_then(Value::as_array);
+    let rendered = world.rendered()?;
+    let total = rendered.len();
+    let (on_the_node, clean): (Vec<Value>, Vec<Value>) = rendered.into_iter().partition(|object| {
+        let template = ["/spec", "/spec/jobTemplate/spec"].into_iter().find_map(|at| object.pointer(at)?.get("template"));
+        let volumes = template.and_then(|template| template.pointer("/spec/volumes")).and_then(Value::as_array);
         volumes.is_some_and(|volumes| volumes.iter().any(|volume| volume.get("hostPath").is_some()))
     });
+    for kind in ["NetworkPolicy", "ResourceQuota", "Service", "ServiceAccount"] {
+        ensure!(clean.iter().any(|object| object["kind"] == kind), "no {kind} is among what is judged");
+    }
     let said = dry_run(world, &clean)?;
     ensure!(said.is_empty(), "{said}");
-    // Two need the node's disk: pod security names that, and nothing else.
+    // Some need the node's disk: pod security names that, and nothing else.
     for object in &on_the_node {
         let said = dry_run(world, std::slice::from_ref(object))?;
         let only = said.lines().count() == 1 && said.contains("restricted volume types") && !said.contains("), ");
         ensure!(only, "{}: {said}", title(object));
     }
-    Ok(format!("{} without, {} with", clean.len(), on_the_node.len()))
+    // A dry run does not look at the range of NodePorts. Ours is in it, since it exists; one outside is no NodePort anywhere.
+    let outside = ["-n", "default", "create", "service", "nodeport", "outside", "--tcp=2283", "--node-port=2283"];
+    match world.cluster.kubectl(&outside) {
+        Ok(said) => bail!("NodePort 2283 was accepted: {said}"),
+        Err(error) => ensure!(error.to_string().contains("not in the valid range"), "another reason: {error}"),
+    }
+    Ok(format!("{total} objects, {} with hostPath", on_the_node.len()))
 }
 
 /// What the API server warns of.

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::World;
 use crate::flux::{self, message, ready};
 use crate::objects::title;
+use crate::secrets;
 
 /// What the quickstart has an operator make by hand.
 const SECRETS: &str = r"
@@ -55,6 +56,11 @@ pub(super) async fn plain(world: &mut World) -> Result<String> {
         world.cluster.kubectl(&["apply", "-f", &tree.join(first).display().to_string()])?;
     }
     world.cluster.kubectl_stdin(&["apply", "-f", "-"], SECRETS)?;
+    for ((namespace, name), keys) in secrets::wanted(&world.rendered()?) {
+        let made = world.cluster.kubectl(&["-n", &namespace, "get", "secret", &name, "-o", "json"])?;
+        let made: Value = serde_json::from_str(&made)?;
+        ensure!(keys.iter().all(|key| made["data"].get(key).is_some()), "the Secret {namespace}/{name} lacks one of {keys:?}");
+    }
     world.apply("clusters/home.local")?;
     for namespace in ["immich", "immich-edge"] {
         world.cluster.kubectl(&["-n", namespace, "wait", "deploy", "--all", "--for=condition=Available", "--timeout=120s"])?;

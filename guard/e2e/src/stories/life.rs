@@ -40,7 +40,7 @@ pub(super) async fn private_path(world: &mut World) -> Result<String> {
     world.applied(&commit).await?;
     ensure!(library(world).await? == LIBRARY);
     world.as_rendered().await?;
-    world.flux.restart()?;
+    world.flux.restart().await?;
     let commit = world.repo.revert()?;
     world.applied(&commit).await?;
     ensure!(library(world).await? == LIBRARY);

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::Request;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use hyper::{Request, Uri};
 
 use super::said::{Broken, Said};
 use crate::config::{External, ForwardAuthConfig};
@@ -88,6 +88,25 @@ fn is_basic(value: &HeaderValue) -> bool {
     value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
 }
 
+/// Whether a `%` is not followed by two hexadecimal digits (RFC 3986, 2.1).
+fn has_broken_escape(path: &str) -> bool {
+    let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let bytes = path.as_bytes();
+    (0..bytes.len()).any(|at| bytes[at] == b'%' && !(is_hex(bytes.get(at + 1)) && is_hex(bytes.get(at + 2))))
+}
+
+/// One question, ready to be asked.
+#[derive(Clone)]
+pub struct Question {
+    request: Request<NoBody>,
+    ends_sign_in: bool,
+}
+
+/// Whether a request is one of those that authentik handles where it is asked: the end of a sign-in, or a sign-out.
+pub(super) fn is_authentiks(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.to_ascii_lowercase().contains("x-authentik-"))
+}
+
 /// What asks: one a worker, with connections of its own.
 pub struct Asker {
     config: Arc<ForwardAuthConfig>,
@@ -139,7 +158,10 @@ impl Asker {
 
     /// The question about a request. The original `Host` stays: authentik finds the application by it. A request that no header can tell
     /// of is refused: the answer would be about another one.
-    pub fn question(&self, inquiry: &Inquiry<'_>, credential: &Credential) -> Result<Request<NoBody>, Refusal> {
+    pub fn question(&self, inquiry: &Inquiry<'_>, credential: &Credential) -> Result<Question, Refusal> {
+        if has_broken_escape(inquiry.uri.path()) {
+            return Err(Refusal::new(Reason::BadRequest, "the target has a broken escape, which an auth server cannot read"));
+        }
         let mut request = Request::new(NoBody);
         // Checked when it was configured.
         *request.uri_mut() = self.config.path.parse().unwrap_or_default();
@@ -177,12 +199,12 @@ impl Asker {
         }
         headers.insert("x-forwarded-host", self.host.clone());
         headers.insert("x-forwarded-proto", self.public.scheme.clone());
-        Ok(request)
+        Ok(Question { request, ends_sign_in: is_authentiks(inquiry.uri) })
     }
 
     /// Asks, and waits for the whole answer. Redirects are not followed. A connection that broke under the question is no answer, and a
     /// question may be asked twice.
-    pub async fn ask(&self, question: Request<NoBody>) -> Said {
+    pub async fn ask(&self, question: Question) -> Said {
         let again = question.clone();
         let exchange = async {
             match self.exchange(question).await {
@@ -197,12 +219,12 @@ impl Asker {
         }
     }
 
-    async fn exchange(&self, question: Request<NoBody>) -> Result<Said, Broken> {
-        let (response, lease) = self.upstream.send(question).await?;
+    async fn exchange(&self, Question { request, ends_sign_in }: Question) -> Result<Said, Broken> {
+        let (response, lease) = self.upstream.send(request).await?;
         let (parts, body) = response.into_parts();
         let body = super::said::read(body).await?;
         lease.finish(true);
-        Ok(Said::of(&parts, &body, &self.config))
+        Ok(Said::of(&parts, &body, ends_sign_in, &self.config))
     }
 }
 

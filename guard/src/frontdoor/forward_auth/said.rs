@@ -89,8 +89,8 @@ impl Said {
         }
     }
 
-    /// Reads an answer.
-    pub(super) fn of(parts: &Parts, body: &Bytes, config: &ForwardAuthConfig) -> Self {
+    /// Reads an answer. `ends_sign_in`: the request came back from the identity provider, and a 400 is about that.
+    pub(super) fn of(parts: &Parts, body: &Bytes, ends_sign_in: bool, config: &ForwardAuthConfig) -> Self {
         let Parts { status, headers, .. } = parts;
         let no = |cause: &'static str| {
             Self::No(Arc::new(No { status: *status, headers: passed_on(headers), body: body.clone(), is_answer: true, cause }))
@@ -103,23 +103,30 @@ impl Said {
             },
             301 | 302 | 303 | 307 | 308 if headers.contains_key(LOCATION) => no("not signed in"),
             401 => no("not signed in"),
+            400 if ends_sign_in && !says(body, UNKNOWN_HOST) => no("the sign-in took too long, or was begun elsewhere"),
             403 => no("signed in, but the auth server does not let this account in"),
             _ => Self::Broken(trouble(*status, body, config).into()),
         }
     }
 }
 
+/// What authentik answers for a host that it has no application for.
+const UNKNOWN_HOST: &str = "no app for hostname";
+
+fn says(body: &[u8], text: &str) -> bool {
+    String::from_utf8_lossy(body).to_ascii_lowercase().contains(text)
+}
+
 /// What an unusable answer means, in words that name what to look at.
 fn trouble(status: StatusCode, body: &[u8], config: &ForwardAuthConfig) -> String {
     let (server, host, path) = (&config.server, &config.external.host, config.path.split('?').next().unwrap_or_default());
-    let says = |text: &str| String::from_utf8_lossy(body).to_ascii_lowercase().contains(text);
     match status.as_u16() {
-        400 if says("no app for hostname") => format!(
+        400 if says(body, UNKNOWN_HOST) => format!(
             "{server} has no application for {host}: the provider's external host must be GUARD_EXTERNAL_URL, and its application must be \
              one of this outpost's"
         ),
         404 => format!("{server} has nothing at {path}: is it an outpost, and GUARD_AUTH_PRESET or GUARD_AUTH_PATH right?"),
-        500 if says("configuration error") => {
+        500 if says(body, "configuration error") => {
             format!("{server} calls its configuration wrong: it cannot read the address that it was asked about, {host}")
         }
         code => format!("{server} answered {code} to a question at {path}: wanted a yes, a redirect, 401 or 403"),

@@ -34,7 +34,7 @@ pub fn metrics(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let Some(selector) = &spec.selector else { continue };
         let mut meant = selected(inventory, &service.object.namespace, selector).into_iter();
         let kind = spec.type_.as_deref().unwrap_or("ClusterIP");
-        if kind != "ClusterIP" && meant.any(|workload| workload.role() == Some(Role::Tunnel)) {
+        if kind != "ClusterIP" && meant.any(|workload| matches!(workload.role(), Some(Role::Tunnel | Role::ShareTunnel))) {
             let found = format!("{kind}: profiles and the configuration are on that port, without a password");
             sink.add(service.object, "spec.type", found, "ClusterIP, or no Service");
         }

@@ -9,10 +9,10 @@ const LABEL: &str = "pod-security.kubernetes.io";
 /// `namespace-security`
 pub fn security(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for namespace in inventory.of_kind("Namespace") {
-        let faces_internet = inventory
-            .workloads
-            .iter()
-            .any(|it| it.object.namespace == namespace.name && matches!(it.role(), Some(Role::Guard | Role::Tunnel)));
+        let faces_internet = inventory.workloads.iter().any(|it| {
+            it.object.namespace == namespace.name
+                && matches!(it.role(), Some(Role::Guard | Role::Tunnel | Role::Outpost | Role::PublicProxy | Role::ShareTunnel))
+        });
         // Where a hostPath lives, nothing above "privileged" can be enforced: the standard forbids it from "baseline" on.
         let modes: &[&str] =
             if faces_internet || namespace.name == "immich-edge" { &["enforce", "warn", "audit"] } else { &["warn", "audit"] };

@@ -11,19 +11,25 @@ use crate::lint::network::{describe, governs, is_everything, means, reaches, sel
 use crate::lint::workload::{Role, Workload};
 
 /// Who may connect to whom. The server also takes the LAN, through its `NodePort`.
-const PEERS: [(Role, &[Role]); 6] = [
+const PEERS: [(Role, &[Role]); 9] = [
     (Role::Tunnel, &[]),
     (Role::Guard, &[Role::Tunnel]),
-    (Role::Server, &[Role::Guard]),
+    (Role::Outpost, &[Role::Guard]),
+    (Role::ShareTunnel, &[]),
+    (Role::PublicProxy, &[Role::ShareTunnel]),
+    (Role::Server, &[Role::Guard, Role::PublicProxy]),
     (Role::Postgres, &[Role::Server, Role::Backup]),
     (Role::Redis, &[Role::Server]),
     (Role::MachineLearning, &[Role::Server]),
 ];
 
 /// Who must be able to connect to whom. (A backup that cannot reach the database fails by itself, and loudly.)
-const EDGES: [(Role, Role); 5] = [
+const EDGES: [(Role, Role); 8] = [
     (Role::Tunnel, Role::Guard),
+    (Role::Guard, Role::Outpost),
     (Role::Guard, Role::Server),
+    (Role::ShareTunnel, Role::PublicProxy),
+    (Role::PublicProxy, Role::Server),
     (Role::Server, Role::Postgres),
     (Role::Server, Role::Redis),
     (Role::Server, Role::MachineLearning),
@@ -32,6 +38,9 @@ const EDGES: [(Role, Role); 5] = [
 /// Networks of homes and clusters: a rule "to the internet" excepts them. RFC 1918 and RFC 4193.
 const PRIVATE_V4: [&str; 3] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
 const PRIVATE_V6: [&str; 1] = ["fc00::/7"];
+
+/// What a tunnel may reach beside Cloudflare: one thing each, so that no hostname leads a stranger past the guard.
+const ENDS: [(Role, Role); 2] = [(Role::Tunnel, Role::Guard), (Role::ShareTunnel, Role::PublicProxy)];
 
 const DNS: i32 = 53;
 
@@ -158,6 +167,24 @@ pub fn edge_missing(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                         format!("no NetworkPolicy with this {direction}, or not to that port"),
                         wanted,
                     );
+                }
+            }
+        }
+    }
+}
+
+/// `tunnel-reach`
+pub fn tunnel_reach(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for (from, to) in ENDS {
+        for source in of_role(inventory, from) {
+            let own = specs(inventory).filter(|(object, spec)| governs(&object.namespace, spec.pod_selector.as_ref(), source));
+            for (object, spec) in own {
+                for (place, peer) in spec.egress.iter().flatten().flat_map(|rule| rule.to.iter().flatten()).enumerate() {
+                    let mut others = inventory.workloads.iter().filter(|it| means(inventory, peer, &object.namespace, it));
+                    if peer.ip_block.is_none() && others.any(|it| it.role() != Some(to)) {
+                        let field = format!("spec.egress[…].to[{place}]");
+                        sink.add(object, field, describe(peer), format!("{to:?} and Cloudflare only"));
+                    }
                 }
             }
         }

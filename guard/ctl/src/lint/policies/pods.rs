@@ -51,7 +51,7 @@ fn time_to_end(inventory: &Inventory<'_>, workload: &Workload<'_>) -> Option<(i6
     let spot = workload.main()?;
     let (flag, variable, default, why) = match workload.role()? {
         Role::Guard => ("--grace", "GUARD_GRACE", 25, "guard drains (GUARD_GRACE and the preStop sleep)"),
-        Role::Tunnel => {
+        Role::Tunnel | Role::ShareTunnel => {
             ("--grace-period", "TUNNEL_GRACE_PERIOD", 30, "cloudflared drains (--grace-period and the preStop sleep)")
         }
         _ => return None,

@@ -4,6 +4,8 @@ use serde_json::Value;
 
 use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
+use crate::lint::strict::join;
+use crate::lint::yaml;
 
 /// Parts of a name that is a credential's.
 const CREDENTIALS: [&str; 8] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIALS"];
@@ -12,8 +14,23 @@ const CREDENTIALS: [&str; 8] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KE
 const PLACES: [&str; 6] = ["_FILE", "_PATH", "_DIR", "_DIRECTORY", "_NAME", "_TTL"];
 
 /// Variables that name this home.
-const PRIVATE: [&str; 6] =
-    ["GUARD_EXTERNAL_URL", "GUARD_LAN_URL", "GUARD_ACCESS_TEAM", "GUARD_ACCESS_AUD", "GUARD_ALLOW_EMAIL", "GUARD_ALLOW_SERVICE"];
+const PRIVATE: [&str; 15] = [
+    "GUARD_EXTERNAL_URL",
+    "GUARD_LAN_URL",
+    "GUARD_ACCESS_TEAM",
+    "GUARD_ACCESS_AUD",
+    "GUARD_ALLOW_EMAIL",
+    "GUARD_ALLOW_SERVICE",
+    "GUARD_AUTH_URL",
+    "GUARD_ASSERTION_AUDIENCE",
+    "GUARD_ASSERTION_ISSUER",
+    "GUARD_ALB_ARN",
+    "GUARD_ALB_CLIENT_ID",
+    "GUARD_TRUSTED_PEERS",
+    "AUTHENTIK_HOST",
+    "AUTHENTIK_HOST_BROWSER",
+    "PUBLIC_BASE_URL",
+];
 
 /// `secret-object`
 pub fn object(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
@@ -44,6 +61,9 @@ pub fn literal(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             if is_credential(key, value) {
                 sink.add(map.object, format!("data.{key}"), "a credential", "a Secret, out of band");
             }
+            for path in credentials_in(value) {
+                sink.add(map.object, format!("data.{key}"), format!("a credential at {path}"), "a Secret, out of band");
+            }
         }
     }
 }
@@ -54,6 +74,54 @@ fn is_credential(name: &str, value: &str) -> bool {
     let named = CREDENTIALS.iter().any(|part| upper.contains(part)) && !PLACES.iter().any(|place| upper.ends_with(place));
     let written = !value.is_empty() && !value.starts_with('/') && !is_reference(value) && !matches!(value, "true" | "false");
     (named && written) || url_password(value).is_some_and(|password| !password.is_empty() && !is_reference(password))
+}
+
+/// Where a file in YAML or JSON has credentials. What is neither has none here: a script, a page of prose.
+fn credentials_in(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for document in yaml::values(text, yaml::Dialect::Plain).unwrap_or_default() {
+        walk(&document, "", &mut found);
+    }
+    found
+}
+
+fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let path = join(path, key);
+                // By the end of the name: tokenEndpointAuthMethod is none.
+                let is_named = CREDENTIALS.iter().any(|part| words(key).ends_with(part));
+                let is_found = match value {
+                    Value::String(text) => is_credential(if is_named { "SECRET" } else { "" }, text),
+                    Value::Number(_) => is_named,
+                    _ => false,
+                };
+                if is_found {
+                    found.push(path.clone());
+                }
+                walk(value, &path, found);
+            }
+        }
+        Value::Array(items) => {
+            for (place, item) in items.iter().enumerate() {
+                walk(item, &format!("{path}[{place}]"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `clientSecret` and `client-secret` as variables are written: `CLIENT_SECRET`.
+fn words(key: &str) -> String {
+    let mut text = String::new();
+    for c in key.chars() {
+        if c.is_ascii_uppercase() && !text.is_empty() && !text.ends_with('_') {
+            text.push('_');
+        }
+        text.push(if c == '-' || c == '.' { '_' } else { c.to_ascii_uppercase() });
+    }
+    text
 }
 
 /// `$(NAME)`: Kubernetes puts the other variable's value there.
@@ -75,7 +143,7 @@ pub fn private_identifier(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             for variable in workload.variables(inventory, spot) {
                 let value = variable.value.unwrap_or_default();
                 let private = PRIVATE.contains(&variable.name.as_str()) && !value.is_empty() && !value.contains("$(");
-                if private && !is_example(&value) {
+                if private && !is_example(&value) && !is_in_cluster(&value) {
                     let wanted = "valueFrom.secretKeyRef: the Secret immich-edge";
                     sink.add(workload.object, variable.field, format!("{} with a value", variable.name), wanted);
                 }
@@ -96,6 +164,13 @@ pub fn private_identifier(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     }
 }
 
+/// A Service of a cluster: every home has one of that name.
+fn is_in_cluster(value: &str) -> bool {
+    let host = value.split_once("://").map_or("", |(_, rest)| rest).split(['/', ':']).next().unwrap_or_default();
+    let domain = host.splitn(3, '.').nth(2);
+    domain == Some("svc") || domain == Some("svc.cluster.local")
+}
+
 /// Names of RFC 2606 and 6761, which nobody owns.
 fn is_example(value: &str) -> bool {
     let host = value.split_once("://").map_or(value, |(_, rest)| rest);
@@ -107,7 +182,7 @@ fn is_example(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_credential, is_example};
+    use super::{credentials_in, is_credential, is_example, is_in_cluster};
 
     #[test]
     fn a_credential_is_known_by_its_name_or_its_url() {
@@ -123,6 +198,26 @@ mod tests {
             ("DB_URL", "postgres://db:5432/immich"),
         ] {
             assert!(!is_credential(name, value), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn a_service_of_the_cluster_is_nobodys_in_particular() {
+        assert!(is_in_cluster("http://authentik-outpost.immich-edge.svc.cluster.local:9000"));
+        assert!(!is_in_cluster("http://nas.lan:9000") && !is_in_cluster("https://x.svc.example.com") && !is_in_cluster("a.svc"));
+    }
+
+    #[test]
+    fn a_credential_in_a_file_is_found_wherever_it_stands() {
+        for (text, paths) in [
+            ("oauth:\n  clientSecret: x\n  tokenEndpointAuthMethod: client_secret_post\n", &["oauth.clientSecret"] as &[_]),
+            ("notifications: {smtp: {transport: {password: 12345}}}", &["notifications.smtp.transport.password"]),
+            (r#"{"a": [{"api-key": "x"}, {"url": "https://me:x@example.com/"}]}"#, &["a[0].api-key", "a[1].url"]),
+            ("oauth:\n  clientSecret: ''\n  credentials-file: /run/x\n  tokenFile: x\n  secretName: x\n  password: true\n", &[]),
+            ("password: $(OTHER)\nclientSecret: null\n", &[]),
+            ("#!/bin/sh\nPASSWORD=x; exit 1\n", &[]),
+        ] {
+            assert_eq!(credentials_in(text), paths, "{text}");
         }
     }
 

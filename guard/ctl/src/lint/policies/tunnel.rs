@@ -7,14 +7,25 @@ use crate::lint::inventory::{Inventory, Object};
 use crate::lint::workload::{Role, Workload};
 use crate::lint::yaml;
 
-const GUARD_SERVICE: &str = "immich-origin-proxy";
-const GUARD_URL: &str = "http://immich-origin-proxy.immich-edge.svc.cluster.local:8080";
+/// Where a tunnel leads: a Service, and its whole URL.
+struct Origin {
+    service: &'static str,
+    url: &'static str,
+}
+
+const GUARD: Origin =
+    Origin { service: "immich-origin-proxy", url: "http://immich-origin-proxy.immich-edge.svc.cluster.local:8080" };
+
+/// The one exception, for the one tunnel that can reach nothing else: `tunnel-reach` holds it to that.
+const PUBLIC_PROXY: Origin =
+    Origin { service: "immich-public-proxy", url: "http://immich-public-proxy.immich-edge.svc.cluster.local:3000" };
 
 /// An ingress file in a `ConfigMap`.
 struct File<'i> {
     object: &'i Object,
     key: String,
     config: Value,
+    origin: &'static Origin,
 }
 
 impl File<'_> {
@@ -28,11 +39,12 @@ impl File<'_> {
 }
 
 pub(super) fn tunnels<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Item = &'i Workload<'o>> {
-    inventory.workloads.iter().filter(|workload| workload.role() == Some(Role::Tunnel))
+    inventory.workloads.iter().filter(|workload| matches!(workload.role(), Some(Role::Tunnel | Role::ShareTunnel)))
 }
 
 /// The ingress files that a tunnel mounts.
 fn files_of<'i>(inventory: &'i Inventory<'_>, workload: &Workload<'_>) -> Vec<File<'i>> {
+    let origin = if workload.role() == Some(Role::ShareTunnel) { &PUBLIC_PROXY } else { &GUARD };
     let names = workload.volumes().filter_map(|(_, volume)| volume.config_map.as_ref().map(|map| map.name.as_str()));
     let maps = names.filter_map(|name| inventory.config_map(&workload.object.namespace, name));
     let entries = maps.flat_map(|map| map.typed.data.iter().flatten().map(move |(key, text)| (map.object, key, text)));
@@ -40,7 +52,7 @@ fn files_of<'i>(inventory: &'i Inventory<'_>, workload: &Workload<'_>) -> Vec<Fi
         .filter_map(|(object, key, text)| {
             let config = yaml::documents(text, key).ok()?.into_iter().next()?;
             config.get("ingress")?;
-            Some(File { object, key: key.clone(), config })
+            Some(File { object, key: key.clone(), config, origin })
         })
         .collect()
 }
@@ -123,40 +135,44 @@ pub fn origin(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for file in files(inventory) {
         for (place, rule) in file.rules() {
             let service = rule.get("service").and_then(Value::as_str).unwrap_or_default();
-            if !leads_to_guard(service) {
-                sink.add(file.object, file.field(&format!("ingress[{place}].service")), format!("`{service}`"), GUARD_URL);
+            if !file.origin.is_meant_by(service) {
+                let field = file.field(&format!("ingress[{place}].service"));
+                sink.add(file.object, field, format!("`{service}`"), file.origin.url);
             }
         }
     }
 }
 
-/// Whether an origin is the guard's Service: its whole first label, with a prefix or suffix of an overlay.
-fn leads_to_guard(service: &str) -> bool {
-    let Some(rest) = service.strip_prefix("http://") else { return false };
-    let host = rest.split(['/', ':']).next().unwrap_or_default();
-    let (name, domain) = host.split_once('.').unwrap_or((host, ""));
-    let namespace = domain.strip_suffix(".cluster.local").unwrap_or(domain);
-    let in_cluster = !namespace.strip_suffix(".svc").unwrap_or(namespace).contains('.');
-    name.ends_with(GUARD_SERVICE) && in_cluster
+impl Origin {
+    /// Whether an URL is this Service's: its whole first label, with a prefix or suffix of an overlay.
+    fn is_meant_by(&self, url: &str) -> bool {
+        let Some(rest) = url.strip_prefix("http://") else { return false };
+        let host = rest.split(['/', ':']).next().unwrap_or_default();
+        let (name, domain) = host.split_once('.').unwrap_or((host, ""));
+        let namespace = domain.strip_suffix(".cluster.local").unwrap_or(domain);
+        let in_cluster = !namespace.strip_suffix(".svc").unwrap_or(namespace).contains('.');
+        name.ends_with(self.service) && in_cluster
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{GUARD_URL, leads_to_guard};
+    use super::{GUARD, PUBLIC_PROXY};
 
     #[test]
     fn only_the_guards_service_is_an_origin() {
-        for service in [GUARD_URL, "http://immich-origin-proxy:8080", "http://home-immich-origin-proxy.immich-edge:8080"] {
-            assert!(leads_to_guard(service), "{service}");
+        for service in [GUARD.url, "http://immich-origin-proxy:8080", "http://home-immich-origin-proxy.immich-edge:8080"] {
+            assert!(GUARD.is_meant_by(service), "{service}");
         }
         for service in [
             "http://immich-server.immich.svc.cluster.local:2283",
             "https://immich-origin-proxy:8080",
             "http://immich-origin-proxy.example.com:8080",
+            PUBLIC_PROXY.url,
             "http_status:404",
             "",
         ] {
-            assert!(!leads_to_guard(service), "{service}");
+            assert!(!GUARD.is_meant_by(service), "{service}");
         }
     }
 }

@@ -1,0 +1,112 @@
+//! Immich's configuration file, where `IMMICH_CONFIG_FILE` leads: the OIDC client secret is in it. docs/oidc.md.
+
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::{Volume, VolumeMount};
+
+use crate::lint::finding::Sink;
+use crate::lint::inventory::Inventory;
+use crate::lint::workload::{Role, Spot, Variable, Workload};
+
+/// Names the file (Immich, "Environment variables").
+const VARIABLE: &str = "IMMICH_CONFIG_FILE";
+
+/// The Secret that has it: contract of this repository.
+const SECRET: &str = "immich-oidc";
+
+/// What is wanted of the file.
+const WANTED: &str = "a file of a Secret, such as immich-oidc";
+
+/// `immich-config-source`
+pub fn source(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in readers(inventory) {
+        for spot in workload.all_containers() {
+            let Some(variable) = workload.variable(inventory, spot, VARIABLE) else { continue };
+            if let Some(found) = fault(workload, spot, &variable) {
+                sink.add(workload.object, variable.field, found, WANTED);
+            }
+        }
+    }
+}
+
+/// `immich-config-waits`
+pub fn waits(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in readers(inventory) {
+        let files: Vec<_> = workload
+            .all_containers()
+            .filter_map(|spot| {
+                let path = workload.variable(inventory, spot, VARIABLE)?.value?;
+                Some(mount_of(spot, &path)?.0.name.clone())
+            })
+            .collect();
+        for (place, volume) in workload.volumes() {
+            let at = |field: &str| workload.field(&format!("volumes[{place}].{field}"));
+            let is_file = files.contains(&volume.name);
+            let mut optional = Vec::new();
+            if let Some(secret) = &volume.secret
+                && secret.optional == Some(true)
+            {
+                optional.push((secret.secret_name.as_deref(), at("secret.optional")));
+            }
+            let sources = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten()).enumerate();
+            for (index, secret) in sources.filter_map(|(index, source)| Some((index, source.secret.as_ref()?))) {
+                if secret.optional == Some(true) {
+                    optional.push((Some(secret.name.as_str()), at(&format!("projected.sources[{index}].secret.optional"))));
+                }
+            }
+            for (_, field) in optional.into_iter().filter(|(name, _)| is_file || *name == Some(SECRET)) {
+                sink.add(workload.object, field, "true: the pod starts without the file", "unset: the pod waits for the Secret");
+            }
+        }
+    }
+}
+
+/// Who may read the file; that machine learning does not is another policy's business.
+fn readers<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Item = &'i Workload<'o>> {
+    inventory.workloads.iter().filter(|workload| workload.role() != Some(Role::MachineLearning))
+}
+
+/// Why the file is not one of a Secret.
+fn fault(workload: &Workload<'_>, spot: Spot<'_>, variable: &Variable) -> Option<String> {
+    let path = match variable.value.as_deref() {
+        None => return Some(format!("{VARIABLE} from elsewhere: nobody can tell which file it is")),
+        Some(path) if !path.starts_with('/') => return Some(format!("`{path}`, no absolute path")),
+        Some(path) => path,
+    };
+    let Some((mount, file)) = mount_of(spot, path) else { return Some(format!("`{path}`, where no volume is mounted")) };
+    // A mount without its volume is refused by the API server.
+    let (_, volume) = workload.volumes().find(|(_, volume)| volume.name == mount.name)?;
+    source_fault(volume, &file).map(|found| format!("`{path}`, {found}"))
+}
+
+/// The mount that a path leads into, the innermost one, and what is left of the path in the volume.
+fn mount_of<'s>(spot: Spot<'s>, path: &str) -> Option<(&'s VolumeMount, String)> {
+    let mounts = spot.container.volume_mounts.iter().flatten();
+    let (mount, rest) = mounts
+        .filter_map(|mount| Some((mount, Path::new(path).strip_prefix(&mount.mount_path).ok()?)))
+        .max_by_key(|(mount, _)| Path::new(&mount.mount_path).components().count())?;
+    let file = Path::new(mount.sub_path.as_deref().unwrap_or_default()).join(rest);
+    Some((mount, file.to_string_lossy().trim_end_matches('/').to_owned()))
+}
+
+fn source_fault(volume: &Volume, file: &str) -> Option<String> {
+    let missing = |items: Option<&[k8s_openapi::api::core::v1::KeyToPath]>| {
+        // Without a list every key is a file.
+        items.is_some_and(|items| !items.is_empty() && items.iter().all(|item| item.path != file))
+    };
+    if let Some(secret) = &volume.secret {
+        return missing(secret.items.as_deref()).then(|| format!("and the volume {} has no file `{file}`", volume.name));
+    }
+    if let Some(projected) = &volume.projected {
+        let sources: Vec<_> = projected.sources.iter().flatten().collect();
+        if sources.iter().any(|source| source.config_map.as_ref().is_some_and(|map| !missing(map.items.as_deref()))) {
+            return Some("which may come from a ConfigMap".to_owned());
+        }
+        let from_secret = sources.iter().any(|source| source.secret.as_ref().is_some_and(|it| !missing(it.items.as_deref())));
+        return (!from_secret).then(|| format!("and the volume {} has no file `{file}`", volume.name));
+    }
+    Some(match &volume.config_map {
+        Some(map) => format!("from the ConfigMap {}", map.name),
+        None => format!("from the volume {}, which is no Secret's", volume.name),
+    })
+}

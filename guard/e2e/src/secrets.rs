@@ -1,0 +1,47 @@
+//! The Secrets that manifests name and Git does not have: a render enters, and what a pod of it waits for leaves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::flux::text;
+
+/// A Secret's namespace and name.
+pub(crate) type Name = (String, String);
+
+/// Each Secret without which a container would not start, and the keys that it has to have.
+pub(crate) fn wanted(rendered: &[Value]) -> BTreeMap<Name, BTreeSet<String>> {
+    let mut found = BTreeMap::new();
+    for object in rendered {
+        walk(object, text(object, "/metadata/namespace"), &mut found);
+    }
+    found
+}
+
+/// A Secret that has these keys.
+pub(crate) fn example((namespace, name): &Name, keys: &BTreeSet<String>) -> Value {
+    let data: BTreeMap<_, _> = keys.iter().map(|key| (key, "example")).collect();
+    json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "stringData": data})
+}
+
+/// Environment variables (`secretKeyRef`, `secretRef`) and volumes (`secret`, projected or not).
+fn walk(value: &Value, namespace: &str, found: &mut BTreeMap<Name, BTreeSet<String>>) {
+    match value {
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                let name = text(value, if value.get("secretName").is_some() { "/secretName" } else { "/name" });
+                let refers = ["secretKeyRef", "secretRef", "secret"].contains(&field.as_str()) && !name.is_empty();
+                if refers && value["optional"] != true {
+                    let keys: &mut BTreeSet<_> = found.entry((namespace.to_owned(), name.to_owned())).or_default();
+                    let items = value["items"].as_array().into_iter().flatten();
+                    keys.extend(
+                        items.chain([value]).map(|item| text(item, "/key")).filter(|key| !key.is_empty()).map(str::to_owned),
+                    );
+                }
+                walk(value, namespace, found);
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| walk(value, namespace, found)),
+        _ => {}
+    }
+}
