@@ -106,21 +106,23 @@ pub(crate) async fn kustomization(world: &World) -> Result<Value> {
     world.finder.live(&object).await?.context("the Kustomization is gone")
 }
 
-/// What `flux reconcile source git home` does: waits until it was attempted, and gives the `GitRepository`.
-pub(crate) async fn fetch(world: &World) -> Result<Value> {
+/// What `flux reconcile source git home` does: waits until it failed, or has an artifact of that commit, and gives the `GitRepository`.
+pub(crate) async fn fetch(world: &World, commit: &str) -> Result<Value> {
     let token = request(&world.cluster, "gitrepository/home")?;
     until("attempted by source-controller", RECONCILED, async || {
         let live = repository(world).await?;
         let handled = text(&live, "/status/lastHandledReconcileAt") == token;
-        Ok(if handled && decided(&live) { Look::Done(live) } else { Look::NotYet(message(&live)) })
+        // The conditions are written before the rest of the status.
+        let stored = ready(&live) == "True" && text(&live, "/status/artifact/revision").ends_with(commit);
+        Ok(if handled && (stored || ready(&live) == "False") { Look::Done(live) } else { Look::NotYet(message(&live)) })
     })
     .await
 }
 
 /// What a push and `flux reconcile kustomization home --with-source` do: waits until that commit was attempted, and gives the Kustomization.
 pub(crate) async fn reconcile(world: &World, commit: &str) -> Result<Value> {
-    let fetched = fetch(world).await?;
-    if ready(&fetched) != "True" || !text(&fetched, "/status/artifact/revision").ends_with(commit) {
+    let fetched = fetch(world, commit).await?;
+    if ready(&fetched) != "True" {
         bail!("source-controller did not fetch {commit}: {}", message(&fetched));
     }
     reapply(world, commit).await

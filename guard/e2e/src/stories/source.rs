@@ -45,7 +45,7 @@ pub(super) async fn away(world: &mut World) -> Result<String> {
     world.forge.be_away(true);
     world.repo.edit("apps/media/immich/deployment.yaml", "revisionHistoryLimit: 3", "revisionHistoryLimit: 4")?;
     let commit = world.repo.commit("Pushed while nobody can fetch")?;
-    let repository = flux::fetch(world).await?;
+    let repository = flux::fetch(world, &commit).await?;
     ensure!(ready(&repository) == "False", "it was fetched: {}", message(&repository));
     let said = message(&repository);
     for wanted in ["GitOperationFailed", &world.forge.url()] {
