@@ -33,7 +33,7 @@ for image in "$0"/*.tar; do ctr --address "$0/containerd.sock" --namespace k8s.i
 wait
 "#;
 
-/// The kubelet: `KUBELET_BIN`, one on `PATH`, or one in `tools/bin`.
+/// The kubelet: `KUBELET_BIN`, one on `PATH`, or the one of `make tools`.
 fn kubelet() -> Option<PathBuf> {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/bin/kubelet");
     let named = std::env::var_os("KUBELET_BIN").map(PathBuf::from);
@@ -47,7 +47,7 @@ fn kubelet() -> Option<PathBuf> {
 pub(crate) fn why_not() -> Option<String> {
     let lacks = |program: &str| Command::new(program).arg("--version").output().is_err();
     if kubelet().is_none() {
-        Some("no kubelet on PATH, and KUBELET_BIN is not set".to_owned())
+        Some("no kubelet (make tools NAMES=kubelet, or set KUBELET_BIN)".to_owned())
     } else if lacks("containerd") || lacks("unshare") || plugins().is_none() {
         Some("no containerd with network plugins (Debian: apt-get install containerd containernetworking-plugins)".to_owned())
     } else {
