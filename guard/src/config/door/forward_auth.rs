@@ -149,7 +149,12 @@ const PRESETS: [Preset; 5] = [
 
 impl ForwardAuthArgs {
     /// Checks it all. `wants_address`: an allow list of addresses is set, so there must be one to look at.
-    pub(super) fn check(&self, r: &mut Reader, external: Option<&External>, wants_address: bool) -> Option<ForwardAuthConfig> {
+    pub(super) fn check<'a>(
+        &'a self,
+        r: &mut Reader,
+        external: Option<&External>,
+        wants_address: bool,
+    ) -> Option<ForwardAuthConfig> {
         let wanted = "the auth server, such as http://authentik-outpost:9000";
         let server = r.required("GUARD_AUTH_URL", given(self.auth_url.as_deref()), wanted, read::server);
         if external.is_none() && !r.has("GUARD_EXTERNAL_URL") {
@@ -166,32 +171,31 @@ impl ForwardAuthArgs {
                 .map(Some)
                 .ok_or_else(|| format!("one of {}", PRESETS.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", ")))
         })?;
-        let or = |own: &'static str| given(Some(own));
-        let said = |text: &Option<String>| given(text.as_deref()).map(str::to_owned);
+        // What was said, else what the product documents, else nothing.
+        let text = |said: &'a Option<String>, own: &'static str| given(said.as_deref()).or_else(|| given(Some(own)));
 
-        let text = said(&self.auth_path).or_else(|| or(preset.path).map(str::to_owned));
-        let path = r.required("GUARD_AUTH_PATH", text.as_deref(), "the path that is asked, such as /auth", read::path);
-        let text = said(&self.auth_identity_header);
-        let overridden = text.is_some();
-        let text = text.or_else(|| or(preset.identity).map(str::to_owned));
+        let said = text(&self.auth_path, preset.path);
+        let path = r.required("GUARD_AUTH_PATH", said, "the path that is asked, such as /auth", read::path);
+        let said = text(&self.auth_identity_header, preset.identity);
         let wanted = "the header of a 2xx that names the sender, such as Remote-User";
-        let identity = r.required("GUARD_AUTH_IDENTITY_HEADER", text.as_deref(), wanted, read::header);
-        let text = said(&self.auth_email_header).or_else(|| or(preset.email).map(str::to_owned));
-        let email = r.value("GUARD_AUTH_EMAIL_HEADER", text.as_deref(), None, |text| read::header(text).map(Some));
+        let identity = r.required("GUARD_AUTH_IDENTITY_HEADER", said, wanted, read::header);
+        let said = text(&self.auth_email_header, preset.email);
+        let email = r.value("GUARD_AUTH_EMAIL_HEADER", said, None, |text| read::header(text).map(Some));
         if wants_address && email.is_none() && !r.has("GUARD_AUTH_EMAIL_HEADER") {
             r.problem("GUARD_AUTH_EMAIL_HEADER", None, "the header of a 2xx with the sender's address: GUARD_ALLOW_EMAIL is set");
         }
-        let text = said(&self.auth_copy_headers).or_else(|| or(preset.copy).map(str::to_owned));
-        let copy = r.value("GUARD_AUTH_COPY_HEADERS", text.as_deref(), Vec::new(), read::headers);
-        let text = said(&self.auth_own_path).or_else(|| or(preset.own_path).map(str::to_owned));
-        let own_path = r.value("GUARD_AUTH_OWN_PATH", text.as_deref(), None, |text| own_path(text).map(Some));
-        let text = said(&self.auth_sign_in).or_else(|| or(preset.sign_in).map(str::to_owned));
-        let sign_in = r.value("GUARD_AUTH_SIGN_IN", text.as_deref(), None, |text| sign_in(text).map(Some));
-        let text = said(&self.auth_cookies).or_else(|| or(preset.cookies).map(str::to_owned));
-        let cookies = r.value("GUARD_AUTH_COOKIES", text.as_deref(), Vec::new(), cookies);
+        let said = text(&self.auth_copy_headers, preset.copy);
+        let copy = r.value("GUARD_AUTH_COPY_HEADERS", said, Vec::new(), read::headers);
+        let said = text(&self.auth_own_path, preset.own_path);
+        let own_path = r.value("GUARD_AUTH_OWN_PATH", said, None, |text| own_path(text).map(Some));
+        let said = text(&self.auth_sign_in, preset.sign_in);
+        let sign_in = r.value("GUARD_AUTH_SIGN_IN", said, None, |text| sign_in(text).map(Some));
+        let cookies = r.value("GUARD_AUTH_COOKIES", text(&self.auth_cookies, preset.cookies), Vec::new(), cookies);
 
         let identity = identity?;
-        let account = if overridden { None } else { or(preset.account).and_then(|name| name.parse().ok()) };
+        // Whoever names people anew names accounts so, too.
+        let overridden = given(self.auth_identity_header.as_deref()).is_some();
+        let account = if overridden { None } else { given(Some(preset.account)).and_then(|name| name.parse().ok()) };
         Some(ForwardAuthConfig {
             server: server?,
             external: external?.clone(),
