@@ -24,13 +24,13 @@ const PORT: u16 = 10255;
 /// Where Debian and where others have the network plugins.
 const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 
-/// Everything that runs, in the order in which it can. `$0` is the folder. The last process keeps the others company.
+/// Everything that runs, in the order in which it can. `$0` is the folder. With the first that ends the others end, too.
 const START: &str = r#"
 containerd --config "$0/containerd.toml" >"$0/containerd.log" 2>&1 &
 until ctr --address "$0/containerd.sock" version >/dev/null 2>&1; do sleep 0.1; done
 for image in "$0"/*.tar; do ctr --address "$0/containerd.sock" --namespace k8s.io images import "$image" || exit 1; done
 "$1" --config "$0/kubelet.yaml" --root-dir "$0/kubelet" --cert-dir "$0/kubelet/pki" --hostname-override home >"$0/kubelet.log" 2>&1 &
-wait
+wait -n
 "#;
 
 /// The kubelet: `KUBELET_BIN`, one on `PATH`, or the one of `make tools`.
