@@ -14,7 +14,7 @@ pub(super) const SLOW: &[(&str, fn())] = tests![a_stale_mount_ends_the_server_an
 /// A home in a pod network of its own: the kubelet's port is the same for all.
 fn home() -> (Home, FakeNas) {
     testkit::pod::enter().unwrap();
-    // A kubelet without libc looks here for a user of its own name, and does not start where there is no such file.
+    // Where getsubids(1) is installed, a kubelet looks here for a user of its own name, and does not start without the file.
     testkit::pod::file("/etc/passwd", "root:x:0:0:root:/:/bin/sh\n").unwrap();
     Home::new()
 }
