@@ -24,8 +24,11 @@ const PORT: u16 = 10255;
 /// Where Debian and where others have the network plugins.
 const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 
-/// Everything that runs, in the order in which it can. `$0` is the folder. With the first that ends the others end, too.
+/// Everything that runs, in the order in which it can. `$0` is the folder. With the first that ends the others end, too,
+/// and with the test, also where it is killed: it holds the other end of their input.
 const START: &str = r#"
+exec 3<&0
+cat <&3 >/dev/null &
 containerd --config "$0/containerd.toml" >"$0/containerd.log" 2>&1 &
 until ctr --address "$0/containerd.sock" version >/dev/null 2>&1; do sleep 0.1; done
 for image in "$0"/*.tar; do ctr --address "$0/containerd.sock" --namespace k8s.io images import "$image" || exit 1; done
@@ -96,7 +99,7 @@ impl Node {
         // Its mounts stay those of the test, which takes the NAS away and brings it back.
         command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "unchanged", "bash", "-c", START]);
         command.arg(&folder).arg(kubelet().expect("why_not was asked"));
-        let child = command.stdin(Stdio::null()).stdout(log()).stderr(log()).spawn().unwrap();
+        let child = command.stdin(Stdio::piped()).stdout(log()).stderr(log()).spawn().unwrap();
         Self { folder, cgroup, child }
     }
 
