@@ -159,7 +159,7 @@ impl Outbound {
     /// Makes the client's head the backend's, but for the token.
     fn make_ours(&self, parts: &mut Parts, client: IpAddr) -> Result<(), Refusal> {
         let door = self.inbound.as_ref().map(|inbound| &inbound.door);
-        headers::to_backend(&mut parts.headers, door, client, &self.backend.header);
+        headers::to_backend(&mut parts.headers, door, &self.own_headers, client, &self.backend.header);
         parts.headers.insert(HOST, self.backend.url.host.clone());
         if !self.backend.url.base.is_empty() {
             let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());

@@ -76,19 +76,22 @@ impl Signed {
 
     /// Who sent the request, with proof, at `now` (seconds since 1970).
     pub async fn identify(&self, headers: &HeaderMap, now: u64) -> Result<Verified, Refusal> {
-        if !self.keys.is_ready() {
-            return Err(Refusal::new(Reason::NotReady, "no usable key set yet"));
-        }
         let refuse = |error: AssertionError| {
             self.metrics.assertion_failure(error.label());
             Refusal::new(Reason::Unauthorized, error.to_string())
         };
-        let token = only_line(headers, &self.profile.header).map_err(refuse)?;
-        let digest = TokenDigest::of(token);
-        if let Some(verified) = self.cache().get(&digest, now, |key| self.keys.holds(key)) {
+        let known = only_line(headers, &self.profile.header).map(|token| (token, TokenDigest::of(token)));
+        if let Ok((_, digest)) = &known
+            && let Some(verified) = self.cache().get(digest, now, |key| self.keys.holds(key))
+        {
             self.metrics.token_cache.hit.inc();
             return Ok(verified);
         }
+        // Everyone, also without a token: nobody can be identified now, and 401 would send a family to sign in again.
+        if !self.keys.is_ready() {
+            return Err(Refusal::new(Reason::NotReady, "no usable key set yet"));
+        }
+        let (token, digest) = known.map_err(refuse)?;
         self.metrics.token_cache.miss.inc();
 
         let unverified = self.profile.rules.read(token, now).map_err(refuse)?;

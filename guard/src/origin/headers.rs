@@ -144,11 +144,16 @@ pub fn trailers_to_upstream(trailers: &mut HeaderMap, own: &[HeaderName]) {
 
 /// Makes the client's headers a backend's: strips, then says who the client is. Nothing stays that could pass for our token, in any
 /// spelling; `Host` and the token itself, which goes into `token_header`, are the caller's to set. `door` is the front door that was
-/// asked, if one was.
-pub fn to_backend(headers: &mut HeaderMap, door: Option<&FrontDoor>, client: IpAddr, token_header: &HeaderName) {
+/// asked, if one was, and `own` are the names by which it says who somebody is.
+pub fn to_backend(
+    headers: &mut HeaderMap,
+    door: Option<&FrontDoor>,
+    own: &[HeaderName],
+    client: IpAddr,
+    token_header: &HeaderName,
+) {
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let (host, own) = (headers.get(HOST).cloned(), door.map(FrontDoor::own_headers).unwrap_or_default());
-    let own = &own[..];
+    let host = headers.get(HOST).cloned();
     strip_nominated(headers);
     strip(headers, |name| {
         // The application's own `Authorization` passes where ours goes elsewhere.
