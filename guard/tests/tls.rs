@@ -31,12 +31,16 @@ async fn serve_keys(document: String) -> Result<(String, String)> {
     let url = format!("https://localhost:{}/cdn-cgi/access/certs", listener.local_addr()?.port());
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // A client that does not trust us breaks off here.
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut request = Vec::new();
-            while !request.ends_with(b"\r\n\r\n") && matches!(stream.read_buf(&mut request).await, Ok(1..)) {}
-            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{document}", document.len());
-            drop(stream.write_all(answer.as_bytes()).await);
+            let (acceptor, document) = (acceptor.clone(), document.clone());
+            // One each: a connection that says nothing must not keep the next one waiting.
+            tokio::spawn(async move {
+                // A client that does not trust us breaks off here.
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") && matches!(stream.read_buf(&mut request).await, Ok(1..)) {}
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{document}", document.len());
+                drop(stream.write_all(answer.as_bytes()).await);
+            });
         }
     });
     Ok((url, pem(authority.der())))
