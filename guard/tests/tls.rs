@@ -40,6 +40,7 @@ async fn serve_keys(document: String) -> Result<(String, String)> {
                 while !request.ends_with(b"\r\n\r\n") && matches!(stream.read_buf(&mut request).await, Ok(1..)) {}
                 let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{document}", document.len());
                 drop(stream.write_all(answer.as_bytes()).await);
+                drop(stream.shutdown().await);
             });
         }
     });
