@@ -15,7 +15,7 @@ use std::time::Duration;
 use clap::Args;
 
 use door::Ask;
-pub use door::{AllowList, DoorArgs, DoorConfig, ForwardAuthArgs, ForwardAuthConfig};
+pub use door::{AllowList, ForwardAuthArgs, ForwardAuthConfig, FrontDoorArgs, FrontDoorConfig};
 pub use process::{LogConfig, ProcessArgs, ProcessConfig};
 
 /// The default of `GUARD_MAX_BODY`: what nginx's `100m` means, and the lenient reading of the edge's "100 MB".
@@ -32,7 +32,7 @@ pub struct OriginArgs {
     pub upstream: Option<String>,
     /// Who vouches.
     #[command(flatten)]
-    pub door: DoorArgs,
+    pub door: FrontDoorArgs,
     /// Of an auth server that is asked.
     #[command(flatten)]
     pub auth: ForwardAuthArgs,
@@ -61,7 +61,7 @@ pub struct OriginConfig {
     /// Immich.
     pub upstream: Authority,
     /// Who vouches.
-    pub front_door: DoorConfig,
+    pub front_door: FrontDoorConfig,
     /// Who of the verified may enter.
     pub allow: AllowList,
     /// The largest request body in bytes; none = no limit.

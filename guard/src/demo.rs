@@ -20,9 +20,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::config::{DoorArgs, OriginArgs, Problems, ProcessArgs};
+use crate::config::{FrontDoorArgs, OriginArgs, Problems, ProcessArgs};
 use crate::idtoken::start::OpenError;
-use crate::origin::start::{Door, start};
+use crate::origin::start::{OriginServer, start};
 use crate::serve::sockets::StartError;
 use issuer::Signer;
 use keyserver::KeyServer;
@@ -87,7 +87,7 @@ pub struct Home {
     /// The photo server; none where a real Immich stands behind.
     pub photos: Option<Photos>,
     /// The guard.
-    pub door: Door,
+    pub door: OriginServer,
     upstream: String,
 }
 
@@ -102,14 +102,14 @@ impl Home {
         };
         let upstream = args.upstream.clone().or_else(|| photos.as_ref().map(Photos::url)).unwrap_or_default();
         let door = start(&guard_args(&keys, &upstream).check()?)?;
-        door.basis.ready().await;
+        door.trust_source.ready().await;
         Ok(Self { signer, keys, photos, door, upstream })
     }
 
     /// A second guard of the same home: the tour closes it.
-    pub async fn another_door(&self) -> Result<Door, DemoError> {
+    pub async fn another_door(&self) -> Result<OriginServer, DemoError> {
         let door = start(&guard_args(&self.keys, &self.upstream).check()?)?;
-        door.basis.ready().await;
+        door.trust_source.ready().await;
         Ok(door)
     }
 
@@ -134,12 +134,12 @@ fn guard_args(keys: &KeyServer, upstream: &str) -> OriginArgs {
     OriginArgs {
         listen: some("127.0.0.1:0"),
         upstream: some(upstream),
-        door: DoorArgs {
+        door: FrontDoorArgs {
             access_team: some(TEAM),
             access_aud: some(AUD),
             jwks_url: Some(keys.url()),
             allow_email: some(ALLOWED),
-            ..DoorArgs::default()
+            ..FrontDoorArgs::default()
         },
         lan_url: some("http://nas.lan:30283"),
         process: ProcessArgs { admin_listen: some("127.0.0.1:0"), grace: some("10s"), ..ProcessArgs::default() },

@@ -79,13 +79,13 @@ pub struct Endpoint {
 }
 
 /// What is asked for.
-pub struct Question {
+pub struct FetchRequest {
     method: Method,
     body: String,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Question {
+impl FetchRequest {
     /// The document.
     pub fn get() -> Self {
         Self { method: Method::GET, body: String::new(), headers: Vec::new() }
@@ -149,30 +149,30 @@ impl Endpoint {
         Ok(Self { port: uri.port_u16().unwrap_or(80), host, uri, tls: None })
     }
 
-    /// The body of the 200 that answers `question`.
-    pub async fn ask(&self, question: Question) -> Result<Bytes, FetchError> {
-        tokio::time::timeout(MAX_TIME, self.exchange(question)).await.unwrap_or_else(|_| Err(FetchError::Timeout(self.place())))
+    /// The body of the 200 that answers `request`.
+    pub async fn ask(&self, request: FetchRequest) -> Result<Bytes, FetchError> {
+        tokio::time::timeout(MAX_TIME, self.exchange(request)).await.unwrap_or_else(|_| Err(FetchError::Timeout(self.place())))
     }
 
-    async fn exchange(&self, question: Question) -> Result<Bytes, FetchError> {
+    async fn exchange(&self, request: FetchRequest) -> Result<Bytes, FetchError> {
         let connect = |error| FetchError::Connect { host: self.place(), error };
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(connect)?;
         match &self.tls {
-            Some(tls) => self.over(tls.over(stream).await.map_err(connect)?, question).await,
-            None => self.over(stream, question).await,
+            Some(tls) => self.over(tls.over(stream).await.map_err(connect)?, request).await,
+            None => self.over(stream, request).await,
         }
     }
 
     async fn over(
         &self,
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        question: Question,
+        request: FetchRequest,
     ) -> Result<Bytes, FetchError> {
         let broke = |error| FetchError::Http { host: self.place(), error };
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.map_err(broke)?;
         let mut connection = std::pin::pin!(connection);
         let answer = async {
-            let response = sender.send_request(self.request(question)).await.map_err(broke)?;
+            let response = sender.send_request(self.http_request(request)).await.map_err(broke)?;
             self.body(response).await
         };
         tokio::select! {
@@ -182,10 +182,10 @@ impl Endpoint {
         }
     }
 
-    fn request(&self, question: Question) -> Request<String> {
+    fn http_request(&self, fetch: FetchRequest) -> Request<String> {
         let path = self.uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from);
-        let mut request = Request::new(question.body);
-        *request.method_mut() = question.method;
+        let mut request = Request::new(fetch.body);
+        *request.method_mut() = fetch.method;
         *request.uri_mut() = path;
         let headers = request.headers_mut();
         if let Some(host) = self.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
@@ -193,7 +193,7 @@ impl Endpoint {
         }
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("guard/", env!("CARGO_PKG_VERSION"))));
-        headers.extend(question.headers);
+        headers.extend(fetch.headers);
         request
     }
 
@@ -235,11 +235,11 @@ fn host_of(uri: &Uri) -> Result<String, BadUrl> {
 /// nothing of the kind.
 fn reason(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
-    struct Said {
+    struct ErrorBody {
         error: serde_json::Value,
         error_description: Option<String>,
     }
-    let Ok(Said { error, error_description }) = serde_json::from_slice(body) else { return String::new() };
+    let Ok(ErrorBody { error, error_description }) = serde_json::from_slice(body) else { return String::new() };
     let error = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or_default();
     let words = error.split_whitespace().chain(error_description.as_deref().unwrap_or_default().split_whitespace());
     let text = words.map(harmless).collect::<Vec<_>>().join(" ");
@@ -310,6 +310,6 @@ mod tests {
 
     #[test]
     fn a_form_escapes_what_would_end_a_field() {
-        assert_eq!(Question::form(&[("a", "1&b=2"), ("c", "//iam/ä")]).body, "a=1%26b%3D2&c=%2F%2Fiam%2F%C3%A4");
+        assert_eq!(FetchRequest::form(&[("a", "1&b=2"), ("c", "//iam/ä")]).body, "a=1%26b%3D2&c=%2F%2Fiam%2F%C3%A4");
     }
 }

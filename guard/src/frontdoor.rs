@@ -1,10 +1,10 @@
-//! Who vouches for a request: its head in, a [`Verdict`] out, or the refusal.
+//! Who vouches for a request: its head in, a [`AuthDecision`] out, or the refusal.
 //!
 //! Three classes of trust, one variant each: a signed header is verified, an auth server is asked, an unsigned header is believed from an
 //! exact address only. Decision comes before effect: nothing is stripped before this has looked.
 
+pub mod builder;
 pub mod forward_auth;
-pub mod opening;
 pub mod profile;
 pub mod signed;
 pub mod unsigned;
@@ -27,11 +27,11 @@ use unsigned::Unsigned;
 
 /// How long a WebSocket may stay open on a proof that has no end of its own, in seconds. Then it closes; Immich's client opens another,
 /// and that one is asked about again.
-pub const TUNNEL_SECONDS: u64 = 15 * 60;
+pub const TUNNEL_LIFETIME_SECONDS: u64 = 15 * 60;
 
 /// What a front door looks at.
 #[derive(Clone, Copy)]
-pub struct Inquiry<'r> {
+pub struct RequestHead<'r> {
     /// The method.
     pub method: &'r Method,
     /// The target, as it was sent.
@@ -45,38 +45,38 @@ pub struct Inquiry<'r> {
 }
 
 /// What a front door decides, where it does not refuse.
-pub enum Verdict {
+pub enum AuthDecision {
     /// Somebody is there.
-    Admitted(Admitted),
+    Authenticated(Authenticated),
     /// Nobody yet: the auth server's own answer, the way to sign in.
-    Answered(Response<Bytes>),
+    Respond(Response<Bytes>),
 }
 
 /// A request that somebody vouched for.
 #[derive(Clone, Debug)]
-pub struct Admitted {
+pub struct Authenticated {
     /// Who sent it.
     pub identity: Arc<Identity>,
     /// Until when the proof holds, in seconds since 1970.
     pub expires: u64,
     /// Whether the `Authorization` line was the proof, and so is nobody else's to see.
-    pub spends_authorization: bool,
+    pub consumes_authorization: bool,
     /// What the auth server gave along.
-    pub handover: Option<Arc<Handover>>,
+    pub auth_headers: Option<Arc<AuthResponseHeaders>>,
 }
 
 /// What an auth server gives along with its yes.
 #[derive(Debug, Default)]
-pub struct Handover {
+pub struct AuthResponseHeaders {
     /// Headers for Immich.
     pub to_upstream: Vec<(HeaderName, HeaderValue)>,
     /// Cookies for the client: its session there, without which each request would make a new one.
     pub to_client: Vec<HeaderValue>,
 }
 
-impl From<Verified> for Admitted {
+impl From<Verified> for Authenticated {
     fn from(proof: Verified) -> Self {
-        Self { identity: proof.identity, expires: proof.expires, spends_authorization: false, handover: None }
+        Self { identity: proof.identity, expires: proof.expires, consumes_authorization: false, auth_headers: None }
     }
 }
 
@@ -92,11 +92,13 @@ pub enum FrontDoor {
 
 impl FrontDoor {
     /// Who sent the request, with proof.
-    pub async fn identify(&self, inquiry: &Inquiry<'_>) -> Result<Verdict, Refusal> {
+    pub async fn identify(&self, head: &RequestHead<'_>) -> Result<AuthDecision, Refusal> {
         match self {
-            Self::Signed(door) => door.identify(inquiry.headers, inquiry.now).await.map(|proof| Verdict::Admitted(proof.into())),
-            Self::ForwardAuth(door) => door.identify(inquiry).await,
-            Self::Unsigned(door) => door.identify(inquiry).map(Verdict::Admitted),
+            Self::Signed(door) => {
+                door.identify(head.headers, head.now).await.map(|proof| AuthDecision::Authenticated(proof.into()))
+            }
+            Self::ForwardAuth(door) => door.identify(head).await,
+            Self::Unsigned(door) => door.identify(head).map(AuthDecision::Authenticated),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The way out: a plain request comes in, and leaves with an identity token for a backend that lets nobody in without one.
 //!
-//! `pass` is the function to read. It is the way in turned round, on the same forwarder: [`crate::origin`]'s framing, meter, connections and
+//! `handle` is the function to read. It is the way in turned round, on the same forwarder: [`crate::origin`]'s framing, meter, connections and
 //! answers. Decision before effect here too: without a token nothing is read, dialled or sent, and the client hears so at once.
 
 pub mod config;
@@ -22,21 +22,22 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, Uri, Version};
 use tokio::sync::watch;
 
+use crate::clock::unix_seconds;
 use crate::config::AllowList;
-use crate::frontdoor::{FrontDoor, Inquiry, Verdict};
-use crate::origin::answer::{self, Answer};
-use crate::origin::limit::{self, Outgoing};
-use crate::origin::record::{self, Record};
-use crate::origin::{Lease, Upstream, framing, headers, unix_seconds};
-use crate::refusal::{Reason, Refusal, Signpost, prefers_html};
-use crate::serve::wire::Exchange;
+use crate::frontdoor::{AuthDecision, FrontDoor, RequestHead};
+use crate::proxy::access_log::{self, AccessLog};
+use crate::proxy::request_body::{self, RequestBody};
+use crate::proxy::response::{self, ResponseBody};
+use crate::proxy::{Lease, Upstream, framing, headers};
+use crate::refusal::{Reason, Refusal, RefusalContext, prefers_html};
+use crate::serve::wire::ConnectionState;
 use crate::serve::{Handler, Phase};
 use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::Metrics;
 use config::{BackendConfig, Ping};
 use cors::Cors;
 use metrics::TokenMetrics;
-use replay::{Load, Patience, Room};
+use replay::{ReplayBudget, ReplayableBody, RetryPolicy};
 use tokens::Tokens;
 
 /// Everything that a request for one backend meets: one a worker.
@@ -54,9 +55,9 @@ pub struct Outbound {
     /// The largest body, in bytes.
     pub max_body: Option<u64>,
     /// For bodies that can be sent again.
-    pub room: Room,
+    pub budget: ReplayBudget,
     /// What refusals may say.
-    pub signpost: Signpost,
+    pub refusal_context: RefusalContext,
     /// What the log calls a person.
     pub log_identity: LogIdentity,
     /// The names by which the front door says who somebody is.
@@ -78,62 +79,63 @@ pub struct Inbound {
 }
 
 /// The way of one request, step by step; the first step that refuses ends it.
-async fn pass(
+async fn handle(
     out: &Outbound,
-    exchange: &Arc<Exchange>,
-    record: &mut Record,
+    connection: &Arc<ConnectionState>,
+    log: &mut AccessLog,
     origin: &mut Option<HeaderValue>,
     request: Request<Incoming>,
-) -> Result<Passed, Refusal> {
-    framing::check(&request, exchange.ambiguity(), None)?;
+) -> Result<Handled, Refusal> {
+    framing::check(&request, connection.ambiguity(), None)?;
     if *out.phase.borrow() != Phase::Serving {
         return Err(Refusal::new(Reason::NotReady, "draining"));
     }
     if out.answers_ping(&request) {
         // Immich then prefers its next URL, as it should while nothing could be sent from here.
-        return if out.tokens.current().is_some() { Ok(Passed::Here(pong())) } else { Err(out.no_token()) };
+        return if out.tokens.current().is_some() { Ok(Handled::Local(pong())) } else { Err(out.no_token()) };
     }
     if let Some(cors) = &out.cors {
         *origin = cors.check(request.headers())?;
         if origin.is_some() && cors::is_preflight(request.method(), request.headers()) {
-            return Ok(Passed::Here(cors::preflight(request.headers())));
+            return Ok(Handled::Local(cors::preflight(request.headers())));
         }
     }
     if let Some(Inbound { door, allow }) = &out.inbound {
-        let (peer, now) = (record.client, unix_seconds());
+        let (peer, now) = (log.client, unix_seconds());
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        let Verdict::Admitted(admitted) = door.identify(&Inquiry { method, uri, headers, peer, now }).await? else {
+        let AuthDecision::Authenticated(authenticated) = door.identify(&RequestHead { method, uri, headers, peer, now }).await?
+        else {
             return Err(Refusal::new(Reason::Unauthorized, "nobody can sign in on the way out"));
         };
-        record.who = Some(admitted.identity.clone());
-        allow.permits(&admitted.identity)?;
+        log.who = Some(authenticated.identity.clone());
+        allow.permits(&authenticated.identity)?;
     }
-    limit::declared(&request, out.max_body)?;
+    request_body::declared(&request, out.max_body)?;
     out.tokens.get().await.map_err(|error| Refusal::new(Reason::NoToken, error.to_string()))?;
 
-    let room = replay::reserve(&out.room, out.backend.retry, &request);
+    let budget = replay::reserve(&out.budget, out.backend.retry, &request);
     let (mut parts, body) = request.into_parts();
-    let (body, meter) = Outgoing::new(body, out.max_body, &out.own_headers);
-    record.meter.clone_from(&meter);
+    let (body, meter) = RequestBody::new(body, out.max_body, &out.own_headers);
+    log.meter.clone_from(&meter);
     let told = |refusal| meter.as_ref().and_then(|meter| meter.refusal()).unwrap_or(refusal);
     let broke_off = |_| told(Refusal::new(Reason::BadRequest, "the client broke off inside the body"));
-    let mut load = Load::gather(body, room).await.map_err(broke_off)?;
-    out.make_ours(&mut parts, record.client)?;
+    let mut body = ReplayableBody::gather(body, budget).await.map_err(broke_off)?;
+    out.make_ours(&mut parts, log.client)?;
 
-    let mut patience = Patience::new(out.backend.retry);
+    let mut retry_policy = RetryPolicy::new(out.backend.retry);
     loop {
         // Read again for each attempt: a pause may outlive a token.
         let Some(token) = out.tokens.current() else { return Err(out.no_token()) };
-        let mut attempt = Request::new(load.body());
+        let mut attempt = Request::new(body.body());
         *attempt.method_mut() = parts.method.clone();
         *attempt.uri_mut() = parts.uri.clone();
         *attempt.version_mut() = Version::HTTP_11;
         *attempt.headers_mut() = parts.headers.clone();
         attempt.headers_mut().insert(out.backend.header.clone(), token.header().clone());
         let (response, lease) = out.upstream.send(attempt).await.map_err(|error| told(error.into()))?;
-        let Some(pause) = patience.pause(&load, &response) else { return Ok(Passed::Exchange { response, lease }) };
+        let Some(pause) = retry_policy.pause(&body, &response) else { return Ok(Handled::Response { response, lease }) };
         let (status, pause_ms) = (response.status().as_u16(), pause.as_millis());
-        tracing::info!(id = %record.id, status, pause_ms, "the backend has no instance yet: sent again after a pause");
+        tracing::info!(id = %log.id, status, pause_ms, "the backend has no instance yet: sent again after a pause");
         // Cut, not drained: who has no instance has no connection worth keeping.
         drop((response, lease));
         out.token_metrics.retries.inc();
@@ -142,11 +144,11 @@ async fn pass(
 }
 
 /// What came of a request that passed.
-enum Passed {
+enum Handled {
     /// The backend's answer, to be streamed back.
-    Exchange { response: Response<Incoming>, lease: Lease },
+    Response { response: Response<Incoming>, lease: Lease },
     /// An answer of our own: the backend was not asked.
-    Here(Response<Bytes>),
+    Local(Response<Bytes>),
 }
 
 impl Outbound {
@@ -179,25 +181,30 @@ impl Outbound {
 }
 
 impl Handler for Outbound {
-    type Body = Answer;
+    type Body = ResponseBody;
 
-    async fn answer(self: Arc<Self>, exchange: Arc<Exchange>, peer: IpAddr, request: Request<Incoming>) -> Response<Answer> {
-        let mut record = Record::begin(&self.metrics, self.log_identity, peer, request.method(), request.uri().path());
+    async fn answer(
+        self: Arc<Self>,
+        connection: Arc<ConnectionState>,
+        peer: IpAddr,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
+        let mut log = AccessLog::start(&self.metrics, self.log_identity, peer, request.method(), request.uri().path());
         let (prefers_html, bodiless) = (prefers_html(request.headers()), request.body().is_end_stream());
         let mut origin = None;
-        let mut response = match pass(&self, &exchange, &mut record, &mut origin, request).await {
-            Ok(Passed::Exchange { mut response, lease }) => {
+        let mut response = match handle(&self, &connection, &mut log, &mut origin, request).await {
+            Ok(Handled::Response { mut response, lease }) => {
                 redirect::to_ours(response.headers_mut(), &self.backend.url);
-                answer::stream_back(response, lease, record, exchange)
+                response::stream_back(response, lease, log, connection)
             }
-            Ok(Passed::Here(response)) => {
-                record.status = Some(response.status().as_u16());
-                answer::fixed(response, bodiless, record, exchange)
+            Ok(Handled::Local(response)) => {
+                log.status = Some(response.status().as_u16());
+                response::fixed(response, bodiless, log, connection)
             }
             Err(refusal) => {
                 let draining = *self.phase.borrow() != Phase::Serving;
-                let client = answer::Client { prefers_html, bodiless, draining };
-                answer::refuse(refusal, client, record, exchange, &self.signpost)
+                let client = response::ResponseContext { prefers_html, bodiless, draining };
+                response::refuse(refusal, client, log, connection, &self.refusal_context)
             }
         };
         if self.cors.is_some() {
@@ -207,7 +214,7 @@ impl Handler for Outbound {
     }
 
     fn refuse_head(&self, peer: IpAddr, status: u16) -> Vec<u8> {
-        record::refuse_head(&self.metrics, &self.signpost, peer, status)
+        access_log::refuse_head(&self.metrics, &self.refusal_context, peer, status)
     }
 
     fn tick(&self) {

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::fetch::{BadUrl, Endpoint, FetchError, Question};
+use crate::fetch::{BadUrl, Endpoint, FetchError, FetchRequest};
 use crate::key::{self, Key, KeyId};
 use crate::random;
 use crate::telemetry::metrics::Metrics;
@@ -25,7 +25,7 @@ use crate::tls::Trust;
 /// How often a good key set is fetched anew: a revoked key lives no longer than this plus [`crate::assertion::cache::MAX_AGE`].
 pub const REFRESH: Duration = Duration::from_secs(10 * 60);
 /// The least time between two fetches that an unknown `kid` asks for.
-pub const REFETCH_FLOOR: Duration = Duration::from_secs(60);
+pub const REFETCH_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the last good key set serves while its server is down.
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The first pause after a failed fetch; it doubles up to [`MAX_BACKOFF`].
@@ -132,7 +132,7 @@ impl Document {
 
 impl Source for Document {
     async fn fetch(&self) -> Result<Bytes, FetchError> {
-        self.0.ask(Question::get()).await
+        self.0.ask(FetchRequest::get()).await
     }
 }
 
@@ -140,16 +140,16 @@ impl Source for Document {
 pub struct Keys {
     algorithms: Vec<Algorithm>,
     current: ArcSwapOption<KeySet>,
-    floor: Mutex<Floor>,
-    wish: Notify,
+    limiter: Mutex<RefetchLimiter>,
+    refresh_requested: Notify,
     finished: watch::Sender<u64>,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
-struct Floor {
+struct RefetchLimiter {
     in_flight: bool,
-    last_wish: Option<Instant>,
+    last_request: Option<Instant>,
 }
 
 impl Keys {
@@ -158,8 +158,8 @@ impl Keys {
         Self {
             algorithms,
             current: ArcSwapOption::empty(),
-            floor: Mutex::default(),
-            wish: Notify::new(),
+            limiter: Mutex::default(),
+            refresh_requested: Notify::new(),
             finished: watch::Sender::new(0),
             metrics,
         }
@@ -182,18 +182,18 @@ impl Keys {
     }
 
     /// Called for a `kid` that the current set does not have: waits for one fetch if the floor allows one, joins the one in flight
-    /// if there is one, and returns at once otherwise. However many call, at most one fetch a [`REFETCH_FLOOR`] follows.
+    /// if there is one, and returns at once otherwise. However many call, at most one fetch a [`REFETCH_INTERVAL`] follows.
     pub async fn refetched(&self) {
         let mut finished = self.finished.subscribe();
         let target = {
-            let mut floor = self.floor();
-            if !floor.in_flight {
-                if floor.last_wish.is_some_and(|last| last.elapsed() < REFETCH_FLOOR) {
+            let mut limiter = self.limiter();
+            if !limiter.in_flight {
+                if limiter.last_request.is_some_and(|last| last.elapsed() < REFETCH_INTERVAL) {
                     return;
                 }
-                floor.last_wish = Some(Instant::now());
-                floor.in_flight = true;
-                self.wish.notify_one();
+                limiter.last_request = Some(Instant::now());
+                limiter.in_flight = true;
+                self.refresh_requested.notify_one();
             }
             *finished.borrow_and_update() + 1
         };
@@ -204,12 +204,12 @@ impl Keys {
     pub async fn keep_fresh(&self, source: impl Source) {
         let mut backoff = FIRST_BACKOFF;
         loop {
-            self.floor().in_flight = true;
+            self.limiter().in_flight = true;
             let outcome =
                 source.fetch().await.map_err(KeySetError::from).and_then(|document| KeySet::parse(&document, &self.algorithms));
             let pause = match outcome {
                 Ok(set) => {
-                    self.learn(set);
+                    self.store(set);
                     backoff = FIRST_BACKOFF;
                     random::jittered(REFRESH)
                 }
@@ -224,30 +224,30 @@ impl Keys {
                 }
             };
             {
-                let mut floor = self.floor();
-                floor.in_flight = false;
+                let mut limiter = self.limiter();
+                limiter.in_flight = false;
                 self.finished.send_modify(|count| *count += 1);
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.wish.notified() => {}
+                () = self.refresh_requested.notified() => {}
             }
         }
     }
 
-    fn learn(&self, set: KeySet) {
+    fn store(&self, set: KeySet) {
         self.metrics.jwks_fetches.ok.inc();
         let kids = |set: &KeySet| set.keys.iter().map(|key| key.kid().to_owned()).collect::<Vec<_>>();
         let before = self.current.load_full().map(|set| kids(&set)).unwrap_or_default();
         let now = kids(&set);
         if before != now {
-            tracing::info!(keys = now.len(), first = now.first().map(String::as_str).unwrap_or_default(), "key set learnt");
+            tracing::info!(keys = now.len(), first = now.first().map(String::as_str).unwrap_or_default(), "key set loaded");
         }
         self.current.store(Some(Arc::new(set)));
     }
 
-    fn floor(&self) -> std::sync::MutexGuard<'_, Floor> {
-        self.floor.lock().unwrap_or_else(PoisonError::into_inner)
+    fn limiter(&self) -> std::sync::MutexGuard<'_, RefetchLimiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -24,11 +24,12 @@
 //! [`idtoken`] is the way out: the same picture turned round, on the same forwarder. A plain request enters, and leaves with an identity
 //! token for a backend that lets nobody in without one.
 //!
-//! [`origin`]'s function `pass` is this picture in code, [`idtoken`]'s the other one. No import runs up: `demo` > `idtoken` > `origin` >
+//! [`origin`]'s function `handle` is this picture in code, [`idtoken`]'s the other one. No import runs up: `demo` > `idtoken` > `origin` >
 //! `serve`, `frontdoor` > `assertion` > `jwks`, `pem_keys`, `upstream` > `refusal`, `config`, `telemetry` > `fetch`, `tls`, `key`, `identity`,
 //! `cookies`.
 
 pub mod assertion;
+pub mod clock;
 pub mod config;
 pub mod cookies;
 pub mod demo;
@@ -41,6 +42,7 @@ pub mod key;
 pub mod nas;
 pub mod origin;
 pub mod pem_keys;
+pub mod proxy;
 pub mod random;
 pub mod refusal;
 pub mod serve;

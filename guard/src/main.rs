@@ -63,9 +63,9 @@ fn run_idtoken(args: &IdtokenArgs) -> ExitCode {
         Err(problems) => return misconfigured(IDTOKEN, &problems),
     };
     serving(IDTOKEN, &config.process.log, || {
-        let way_out = idtoken::start::start(&config)?;
-        wait_for_stop(|| way_out.stop())?;
-        way_out.join();
+        let egress_proxy = idtoken::start::start(&config)?;
+        wait_for_stop(|| egress_proxy.stop())?;
+        egress_proxy.join();
         Ok(())
     })
 }
@@ -83,7 +83,7 @@ fn serving(name: &'static str, log: &LogConfig, serve: impl FnOnce() -> Result<(
     let code = match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %error, process = name, "cannot go on");
+            tracing::error!(error = %error, process = name, "fatal error");
             eprintln!("{name}: {error}");
             ExitCode::FAILURE
         }

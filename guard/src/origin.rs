@@ -1,20 +1,14 @@
 //! The door: a request passes only with a proof, carries only so much, and is streamed.
 //!
-//! `pass` is the function to read: frame, identify, meter, forward, stream back. Decision before effect: everything that can refuse
+//! `handle` is the function to read: frame, identify, meter, forward, stream back. Decision before effect: everything that can refuse
 //! comes before anything is stripped or sent.
 
-pub mod answer;
-pub mod framing;
-pub mod headers;
-pub mod limit;
-pub mod record;
 pub mod start;
 pub mod status;
 pub mod tunnel;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{HeaderName, SET_COOKIE, UPGRADE};
@@ -22,26 +16,23 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
 use tokio::sync::watch;
 
+use crate::clock::unix_seconds;
 use crate::config::{AllowList, External};
-use crate::frontdoor::{FrontDoor, Inquiry, Verdict};
-use crate::refusal::{Reason, Refusal, Signpost, prefers_html};
-use crate::serve::wire::Exchange;
+use crate::frontdoor::{AuthDecision, FrontDoor, RequestHead};
+use crate::proxy::access_log::{self, AccessLog};
+use crate::proxy::request_body::{self, RequestBody};
+use crate::proxy::response::{self, ResponseBody};
+use crate::proxy::{Lease, Upstream, framing, headers};
+use crate::refusal::{Reason, Refusal, RefusalContext, prefers_html};
+use crate::serve::wire::ConnectionState;
 use crate::serve::{Handler, Lifecycle, Phase};
 use crate::telemetry::log::LogIdentity;
-use crate::telemetry::metrics::{Held, Metrics};
-use crate::upstream::{self, UpstreamError};
-use answer::Answer;
-use limit::Outgoing;
-use record::Record;
+use crate::telemetry::metrics::{GaugeGuard, Metrics};
+use crate::upstream::UpstreamError;
 use tunnel::Tunnel;
 
 /// The largest body of a request that is the auth server's own, in bytes: forms of a sign-in, from whoever comes.
 pub const MAX_AUTH_SERVER_BODY: u64 = 1024 * 1024;
-
-/// Connections for requests with bodies that are counted: to Immich, or to a backend.
-pub type Upstream = upstream::Upstream<Outgoing>;
-/// One of them, while it carries an exchange.
-pub type Lease = upstream::Lease<Outgoing>;
 
 /// Everything that a request meets: one a worker.
 pub struct Origin {
@@ -60,7 +51,7 @@ pub struct Origin {
     /// The names by which the front door says who somebody is.
     pub own_headers: Arc<[HeaderName]>,
     /// What refusals may say.
-    pub signpost: Signpost,
+    pub refusal_context: RefusalContext,
     /// What the log calls a person.
     pub log_identity: LogIdentity,
     /// Counters.
@@ -72,63 +63,63 @@ pub struct Origin {
 }
 
 /// The way of one request, step by step; the first step that refuses ends it.
-async fn pass(
+async fn handle(
     origin: &Origin,
-    exchange: &Arc<Exchange>,
-    record: &mut Record,
+    connection: &Arc<ConnectionState>,
+    log: &mut AccessLog,
     mut request: Request<Incoming>,
-) -> Result<Passed, Refusal> {
-    framing::check(&request, exchange.ambiguity(), origin.external.as_ref())?;
+) -> Result<Handled, Refusal> {
+    framing::check(&request, connection.ambiguity(), origin.external.as_ref())?;
     if *origin.phase.borrow() != Phase::Serving {
         return Err(Refusal::new(Reason::NotReady, "draining"));
     }
     if let Some(auth_server) = origin.auth_server_of(&request) {
-        return pass_to_auth_server(origin, auth_server, record, request).await;
+        return forward_to_auth_server(origin, auth_server, log, request).await;
     }
-    let inquiry = Inquiry {
+    let head = RequestHead {
         method: request.method(),
         uri: request.uri(),
         headers: request.headers(),
-        peer: record.client,
+        peer: log.client,
         now: unix_seconds(),
     };
-    let admitted = match origin.door.identify(&inquiry).await? {
-        Verdict::Admitted(admitted) => admitted,
-        Verdict::Answered(response) => return Ok(Passed::Answered(response)),
+    let authenticated = match origin.door.identify(&head).await? {
+        AuthDecision::Authenticated(authenticated) => authenticated,
+        AuthDecision::Respond(response) => return Ok(Handled::AuthResponse(response)),
     };
-    record.who = Some(admitted.identity.clone());
-    record.client = headers::client_address(request.headers(), record.client);
-    origin.allow.permits(&admitted.identity)?;
-    limit::declared(&request, origin.max_body)?;
+    log.who = Some(authenticated.identity.clone());
+    log.client = headers::client_address(request.headers(), log.client);
+    origin.allow.permits(&authenticated.identity)?;
+    request_body::declared(&request, origin.max_body)?;
 
     let upgrade = headers::wants_websocket(&request) && request.body().is_end_stream();
     let client = upgrade.then(|| hyper::upgrade::on(&mut request));
-    headers::to_upstream(request.headers_mut(), &origin.door, &admitted, &origin.provenance(record.client, upgrade));
-    let (mut response, lease) = origin.send(&origin.upstream, record, request, origin.max_body).await?;
-    for cookie in admitted.handover.iter().flat_map(|handover| &handover.to_client) {
+    headers::to_upstream(request.headers_mut(), &origin.door, &authenticated, &origin.forwarded(log.client, upgrade));
+    let (mut response, lease) = origin.send(&origin.upstream, log, request, origin.max_body).await?;
+    for cookie in authenticated.auth_headers.iter().flat_map(|auth_headers| &auth_headers.to_client) {
         response.headers_mut().append(SET_COOKIE, cookie.clone());
     }
     match (response.status(), client) {
         (StatusCode::SWITCHING_PROTOCOLS, Some(client)) if is_websocket(&response) => {
-            Ok(Passed::Tunnel { client, response, lease, expires: admitted.expires })
+            Ok(Handled::Tunnel { client, response, lease, expires: authenticated.expires })
         }
         (StatusCode::SWITCHING_PROTOCOLS, _) => {
             Err(Refusal::new(Reason::UpstreamUnreachable, "the upstream switched to a protocol that was not asked for"))
         }
-        _ => Ok(Passed::Exchange { response, lease }),
+        _ => Ok(Handled::Response { response, lease }),
     }
 }
 
 /// The way of a request that is the auth server's own, such as the end of a sign-in: nobody is asked, and Immich never sees it.
-async fn pass_to_auth_server(
+async fn forward_to_auth_server(
     origin: &Origin,
     auth_server: &Arc<Upstream>,
-    record: &mut Record,
+    log: &mut AccessLog,
     mut request: Request<Incoming>,
-) -> Result<Passed, Refusal> {
-    limit::declared(&request, Some(MAX_AUTH_SERVER_BODY))?;
-    headers::to_auth_server(request.headers_mut(), &origin.provenance(record.client, false));
-    let sent = origin.send(auth_server, record, request, Some(MAX_AUTH_SERVER_BODY)).await;
+) -> Result<Handled, Refusal> {
+    request_body::declared(&request, Some(MAX_AUTH_SERVER_BODY))?;
+    headers::to_auth_server(request.headers_mut(), &origin.forwarded(log.client, false));
+    let sent = origin.send(auth_server, log, request, Some(MAX_AUTH_SERVER_BODY)).await;
     let (response, lease) = sent.map_err(|refusal| match refusal.reason {
         Reason::UpstreamUnreachable | Reason::UpstreamTimeout => Refusal { reason: Reason::AuthUnreachable, ..refusal },
         _ => refusal,
@@ -137,43 +128,48 @@ async fn pass_to_auth_server(
         StatusCode::SWITCHING_PROTOCOLS => {
             Err(Refusal::new(Reason::AuthUnreachable, "the auth server switched to a protocol that was not asked for"))
         }
-        _ => Ok(Passed::Exchange { response, lease }),
+        _ => Ok(Handled::Response { response, lease }),
     }
 }
 
 /// What came of a request that was not refused.
-enum Passed {
+enum Handled {
     /// The auth server's answer to somebody who is to sign in.
-    Answered(Response<Bytes>),
+    AuthResponse(Response<Bytes>),
     /// An answer, to be streamed back.
-    Exchange { response: Response<Incoming>, lease: Lease },
+    Response { response: Response<Incoming>, lease: Lease },
     /// A WebSocket.
     Tunnel { client: OnUpgrade, response: Response<Incoming>, lease: Lease, expires: u64 },
 }
 
 impl Handler for Origin {
-    type Body = Answer;
+    type Body = ResponseBody;
 
-    async fn answer(self: Arc<Self>, exchange: Arc<Exchange>, peer: IpAddr, request: Request<Incoming>) -> Response<Answer> {
-        let mut record = Record::begin(&self.metrics, self.log_identity, peer, request.method(), request.uri().path());
+    async fn answer(
+        self: Arc<Self>,
+        connection: Arc<ConnectionState>,
+        peer: IpAddr,
+        request: Request<Incoming>,
+    ) -> Response<ResponseBody> {
+        let mut log = AccessLog::start(&self.metrics, self.log_identity, peer, request.method(), request.uri().path());
         let (prefers_html, bodiless) = (prefers_html(request.headers()), request.body().is_end_stream());
-        match pass(&self, &exchange, &mut record, request).await {
-            Ok(Passed::Answered(response)) => {
-                record.is_sent_to_sign_in(response.status().as_u16());
-                answer::fixed(response, bodiless, record, exchange)
+        match handle(&self, &connection, &mut log, request).await {
+            Ok(Handled::AuthResponse(response)) => {
+                log.mark_sign_in(response.status().as_u16());
+                response::fixed(response, bodiless, log, connection)
             }
-            Ok(Passed::Exchange { response, lease }) => answer::stream_back(response, lease, record, exchange),
-            Ok(Passed::Tunnel { client, response, lease, expires }) => self.open_tunnel(client, response, lease, expires, record),
+            Ok(Handled::Response { response, lease }) => response::stream_back(response, lease, log, connection),
+            Ok(Handled::Tunnel { client, response, lease, expires }) => self.open_tunnel(client, response, lease, expires, log),
             Err(refusal) => {
                 let draining = *self.phase.borrow() != Phase::Serving;
-                let client = answer::Client { prefers_html, bodiless, draining };
-                answer::refuse(refusal, client, record, exchange, &self.signpost)
+                let client = response::ResponseContext { prefers_html, bodiless, draining };
+                response::refuse(refusal, client, log, connection, &self.refusal_context)
             }
         }
     }
 
     fn refuse_head(&self, peer: IpAddr, status: u16) -> Vec<u8> {
-        record::refuse_head(&self.metrics, &self.signpost, peer, status)
+        access_log::refuse_head(&self.metrics, &self.refusal_context, peer, status)
     }
 
     fn tick(&self) {
@@ -188,22 +184,22 @@ impl Origin {
         self.auth_server.as_ref().filter(|_| self.door.owns_path(request.uri().path()))
     }
 
-    fn provenance(&self, client: IpAddr, upgrade: bool) -> headers::Provenance<'_> {
-        headers::Provenance { client, external: self.external.as_ref(), upgrade, own: &self.own_headers }
+    fn forwarded(&self, client: IpAddr, upgrade: bool) -> headers::ForwardedInfo<'_> {
+        headers::ForwardedInfo { client, external: self.external.as_ref(), upgrade, own: &self.own_headers }
     }
 
     /// Sends a request whose headers are made ready, with a body of at most `limit` bytes.
     async fn send(
         &self,
         upstream: &Arc<Upstream>,
-        record: &mut Record,
+        log: &mut AccessLog,
         mut request: Request<Incoming>,
         limit: Option<u64>,
     ) -> Result<(Response<Incoming>, Lease), Refusal> {
         *request.version_mut() = Version::HTTP_11;
         let (parts, body) = request.into_parts();
-        let (body, meter) = Outgoing::new(body, limit, &self.own_headers);
-        record.meter.clone_from(&meter);
+        let (body, meter) = RequestBody::new(body, limit, &self.own_headers);
+        log.meter.clone_from(&meter);
         let sent = upstream.send(Request::from_parts(parts, body)).await;
         sent.map_err(|error| meter.and_then(|meter| meter.refusal()).unwrap_or_else(|| error.into()))
     }
@@ -214,9 +210,9 @@ impl Origin {
         mut response: Response<Incoming>,
         lease: Lease,
         expires: u64,
-        mut record: Record,
-    ) -> Response<Answer> {
-        record.becomes_tunnel();
+        mut log: AccessLog,
+    ) -> Response<ResponseBody> {
+        log.mark_tunnel();
         let upstream = hyper::upgrade::on(&mut response);
         lease.detach();
         let tunnel = Tunnel {
@@ -224,23 +220,18 @@ impl Origin {
             upstream,
             expires,
             phase: self.phase.clone(),
-            record,
-            gauge: Held::on(&self.metrics.open_tunnels),
+            log,
+            gauge: GaugeGuard::on(&self.metrics.open_tunnels),
             counted: self.lifecycle.tunnels.enter(),
         };
         tokio::spawn(tunnel.run());
         headers::to_client(response.headers_mut(), true);
-        response.map(|_| Answer::empty())
+        response.map(|_| ResponseBody::empty())
     }
 }
 
 fn is_websocket(response: &Response<Incoming>) -> bool {
     response.headers().get(UPGRADE).is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-pub(crate) fn unix_seconds() -> u64 {
-    // With a clock before 1970 nothing can be said to be still valid.
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs())
 }
 
 impl From<UpstreamError> for Refusal {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::fetch::{Endpoint, Question};
+use crate::fetch::{Endpoint, FetchRequest};
 use crate::key::{Key, KeyId};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Trust;
@@ -83,7 +83,7 @@ impl PemKeys {
 
     async fn fetch(&self, kid: &str) -> Option<Key> {
         let endpoint = Endpoint::at(format!("{}/{kid}", self.base).parse().ok()?, &self.trust).ok()?;
-        let key = match endpoint.ask(Question::get()).await {
+        let key = match endpoint.ask(FetchRequest::get()).await {
             Ok(pem) => Key::from_p256_pem(kid, &pem),
             Err(error) => {
                 tracing::warn!(error = %error, "key not fetched");

@@ -55,9 +55,9 @@ pub enum Reason {
 pub enum Direction {
     /// From the internet to Immich: `guard origin`.
     #[default]
-    In,
+    Inbound,
     /// From home to a backend: `guard idtoken`.
-    Out,
+    Outbound,
 }
 
 impl Reason {
@@ -126,10 +126,10 @@ impl Reason {
 
     const fn message(self, direction: Direction) -> &'static str {
         match (self, direction) {
-            (Self::Forbidden, Direction::Out) => "This sender may not use this way.",
-            (Self::BodyTooLarge, Direction::Out) => "This body is larger than the backend takes.",
-            (Self::UpstreamUnreachable, Direction::Out) => "The backend does not answer right now.",
-            (Self::UpstreamTimeout, Direction::Out) => "The backend did not accept a connection in time.",
+            (Self::Forbidden, Direction::Outbound) => "This sender may not use this way.",
+            (Self::BodyTooLarge, Direction::Outbound) => "This body is larger than the backend takes.",
+            (Self::UpstreamUnreachable, Direction::Outbound) => "The backend does not answer right now.",
+            (Self::UpstreamTimeout, Direction::Outbound) => "The backend did not accept a connection in time.",
             (reason, _) => reason.words(),
         }
     }
@@ -164,7 +164,7 @@ pub struct Refusal {
 
 /// What a refusal may say about this home.
 #[derive(Clone, Debug, Default)]
-pub struct Signpost {
+pub struct RefusalContext {
     /// Whose words it uses.
     pub direction: Direction,
     /// `GUARD_LAN_URL`: where large files go instead.
@@ -180,11 +180,11 @@ impl Refusal {
     }
 
     /// The whole answer. `close` ends the connection behind it: set it when the request's body was not read to its end.
-    pub fn answer(&self, id: RequestId, prefers_html: bool, close: bool, signpost: &Signpost) -> Response<Bytes> {
+    pub fn answer(&self, id: RequestId, prefers_html: bool, close: bool, refusal_context: &RefusalContext) -> Response<Bytes> {
         let (kind, body) = if prefers_html {
-            (HeaderValue::from_static("text/html; charset=utf-8"), self.html(id, signpost))
+            (HeaderValue::from_static("text/html; charset=utf-8"), self.html(id, refusal_context))
         } else {
-            (HeaderValue::from_static("application/json; charset=utf-8"), self.json(id, signpost))
+            (HeaderValue::from_static("application/json; charset=utf-8"), self.json(id, refusal_context))
         };
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = self.reason.status();
@@ -217,8 +217,8 @@ impl Refusal {
     }
 
     /// The same answer as bytes on the wire, for a request that hyper refused before it became a request.
-    pub fn wire(&self, id: RequestId, signpost: &Signpost) -> Vec<u8> {
-        let response = self.answer(id, false, true, signpost);
+    pub fn wire(&self, id: RequestId, refusal_context: &RefusalContext) -> Vec<u8> {
+        let response = self.answer(id, false, true, refusal_context);
         let status = response.status();
         let mut head = format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or_default()).into_bytes();
         for (name, value) in response.headers() {
@@ -232,32 +232,32 @@ impl Refusal {
         head
     }
 
-    fn message(&self, signpost: &Signpost) -> String {
-        let mut text = self.reason.message(signpost.direction).to_owned();
+    fn message(&self, refusal_context: &RefusalContext) -> String {
+        let mut text = self.reason.message(refusal_context.direction).to_owned();
         if self.reason == Reason::BodyTooLarge {
-            let _ = write!(text, " The limit is {}.", signpost.limit);
-            if let Some(url) = &signpost.lan_url {
+            let _ = write!(text, " The limit is {}.", refusal_context.limit);
+            if let Some(url) = &refusal_context.lan_url {
                 let _ = write!(text, " At home, or by VPN, send it to {url} instead.");
             }
         }
         text
     }
 
-    fn json(&self, id: RequestId, signpost: &Signpost) -> String {
+    fn json(&self, id: RequestId, refusal_context: &RefusalContext) -> String {
         let status = self.reason.status();
         serde_json::json!({
             "statusCode": status.as_u16(),
             "error": status.canonical_reason().unwrap_or_default(),
-            "message": self.message(signpost),
+            "message": self.message(refusal_context),
             "correlationId": id.to_string(),
         })
         .to_string()
     }
 
-    fn html(&self, id: RequestId, signpost: &Signpost) -> String {
+    fn html(&self, id: RequestId, refusal_context: &RefusalContext) -> String {
         let status = self.reason.status();
         let title = status.canonical_reason().unwrap_or_default();
-        let message = escape(&self.message(signpost));
+        let message = escape(&self.message(refusal_context));
         format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>{title}</title>\
              <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1rem;color-scheme:light dark}}\
@@ -328,10 +328,13 @@ mod tests {
 
     #[test]
     fn the_413_names_the_way_for_large_files_and_the_limit() {
-        let signpost =
-            Signpost { lan_url: Some("http://nas.lan:30283".to_owned()), limit: "100 MiB".to_owned(), ..Signpost::default() };
+        let refusal_context = RefusalContext {
+            lan_url: Some("http://nas.lan:30283".to_owned()),
+            limit: "100 MiB".to_owned(),
+            ..RefusalContext::default()
+        };
         let refusal = Refusal::new(Reason::BodyTooLarge, "declared 104857601 bytes");
-        let response = refusal.answer(RequestId::next(), false, true, &signpost);
+        let response = refusal.answer(RequestId::next(), false, true, &refusal_context);
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
         assert_eq!(body["statusCode"], 413);
         let message = body["message"].as_str().unwrap();
@@ -356,7 +359,7 @@ mod tests {
 
     #[test]
     fn the_wire_form_is_one_whole_message() {
-        let text = Refusal::new(Reason::HeadersTooLarge, "").wire(RequestId::next(), &Signpost::default());
+        let text = Refusal::new(Reason::HeadersTooLarge, "").wire(RequestId::next(), &RefusalContext::default());
         let text = String::from_utf8(text).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 431 "), "{head}");

@@ -1,8 +1,9 @@
 //! Listener, workers, timeouts, drain: sockets in, calls of a [`Handler`] out.
 //!
-//! One accept loop hands connections out in turn, each worker is one thread with a runtime of its own. `SO_REUSEPORT` would do the
-//! same without the hand-over, but the kernel spreads the few long-lived connections of cloudflared unevenly.
+//! One accept loop senders connections out in turn, each worker is one thread with a runtime of its own. `SO_REUSEPORT` would do the
+//! same without the sender-over, but the kernel spreads the few long-lived connections of cloudflared unevenly.
 
+pub mod drain_counter;
 pub mod head;
 pub mod sockets;
 pub mod wire;
@@ -26,8 +27,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
-use crate::telemetry::metrics::{Counted, Tally};
-use wire::{Exchange, Wire};
+use drain_counter::{DrainCounter, DrainGuard};
+use wire::{ConnectionState, Wire};
 
 /// The most connections at once, tunnels included; more wait in the kernel's queue.
 pub const MAX_CONNECTIONS: usize = 8192;
@@ -38,9 +39,9 @@ pub const IDLE_TIME: Duration = Duration::from_secs(120);
 pub const HEAD_BYTES: usize = 64 * 1024;
 /// The pause after an accept that failed: out of file descriptors, most likely.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// How long a connection may still ask once the drain has begun: what was on its way gets a refusal. Also one that has asked before:
+/// How long a connection may still ask once the drain has begun: what was on its way gets a refusal. Also one that has request_started before:
 /// to cloudflared a connection that closes under a request is a 502, and it sends neither an upload nor a GET a second time.
-const LAST_CALL: Duration = Duration::from_secs(1);
+const DRAIN_IDLE_TIME: Duration = Duration::from_secs(1);
 /// How long before the end of the grace tunnels are closed, where requests take all of it.
 const TUNNEL_MARGIN: Duration = Duration::from_secs(2);
 
@@ -73,7 +74,7 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one request.
     fn answer(
         self: Arc<Self>,
-        exchange: Arc<Exchange>,
+        connection: Arc<ConnectionState>,
         peer: IpAddr,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
@@ -89,9 +90,9 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
     stop: Notify,
-    connections: Tally,
+    connections: DrainCounter,
     /// Open tunnels: they are no connections any more, and are drained last.
-    pub tunnels: Tally,
+    pub tunnels: DrainCounter,
 }
 
 impl Lifecycle {
@@ -101,8 +102,8 @@ impl Lifecycle {
         Arc::new(Self {
             phase: watch::Sender::new(Phase::Serving),
             stop: Notify::new(),
-            connections: Tally::default(),
-            tunnels: Tally::default(),
+            connections: DrainCounter::default(),
+            tunnels: DrainCounter::default(),
         })
     }
 
@@ -175,11 +176,11 @@ pub fn start<H: Handler>(
         let _reactor = control_runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
     };
-    let mut hands = Vec::new();
+    let mut senders = Vec::new();
     let mut threads = Vec::new();
     for (number, handler) in handlers.into_iter().enumerate() {
-        let (hand, incoming) = mpsc::unbounded_channel();
-        hands.push(hand);
+        let (sender, incoming) = mpsc::unbounded_channel();
+        senders.push(sender);
         let (runtime, lifecycle) = (runtime()?, lifecycle.clone());
         let work = move || runtime.block_on(work(handler, incoming, lifecycle));
         threads.push(std::thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);
@@ -191,7 +192,7 @@ pub fn start<H: Handler>(
                 tokio::spawn(task);
             }
             tokio::select! {
-                never = accept(listener, hands) => match never {},
+                never = accept(listener, senders) => match never {},
                 drained = drain(&shared, grace) => drained,
             }
         });
@@ -210,22 +211,22 @@ fn runtime() -> io::Result<Runtime> {
 }
 
 /// A connection on its way to a worker: a bare socket, since the worker's runtime has a reactor of its own.
-struct Handover {
+struct AcceptedConnection {
     stream: std::net::TcpStream,
     peer: IpAddr,
     permit: OwnedSemaphorePermit,
 }
 
-async fn accept(listener: tokio::net::TcpListener, hands: Vec<mpsc::UnboundedSender<Handover>>) -> Infallible {
+async fn accept(listener: tokio::net::TcpListener, senders: Vec<mpsc::UnboundedSender<AcceptedConnection>>) -> Infallible {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut turn = hands.iter().cycle();
+    let mut turn = senders.iter().cycle();
     loop {
-        let (Ok(permit), Some(hand)) = (permits.clone().acquire_owned().await, turn.next()) else {
+        let (Ok(permit), Some(sender)) = (permits.clone().acquire_owned().await, turn.next()) else {
             return std::future::pending().await;
         };
         match listener.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
             // A worker that is gone drops the socket: the process is ending.
-            Ok((stream, peer)) => drop(hand.send(Handover { stream, peer: peer.ip().to_canonical(), permit })),
+            Ok((stream, peer)) => drop(sender.send(AcceptedConnection { stream, peer: peer.ip().to_canonical(), permit })),
             Err(error) => pause_after(&error).await,
         }
     }
@@ -254,16 +255,16 @@ async fn drain(lifecycle: &Lifecycle, grace: Duration) -> Drained {
     left
 }
 
-async fn work<H: Handler>(handler: Arc<H>, mut incoming: mpsc::UnboundedReceiver<Handover>, lifecycle: Arc<Lifecycle>) {
+async fn work<H: Handler>(handler: Arc<H>, mut incoming: mpsc::UnboundedReceiver<AcceptedConnection>, lifecycle: Arc<Lifecycle>) {
     let mut phase = lifecycle.phase();
     let mut gone = pin!(Phase::Gone.reached(&mut phase));
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
-            Some(Handover { stream, peer, permit }) = incoming.recv() => match TcpStream::from_std(stream) {
+            Some(AcceptedConnection { stream, peer, permit }) = incoming.recv() => match TcpStream::from_std(stream) {
                 Ok(stream) => {
-                    let held = Held { _connection: lifecycle.connections.enter(), _permit: permit };
-                    tokio::spawn(connection(handler.clone(), stream, peer, lifecycle.phase(), held));
+                    let guard = ConnectionGuard { _connection: lifecycle.connections.enter(), _permit: permit };
+                    tokio::spawn(connection(handler.clone(), stream, peer, lifecycle.phase(), guard));
                 }
                 Err(error) => pause_after(&error).await,
             },
@@ -274,8 +275,8 @@ async fn work<H: Handler>(handler: Arc<H>, mut incoming: mpsc::UnboundedReceiver
 }
 
 /// What a connection holds until it ends.
-struct Held {
-    _connection: Counted,
+struct ConnectionGuard {
+    _connection: DrainGuard,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -284,22 +285,22 @@ async fn connection<H: Handler>(
     stream: TcpStream,
     peer: IpAddr,
     mut phase: watch::Receiver<Phase>,
-    _held: Held,
+    _guard: ConnectionGuard,
 ) {
     sockets::tune(&stream);
     let refuse = {
         let handler = handler.clone();
         move |status| handler.refuse_head(peer, status)
     };
-    let exchange = Exchange::new(refuse);
-    let wire = TokioIo::new(Wire::new(stream, exchange.clone()));
-    let asked = Arc::new(Notify::new());
-    let asks = asked.clone();
+    let connection = ConnectionState::new(refuse);
+    let wire = TokioIo::new(Wire::new(stream, connection.clone()));
+    let request_started = Arc::new(Notify::new());
+    let request_starts = request_started.clone();
     let service = service_fn(move |request| {
-        asks.notify_one();
-        let (handler, exchange) = (handler.clone(), exchange.clone());
-        exchange.begin();
-        async move { Ok::<_, Infallible>(handler.answer(exchange, peer, request).await) }
+        request_starts.notify_one();
+        let (handler, connection) = (handler.clone(), connection.clone());
+        connection.begin();
+        async move { Ok::<_, Infallible>(handler.answer(connection, peer, request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -315,16 +316,16 @@ async fn connection<H: Handler>(
         outcome = served.as_mut() => outcome,
         () = Phase::Draining.reached(&mut phase) => {
             // hyper's graceful shutdown cuts a connection between two requests, also where one is on its way.
-            let mut asks = pin!(asked.notified());
-            if asks.as_mut().enable() {
+            let mut request_starts = pin!(request_started.notified());
+            if request_starts.as_mut().enable() {
                 // That was before the drain.
-                asks.set(asked.notified());
+                request_starts.set(request_started.notified());
             }
             let ended = tokio::select! {
                 biased;
-                () = asks => None,
+                () = request_starts => None,
                 outcome = served.as_mut() => Some(outcome),
-                () = tokio::time::sleep(LAST_CALL) => None,
+                () = tokio::time::sleep(DRAIN_IDLE_TIME) => None,
             };
             if let Some(outcome) = ended {
                 outcome

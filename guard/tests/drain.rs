@@ -5,7 +5,7 @@ mod support;
 
 use std::net::SocketAddr;
 
-use guard::origin::start::Door;
+use guard::origin::start::OriginServer;
 use guard::serve::Drained;
 use support::binary::{Binary, variables};
 use support::{admin, eventually};
@@ -20,7 +20,7 @@ const MIB: u64 = 1024 * 1024;
 struct House {
     issuer: Issuer,
     immich: Immich,
-    door: Door,
+    door: OriginServer,
 }
 
 impl House {
@@ -29,7 +29,7 @@ impl House {
         let mut args = home::args(&issuer, &immich.url());
         args.process.grace = Some(grace.to_owned());
         let door = home::open(&args);
-        door.basis.ready().await;
+        door.trust_source.ready().await;
         Self { issuer, immich, door }
     }
 

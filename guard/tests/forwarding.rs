@@ -295,7 +295,7 @@ async fn without_keys_nobody_passes_and_with_them_the_door_opens() {
     assert_eq!(immich.dials(), 0);
 
     issuer.behave(Behaviour::Serve);
-    door.basis.ready().await;
+    door.trust_source.ready().await;
     assert_eq!(admin(door.admin_address, "/readyz").await, (200, "ok\n".to_owned()));
     client.send(request(&token)).await;
     assert_eq!(client.read_response().await.status, 200);

@@ -2,7 +2,7 @@
 //! changes nothing for those who have a proof.
 //!
 //! What guard promises: a token of any key of the last good set passes, always. A token of a key that it has never seen waits for one
-//! fetch, where none was asked for in the last minute (`REFETCH_FLOOR`), and else meets that key at the next refresh. The real issuer
+//! fetch, where none was asked for in the last minute (`REFETCH_INTERVAL`), and else meets that key at the next refresh. The real issuer
 //! rotates every six weeks and signs with a key that it has published, so nobody meets the floor but those who make keys up.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed at that line")]
 
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use guard::demo::issuer::sign_hs256;
 use guard::jwks::Document;
-use guard::origin::start::Door;
+use guard::origin::start::OriginServer;
 use guard::tls::Trust;
 use serde_json::json;
 use support::{admin, eventually};
@@ -25,7 +25,7 @@ async fn status_on(client: &mut RawClient, token: &str) -> u16 {
     client.read_response().await.status
 }
 
-async fn status_of(door: &Door, token: &str) -> u16 {
+async fn status_of(door: &OriginServer, token: &str) -> u16 {
     status_on(&mut RawClient::connect(door.address).await, token).await
 }
 

@@ -65,7 +65,7 @@ async fn keys_come_over_https_from_a_trusted_server_only() -> Result {
     let trusting = home::open(&args);
     std::fs::remove_file(&file)?;
 
-    trusting.basis.ready().await;
+    trusting.trust_source.ready().await;
     let token = issuer.token_for("ada@example.com");
     let mut client = RawClient::connect(trusting.address).await;
     client.send(format!("GET /api/server/ping HTTP/1.1\r\nHost: a\r\nCf-Access-Jwt-Assertion: {token}\r\n\r\n")).await;

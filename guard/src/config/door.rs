@@ -18,7 +18,7 @@ const DOORS: &str =
 
 /// What flags and variables said about the front door.
 #[derive(Args, Clone, Debug, Default)]
-pub struct DoorArgs {
+pub struct FrontDoorArgs {
     /// Who vouches for a request: cloudflare-access, google-iap, pomerium, aws-alb, authentik-proxy, signed-header, forward-auth or
     /// unsigned-header [default: cloudflare-access; idtoken: nobody is asked]
     #[arg(long, env = "GUARD_FRONT_DOOR", value_name = "NAME", hide_env_values = true)]
@@ -48,7 +48,7 @@ pub struct DoorArgs {
 
 /// Who vouches for a request.
 #[derive(Clone, Debug)]
-pub enum DoorConfig {
+pub enum FrontDoorConfig {
     /// Whoever signs a header.
     Signed(SignedConfig),
     /// An auth server, asked about each request.
@@ -80,11 +80,11 @@ pub(crate) struct Ask<'a> {
     pub(crate) external: Option<&'a External>,
 }
 
-impl DoorConfig {
+impl FrontDoorConfig {
     /// Who vouches, in words for the log and the status page.
-    pub fn voucher(&self) -> String {
+    pub fn description(&self) -> String {
         match self {
-            Self::Signed(signed) => signed.voucher(),
+            Self::Signed(signed) => signed.description(),
             Self::ForwardAuth(auth) => auth.server.to_string(),
             Self::UnsignedHeader { header, peers } => {
                 let peers: Vec<_> = peers.iter().map(ToString::to_string).collect();
@@ -94,7 +94,7 @@ impl DoorConfig {
     }
 }
 
-impl DoorArgs {
+impl FrontDoorArgs {
     /// Who may enter.
     pub(crate) fn check_allow_list(&self, r: &mut Reader) -> AllowList {
         AllowList {
@@ -104,7 +104,7 @@ impl DoorArgs {
     }
 
     /// Who vouches. `ask` is what there is for asking an auth server; none on a way on which nobody can sign in.
-    pub(crate) fn check(&self, r: &mut Reader, ask: Option<Ask<'_>>) -> Option<DoorConfig> {
+    pub(crate) fn check(&self, r: &mut Reader, ask: Option<Ask<'_>>) -> Option<FrontDoorConfig> {
         let jwks = r.value("GUARD_JWKS_URL", given(self.jwks_url.as_deref()), None, |text| read::key_url(text).map(Some));
         match given(self.front_door.as_deref()).unwrap_or("cloudflare-access") {
             "cloudflare-access" => {
@@ -121,7 +121,7 @@ impl DoorArgs {
                     return None;
                 };
                 let wants_address = given(self.allow_email.as_deref()).is_some();
-                return server.check(r, external, wants_address).map(DoorConfig::ForwardAuth);
+                return server.check(r, external, wants_address).map(FrontDoorConfig::ForwardAuth);
             }
             "unsigned-header" => return self.unsigned_header(r),
             other => {
@@ -129,10 +129,10 @@ impl DoorArgs {
                 None
             }
         }
-        .map(DoorConfig::Signed)
+        .map(FrontDoorConfig::Signed)
     }
 
-    fn unsigned_header(&self, r: &mut Reader) -> Option<DoorConfig> {
+    fn unsigned_header(&self, r: &mut Reader) -> Option<FrontDoorConfig> {
         let header = r.required(
             "GUARD_ASSERTION_HEADER",
             given(self.assertion.assertion_header.as_deref()),
@@ -145,6 +145,6 @@ impl DoorArgs {
             "the exact addresses that may send it, such as 127.0.0.1: nothing is signed, so the sender's address is all there is",
             read::addresses,
         );
-        Some(DoorConfig::UnsignedHeader { header: header?, peers: peers? })
+        Some(FrontDoorConfig::UnsignedHeader { header: header?, peers: peers? })
     }
 }

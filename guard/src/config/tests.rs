@@ -7,7 +7,7 @@ fn good() -> OriginArgs {
     let some = |text: &str| Some(text.to_owned());
     OriginArgs {
         upstream: some("http://immich-server:2283"),
-        door: DoorArgs { access_team: some("family"), access_aud: some("a1,b2"), ..DoorArgs::default() },
+        door: FrontDoorArgs { access_team: some("family"), access_aud: some("a1,b2"), ..FrontDoorArgs::default() },
         ..OriginArgs::default()
     }
 }
@@ -25,7 +25,7 @@ fn the_defaults_are_the_contracts() {
     assert_eq!(config.connect_timeout, Duration::from_secs(10));
     assert_eq!(config.process.grace, Duration::from_secs(25));
     assert_eq!(config.upstream, Authority { host: "immich-server".to_owned(), port: 2283 });
-    let DoorConfig::Signed(SignedConfig { signer: Signer::CloudflareAccess, issuers, audiences, keys: KeysAt::Jwks(jwks) }) =
+    let FrontDoorConfig::Signed(SignedConfig { signer: Signer::CloudflareAccess, issuers, audiences, keys: KeysAt::Jwks(jwks) }) =
         config.front_door
     else {
         panic!("another front door: {:?}", config.front_door);
@@ -62,11 +62,11 @@ fn every_problem_is_listed_at_once_by_name() {
     let args = OriginArgs {
         listen: some("8080"),
         upstream: some("https://immich"),
-        door: DoorArgs {
+        door: FrontDoorArgs {
             access_team: some("not a team"),
             jwks_url: some("http://keys.example.com/certs"),
             allow_email: some("ada"),
-            ..DoorArgs::default()
+            ..FrontDoorArgs::default()
         },
         max_body: some("lots"),
         external_url: some("photos.example.com"),
@@ -169,7 +169,7 @@ fn behind(front_door: &str, change: impl FnOnce(&mut OriginArgs)) -> OriginArgs 
 
 fn signed(args: &OriginArgs) -> SignedConfig {
     match args.check().unwrap().front_door {
-        DoorConfig::Signed(signed) => signed,
+        FrontDoorConfig::Signed(signed) => signed,
         other => panic!("another front door: {other:?}"),
     }
 }
@@ -304,7 +304,7 @@ fn presets_are_what_their_products_document_and_a_variable_wins() {
             change(&mut args.auth);
         });
         match args.check().unwrap().front_door {
-            DoorConfig::ForwardAuth(auth) => auth,
+            FrontDoorConfig::ForwardAuth(auth) => auth,
             other => panic!("another front door: {other:?}"),
         }
     };

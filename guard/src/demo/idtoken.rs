@@ -16,7 +16,7 @@ use super::steps::Steps;
 use super::{DemoError, unix_now};
 use crate::config::ProcessArgs;
 use crate::idtoken::config::{DEFAULT_MAX_BODY_BYTES, IdtokenArgs};
-use crate::idtoken::start::{WayOut, start};
+use crate::idtoken::start::{EgressProxy, start};
 
 /// A preview, as Immich sends it to machine learning.
 const PICTURE_BYTES: u64 = 500_000;
@@ -80,7 +80,7 @@ impl Story {
         Ok(())
     }
 
-    async fn pictures(&mut self, way_out: &WayOut) -> Result<(), DemoError> {
+    async fn pictures(&mut self, way_out: &EgressProxy) -> Result<(), DemoError> {
         let mut client = Client::connect(way_out.addresses[0]).await?;
         client.upload("POST /predict HTTP/1.1\r\nHost: ml\r\n", PICTURE_BYTES, Framing::Declared).await?;
         let answer = client.answer().await?;
@@ -98,7 +98,7 @@ impl Story {
         Ok(())
     }
 
-    async fn spoofs(&mut self, way_out: &WayOut) {
+    async fn spoofs(&mut self, way_out: &EgressProxy) {
         let lines =
             "X-Serverless-Authorization: Bearer mine\r\nX_Serverless_Authorization: Bearer mine\r\nAuthorization: Bearer app\r\n";
         let answer = ask(way_out.addresses[0], &get("/", lines)).await;
@@ -115,7 +115,7 @@ impl Story {
         );
     }
 
-    async fn rests(&mut self, way_out: &WayOut) -> Result<(), DemoError> {
+    async fn rests(&mut self, way_out: &EgressProxy) -> Result<(), DemoError> {
         let before = self.cloud_run.seen().requests;
         let answer = ask(way_out.addresses[0], &get("/ping", "")).await;
         self.wants(200, "Immich's ping, every 30 s", &answer, "answered here");
@@ -166,7 +166,7 @@ impl Story {
     }
 
     /// A guard that gets its tokens by this credential file, or by the metadata server.
-    async fn open(&self, credentials: Option<&Path>) -> Result<WayOut, DemoError> {
+    async fn open(&self, credentials: Option<&Path>) -> Result<EgressProxy, DemoError> {
         let some = |text: &str| Some(text.to_owned());
         let args = IdtokenArgs {
             backend: vec![format!("127.0.0.1:0={}", self.cloud_run.url())],

@@ -1,53 +1,53 @@
 //! An auth server is asked about each request; only its yes, with a name in it, lets the request in.
 //!
 //! ```text
-//!  request ─▶ credential ─▶ known? ──yes──────────────▶ admitted
+//!  request ─▶ credential ─▶ known? ──yes──────────────▶ authenticated
 //!                             │no                          ▲
 //!                             ▼                            │ 2xx with a name
-//!                          question ─▶ auth server ─▶ what it said ─▶ 3xx, 401, 403: a browser gets it, anyone else 401
+//!                          request ─▶ auth server ─▶ what it outcome ─▶ 3xx, 401, 403: a browser gets it, anyone else 401
 //!                                                          └────────▶ anything else, or silence: 503
 //! ```
 //!
 //! What Caddy's `forward_auth`, Traefik's `forwardAuth` and nginx's `auth_request` do, and stricter where they let something slip:
 //! `docs/front-doors.md` has the differences, `tests/front_door` shows them.
 
-pub mod decisions;
+pub mod auth_client;
 pub mod health;
-pub mod question;
-pub mod said;
+pub mod outcome;
+pub mod password_cache;
 
 use std::sync::Arc;
 
 use hyper::Method;
 use hyper::header::{HeaderName, UPGRADE};
 
-use super::{Admitted, Inquiry, TUNNEL_SECONDS, Verdict};
+use super::{AuthDecision, Authenticated, RequestHead, TUNNEL_LIFETIME_SECONDS};
 use crate::config::ForwardAuthConfig;
 use crate::refusal::{Reason, Refusal, prefers_html};
 use crate::telemetry::metrics::Metrics;
-use decisions::{Decisions, Proof};
-use question::{Asker, Credential, is_authentiks};
-use said::Said;
+use auth_client::{AuthClient, Credential, is_authentiks};
+use outcome::AuthOutcome;
+use password_cache::{CacheKey, PasswordCache};
 
 /// The one path below `/api/` that a person's browser is sent to: the way back from the identity provider to the phone app.
 const MOBILE_REDIRECT: &str = "/api/oauth/mobile-redirect";
 
 /// The check of one worker: its own connections to the auth server, and the memory that all workers share.
 pub struct ForwardAuth {
-    asker: Arc<Asker>,
-    decisions: Arc<Decisions>,
+    client: Arc<AuthClient>,
+    password_cache: Arc<PasswordCache>,
     metrics: Arc<Metrics>,
 }
 
 impl ForwardAuth {
     /// A check.
-    pub fn new(asker: Arc<Asker>, decisions: Arc<Decisions>, metrics: Arc<Metrics>) -> Self {
-        Self { asker, decisions, metrics }
+    pub fn new(client: Arc<AuthClient>, password_cache: Arc<PasswordCache>, metrics: Arc<Metrics>) -> Self {
+        Self { client, password_cache, metrics }
     }
 
     /// What was configured.
     pub fn config(&self) -> &ForwardAuthConfig {
-        self.asker.config()
+        self.client.config()
     }
 
     /// The headers by which the auth server names people.
@@ -58,80 +58,78 @@ impl ForwardAuth {
 
     /// Closes connections that have been idle for too long.
     pub fn sweep(&self) {
-        self.asker.sweep();
+        self.client.sweep();
     }
 
     /// Who sent the request, or the way to sign in.
-    pub async fn identify(&self, inquiry: &Inquiry<'_>) -> Result<Verdict, Refusal> {
-        let (said, spends_authorization) = self.decide(inquiry).await?;
-        match said {
-            Said::Yes(grant) => Ok(Verdict::Admitted(Admitted {
+    pub async fn identify(&self, head: &RequestHead<'_>) -> Result<AuthDecision, Refusal> {
+        let (outcome, consumes_authorization) = self.decide(head).await?;
+        match outcome {
+            AuthOutcome::Allowed(grant) => Ok(AuthDecision::Authenticated(Authenticated {
                 identity: grant.identity.clone(),
-                expires: inquiry.now.saturating_add(TUNNEL_SECONDS),
-                spends_authorization,
-                handover: Some(grant.handover.clone()),
+                expires: head.now.saturating_add(TUNNEL_LIFETIME_SECONDS),
+                consumes_authorization,
+                auth_headers: Some(grant.auth_headers.clone()),
             })),
-            Said::No(no) if is_navigation(inquiry) => match no.to_browser(self.config(), inquiry.uri) {
-                Some(response) => Ok(Verdict::Answered(response)),
+            AuthOutcome::Denied(no) if is_navigation(head) => match no.to_browser(self.config(), head.uri) {
+                Some(response) => Ok(AuthDecision::Respond(response)),
                 None => Err(Refusal::new(Reason::Unauthorized, no.cause)),
             },
             // Where nobody can sign in, a redirect to a page is no answer: apps follow it and read HTML.
-            Said::No(no) if no.is_forbidden() => Err(Refusal::new(Reason::Forbidden, no.cause)),
-            Said::No(no) => Err(Refusal::new(Reason::Unauthorized, no.cause)),
-            Said::Broken(cause) => Err(Refusal::new(Reason::AuthUnreachable, cause)),
+            AuthOutcome::Denied(no) if no.is_forbidden() => Err(Refusal::new(Reason::Forbidden, no.cause)),
+            AuthOutcome::Denied(no) => Err(Refusal::new(Reason::Unauthorized, no.cause)),
+            AuthOutcome::Failed(cause) => Err(Refusal::new(Reason::AuthUnreachable, cause)),
         }
     }
 
     /// What the auth server says, and whether `Authorization` is what it says it of.
-    async fn decide(&self, inquiry: &Inquiry<'_>) -> Result<(Said, bool), Refusal> {
-        let credential = Credential::of(inquiry.headers)?;
-        let said = match &credential {
+    async fn decide(&self, head: &RequestHead<'_>) -> Result<(AuthOutcome, bool), Refusal> {
+        let credential = Credential::of(head.headers)?;
+        let outcome = match &credential {
             // A bearer token may be Immich's own: it is the proof only where the session of the auth server alone is not.
-            Credential::Other(_) if self.asker.has_session(inquiry.headers) => {
-                match self.ask(inquiry, &Credential::None).await? {
-                    Said::No(_) => self.ask(inquiry, &credential).await?,
-                    said => return Ok((said, false)),
-                }
-            }
-            Credential::Password { .. } if self.is_same_everywhere(inquiry) => self.remembered(inquiry, &credential).await?,
-            _ => self.ask(inquiry, &credential).await?,
+            Credential::Other(_) if self.client.has_session(head.headers) => match self.ask(head, &Credential::None).await? {
+                AuthOutcome::Denied(_) => self.ask(head, &credential).await?,
+                outcome => return Ok((outcome, false)),
+            },
+            Credential::Password { .. } if self.is_same_everywhere(head) => self.remembered(head, &credential).await?,
+            _ => self.ask(head, &credential).await?,
         };
-        Ok((said, credential.is_authorization()))
+        Ok((outcome, credential.is_authorization()))
     }
 
-    async fn ask(&self, inquiry: &Inquiry<'_>, credential: &Credential) -> Result<Said, Refusal> {
-        let said = self.asker.ask(self.asker.question(inquiry, credential)?).await;
-        self.metrics.auth_question(said.label());
-        Ok(said)
+    async fn ask(&self, head: &RequestHead<'_>, credential: &Credential) -> Result<AuthOutcome, Refusal> {
+        let outcome = self.client.ask(self.client.auth_request(head, credential)?).await;
+        self.metrics.auth_request(outcome.label());
+        Ok(outcome)
     }
 
     /// A password is asked about once, however many requests bring it at the same time, and its yes is good for a moment.
-    async fn remembered(&self, inquiry: &Inquiry<'_>, credential: &Credential) -> Result<Said, Refusal> {
-        let proof = Proof { credential, session: &self.asker.session_of(inquiry.headers) };
-        let (asker, metrics) = (self.asker.clone(), self.metrics.clone());
-        let question = self.asker.question(inquiry, credential)?;
+    async fn remembered(&self, head: &RequestHead<'_>, credential: &Credential) -> Result<AuthOutcome, Refusal> {
+        let proof = CacheKey { credential, session: &self.client.session_of(head.headers) };
+        let (client, metrics) = (self.client.clone(), self.metrics.clone());
+        let request = self.client.auth_request(head, credential)?;
         let ask = async move {
-            let said = asker.ask(question).await;
-            metrics.auth_question(said.label());
-            said
+            let outcome = client.ask(request).await;
+            metrics.auth_request(outcome.label());
+            outcome
         };
-        let (said, known) = self.decisions.get_or_ask(&proof, ask).await;
+        let (outcome, known) = self.password_cache.get_or_request(&proof, ask).await;
         let looked_up = if known { &self.metrics.token_cache.hit } else { &self.metrics.token_cache.miss };
         looked_up.inc();
-        Ok(said)
+        Ok(outcome)
     }
 
     /// Whether a yes for this request is one for every other of the same sender. Authentik handles the end of a sign-in, and a sign-out,
     /// where it is asked; those two queries are for it alone.
-    fn is_same_everywhere(&self, inquiry: &Inquiry<'_>) -> bool {
-        self.config().same_everywhere && !is_authentiks(inquiry.uri)
+    fn is_same_everywhere(&self, head: &RequestHead<'_>) -> bool {
+        self.config().same_everywhere && !is_authentiks(head.uri)
     }
 }
 
 /// Whether a person looks at the answer, and can sign in there: a browser that goes to a page. Fetch Metadata says so where it is sent
 /// (W3C, "Fetch Metadata Request Headers"); no script can write those headers.
-fn is_navigation(inquiry: &Inquiry<'_>) -> bool {
-    let Inquiry { method, uri, headers, .. } = inquiry;
+fn is_navigation(head: &RequestHead<'_>) -> bool {
+    let RequestHead { method, uri, headers, .. } = head;
     let mode = headers.get("sec-fetch-mode");
     let is_api = uri.path().starts_with("/api/") && uri.path() != MOBILE_REDIRECT;
     matches!(**method, Method::GET | Method::HEAD)
@@ -150,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_browser_on_its_way_to_a_page_is_sent_to_sign_in() {
+    fn only_a_browser_on_its_way_to_a_page_is_sign_in_redirects() {
         let ask = |method: Method, path: &'static str, lines: &[(&'static str, &'static str)]| {
             let mut headers = HeaderMap::new();
             for (name, value) in lines {
@@ -158,7 +156,7 @@ mod tests {
             }
             let uri = Uri::from_static(path);
             let peer = std::net::Ipv4Addr::LOCALHOST.into();
-            is_navigation(&Inquiry { method: &method, uri: &uri, headers: &headers, peer, now: 0 })
+            is_navigation(&RequestHead { method: &method, uri: &uri, headers: &headers, peer, now: 0 })
         };
         let html = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
         assert!(ask(Method::GET, "/photos?x=1", &[html]));

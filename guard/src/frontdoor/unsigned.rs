@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hyper::header::{HeaderMap, HeaderName};
 
-use super::{Admitted, Inquiry, TUNNEL_SECONDS};
+use super::{Authenticated, RequestHead, TUNNEL_LIFETIME_SECONDS};
 use crate::identity::Identity;
 use crate::refusal::{Reason, Refusal};
 
@@ -33,21 +33,21 @@ impl Unsigned {
     }
 
     /// Who the sender says that the request is from.
-    pub fn identify(&self, inquiry: &Inquiry<'_>) -> Result<Admitted, Refusal> {
+    pub fn identify(&self, head: &RequestHead<'_>) -> Result<Authenticated, Refusal> {
         let refuse = |cause: &'static str| Err(Refusal::new(Reason::Unauthorized, cause));
         // An IPv4 sender on a socket of both families.
-        if !self.peers.contains(&inquiry.peer.to_canonical()) {
+        if !self.peers.contains(&head.peer.to_canonical()) {
             return refuse("an unsigned header counts from GUARD_TRUSTED_PEERS only");
         }
-        let Some(name) = only_name(inquiry.headers, &self.header) else {
+        let Some(name) = only_name(head.headers, &self.header) else {
             return refuse("the unsigned header is absent, repeated or not a name");
         };
         let email = name.contains('@').then(|| name.to_owned());
-        Ok(Admitted {
+        Ok(Authenticated {
             identity: Arc::new(Identity::of_account(name.to_owned(), email, None)),
-            expires: inquiry.now.saturating_add(TUNNEL_SECONDS),
-            spends_authorization: false,
-            handover: None,
+            expires: head.now.saturating_add(TUNNEL_LIFETIME_SECONDS),
+            consumes_authorization: false,
+            auth_headers: None,
         })
     }
 }
@@ -76,14 +76,14 @@ mod tests {
             for line in lines {
                 headers.append("tailscale-user-login", HeaderValue::from_bytes(line.as_bytes()).unwrap());
             }
-            let inquiry = Inquiry {
+            let head = RequestHead {
                 method: &Method::GET,
                 uri: &Uri::from_static("/"),
                 headers: &headers,
                 peer: peer.parse().unwrap(),
                 now: 1_000,
             };
-            door.identify(&inquiry).map(|admitted| (*admitted.identity).clone()).map_err(|refusal| refusal.reason)
+            door.identify(&head).map(|authenticated| (*authenticated.identity).clone()).map_err(|refusal| refusal.reason)
         };
         let ada = Identity::Person { sub: "ada@example.com".to_owned(), email: "ada@example.com".to_owned() };
         assert_eq!(ask("127.0.0.1", &["ada@example.com"]), Ok(ada.clone()));

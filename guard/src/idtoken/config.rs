@@ -10,7 +10,7 @@ use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::cors::Cors;
 use super::source::{Credentials, Place, metadata};
-use crate::config::{AllowList, Authority, DoorArgs, DoorConfig, ProcessArgs, ProcessConfig};
+use crate::config::{AllowList, Authority, FrontDoorArgs, FrontDoorConfig, ProcessArgs, ProcessConfig};
 use crate::config::{Problems, Reader, everywhere, given, read, units};
 use crate::tls::Trust;
 
@@ -55,7 +55,7 @@ pub struct IdtokenArgs {
     pub cors_origins: Option<String>,
     /// Who vouches for a request; unset: whoever reaches the port may use it.
     #[command(flatten)]
-    pub door: DoorArgs,
+    pub door: FrontDoorArgs,
     /// Of the process.
     #[command(flatten)]
     pub process: ProcessArgs,
@@ -69,7 +69,7 @@ pub struct IdtokenConfig {
     /// Where tokens come from.
     pub credentials: Place,
     /// Who may use it; none: whoever reaches the port.
-    pub inbound: Option<(DoorConfig, AllowList)>,
+    pub inbound: Option<(FrontDoorConfig, AllowList)>,
     /// Which browser pages may use it.
     pub cors: Option<Cors>,
     /// The largest request body in bytes; none = no limit.

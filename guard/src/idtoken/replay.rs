@@ -10,7 +10,7 @@ use hyper::{Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::origin::limit::{BodyError, Outgoing};
+use crate::proxy::request_body::{BodyError, RequestBody};
 use crate::random;
 
 /// The largest body that is kept, in bytes. What Immich sends is a preview: some hundred KB.
@@ -26,16 +26,16 @@ pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is left of [`MAX_HELD_BYTES`], in KiB.
 #[derive(Clone)]
-pub struct Room(Arc<Semaphore>);
+pub struct ReplayBudget(Arc<Semaphore>);
 
-impl Room {
+impl ReplayBudget {
     /// Empty.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Semaphore::new(MAX_HELD_BYTES / 1024)))
     }
 
-    /// Room for the body of a request with these headers; none where it is too large, of unknown length, or there is none left.
+    /// ReplayBudget for the body of a request with these headers; none where it is too large, of unknown length, or there is none left.
     pub fn reserve(&self, headers: &HeaderMap) -> Option<Reserved> {
         let length: usize =
             headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok().filter(|length| *length <= MAX_BODY_BYTES)?;
@@ -44,45 +44,45 @@ impl Room {
     }
 }
 
-impl Default for Room {
+impl Default for ReplayBudget {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// Room for one body.
+/// ReplayBudget for one body.
 pub struct Reserved {
     length: usize,
     _permit: OwnedSemaphorePermit,
 }
 
 /// A request's body, and whether it can be sent again.
-pub enum Load {
+pub enum ReplayableBody {
     /// It can.
     Kept(Bytes, Option<Reserved>),
     /// It cannot: it passes as it comes.
-    Passing(Outgoing),
+    Passing(RequestBody),
     /// It has passed.
     Passed,
 }
 
-impl Load {
-    /// A body as it is to be sent: kept where there is room for it.
-    pub async fn gather(body: Outgoing, room: Option<Reserved>) -> Result<Self, BodyError> {
-        match (body, room) {
-            (Outgoing::Empty, _) => Ok(Self::Kept(Bytes::new(), None)),
-            (body, Some(room)) => Ok(Self::Kept(body.collect(room.length).await?, Some(room))),
+impl ReplayableBody {
+    /// A body as it is to be sent: kept where there is budget for it.
+    pub async fn gather(body: RequestBody, budget: Option<Reserved>) -> Result<Self, BodyError> {
+        match (body, budget) {
+            (RequestBody::Empty, _) => Ok(Self::Kept(Bytes::new(), None)),
+            (body, Some(budget)) => Ok(Self::Kept(body.collect(budget.length).await?, Some(budget))),
             (body, None) => Ok(Self::Passing(body)),
         }
     }
 
     /// The body for the next attempt.
-    pub fn body(&mut self) -> Outgoing {
+    pub fn body(&mut self) -> RequestBody {
         match self {
-            Self::Kept(bytes, _) => Outgoing::whole(bytes.clone()),
+            Self::Kept(bytes, _) => RequestBody::whole(bytes.clone()),
             Self::Passing(_) | Self::Passed => match std::mem::replace(self, Self::Passed) {
                 Self::Passing(body) => body,
-                Self::Kept(..) | Self::Passed => Outgoing::Empty,
+                Self::Kept(..) | Self::Passed => RequestBody::Empty,
             },
         }
     }
@@ -93,21 +93,21 @@ impl Load {
 }
 
 /// How often, and until when.
-pub struct Patience {
+pub struct RetryPolicy {
     attempts: u32,
     until: Instant,
 }
 
-impl Patience {
+impl RetryPolicy {
     /// For a request that has just come; `retry` is the backend's choice.
     pub fn new(retry: bool) -> Self {
         Self { attempts: if retry { 0 } else { RETRIES }, until: Instant::now() + BUDGET }
     }
 
-    /// How long to wait before `load` is sent again; none where `answer` is the client's.
-    pub fn pause<B>(&mut self, load: &Load, answer: &Response<B>) -> Option<Duration> {
+    /// How long to wait before `body` is sent again; none where `answer` is the client's.
+    pub fn pause<B>(&mut self, body: &ReplayableBody, answer: &Response<B>) -> Option<Duration> {
         let cold = matches!(answer.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-        if !cold || self.attempts >= RETRIES || !load.can_be_sent_again() {
+        if !cold || self.attempts >= RETRIES || !body.can_be_sent_again() {
             return None;
         }
         let named = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -117,9 +117,9 @@ impl Patience {
     }
 }
 
-/// Room for this request's body, if the backend wants retries at all.
-pub fn reserve(room: &Room, retry: bool, request: &Request<Incoming>) -> Option<Reserved> {
-    retry.then(|| room.reserve(request.headers())).flatten()
+/// ReplayBudget for this request's body, if the backend wants retries at all.
+pub fn reserve(budget: &ReplayBudget, retry: bool, request: &Request<Incoming>) -> Option<Reserved> {
+    retry.then(|| budget.reserve(request.headers())).flatten()
 }
 
 #[cfg(test)]
@@ -139,27 +139,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn twice_within_the_budget_and_only_for_a_cold_start() {
-        let kept = Load::Kept(Bytes::from_static(b"x"), None);
-        let mut patience = Patience::new(true);
+        let kept = ReplayableBody::Kept(Bytes::from_static(b"x"), None);
+        let mut retry_policy = RetryPolicy::new(true);
         for status in [200, 400, 401, 403, 404, 413, 500, 502, 504] {
-            assert_eq!(patience.pause(&kept, &answer(status, None)), None, "{status}");
+            assert_eq!(retry_policy.pause(&kept, &answer(status, None)), None, "{status}");
         }
-        assert_eq!(patience.pause(&Load::Passed, &answer(429, None)), None, "a streamed body is gone");
-        let first = patience.pause(&kept, &answer(429, None)).unwrap();
+        assert_eq!(retry_policy.pause(&ReplayableBody::Passed, &answer(429, None)), None, "a streamed body is gone");
+        let first = retry_policy.pause(&kept, &answer(429, None)).unwrap();
         assert!(first >= FIRST_PAUSE && first <= FIRST_PAUSE * 2);
-        assert_eq!(patience.pause(&kept, &answer(503, Some("7"))), Some(Duration::from_secs(7)));
-        assert_eq!(patience.pause(&kept, &answer(503, None)), None, "a third time");
+        assert_eq!(retry_policy.pause(&kept, &answer(503, Some("7"))), Some(Duration::from_secs(7)));
+        assert_eq!(retry_policy.pause(&kept, &answer(503, None)), None, "a third time");
 
-        assert_eq!(Patience::new(true).pause(&kept, &answer(503, Some("31"))), None, "later than the budget");
-        assert_eq!(Patience::new(true).pause(&kept, &answer(503, Some("18446744073709551615"))), None);
-        assert_eq!(Patience::new(false).pause(&kept, &answer(503, None)), None, "retry=off");
+        assert_eq!(RetryPolicy::new(true).pause(&kept, &answer(503, Some("31"))), None, "later than the budget");
+        assert_eq!(RetryPolicy::new(true).pause(&kept, &answer(503, Some("18446744073709551615"))), None);
+        assert_eq!(RetryPolicy::new(false).pause(&kept, &answer(503, None)), None, "retry=off");
     }
 
     #[test]
     fn only_so_much_is_held_at_once() {
-        let room = Room::new();
-        let of = |length: &'static str| room.reserve(&HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static(length))]));
-        assert!(of("4194305").is_none() && room.reserve(&HeaderMap::new()).is_none());
+        let budget = ReplayBudget::new();
+        let of =
+            |length: &'static str| budget.reserve(&HeaderMap::from_iter([(CONTENT_LENGTH, HeaderValue::from_static(length))]));
+        assert!(of("4194305").is_none() && budget.reserve(&HeaderMap::new()).is_none());
         let held: Vec<_> = std::iter::from_fn(|| of("4194304")).collect();
         assert_eq!(held.len(), MAX_HELD_BYTES / MAX_BODY_BYTES);
         assert!(of("1").is_none());

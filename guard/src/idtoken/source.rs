@@ -19,7 +19,7 @@ use hyper::body::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::fetch::{Endpoint, FetchError, Question};
+use crate::fetch::{Endpoint, FetchError, FetchRequest};
 use crate::tls::Trust;
 use federation::Federation;
 use key_file::Key;
@@ -198,8 +198,8 @@ fn endpoint(member: &str, url: &str, trust: &Trust) -> Result<Endpoint, String> 
     Endpoint::at(uri, trust).map_err(|error| format!("{member}: found {url:?}, {error}"))
 }
 
-async fn ask(step: &'static str, endpoint: &Endpoint, question: Question) -> Result<Bytes, SourceError> {
-    endpoint.ask(question).await.map_err(|error| SourceError::Fetch { step, error })
+async fn ask(step: &'static str, endpoint: &Endpoint, request: FetchRequest) -> Result<Bytes, SourceError> {
+    endpoint.ask(request).await.map_err(|error| SourceError::Fetch { step, error })
 }
 
 /// The member of an answer that is wanted.

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use super::config::{BackendConfig, IdtokenConfig};
 use super::metrics::TokenMetrics;
-use super::replay::Room;
+use super::replay::ReplayBudget;
 use super::source::{Credentials, Source as _, SourceError};
 use super::status::Status;
 use super::tokens::Tokens;
 use super::{Inbound, Outbound};
+use crate::clock::unix_seconds;
 use crate::config::units::size_in_words;
-use crate::frontdoor::opening::Opening;
-use crate::origin::{Upstream, unix_seconds};
-use crate::refusal::{Direction, Signpost};
+use crate::frontdoor::builder::FrontDoorBuilder;
+use crate::proxy::Upstream;
+use crate::refusal::{Direction, RefusalContext};
 use crate::serve::sockets::{StartError, bind};
 use crate::serve::{self, Background, Drained, Lifecycle, Running};
 use crate::telemetry::admin;
@@ -41,7 +42,7 @@ pub enum OpenError {
 }
 
 /// The running way out.
-pub struct WayOut {
+pub struct EgressProxy {
     /// Where each backend is served, in the order of the configuration.
     pub addresses: Vec<SocketAddr>,
     /// Where its probes, metrics and status page are.
@@ -53,7 +54,7 @@ pub struct WayOut {
     running: Vec<Running>,
 }
 
-impl WayOut {
+impl EgressProxy {
     /// Starts the drain.
     pub fn stop(&self) {
         self.running.iter().for_each(Running::stop);
@@ -66,7 +67,7 @@ impl WayOut {
 }
 
 /// Opens the way. It is ready as soon as the first token is there; until then it answers 503.
-pub fn start(config: &IdtokenConfig) -> Result<WayOut, OpenError> {
+pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
     let listeners =
         config.backends.iter().map(|backend| bind(backend.listen.1, backend.listen.0)).collect::<Result<Vec<_>, _>>()?;
     let admin = bind("GUARD_ADMIN_LISTEN", config.process.admin_listen)?;
@@ -76,12 +77,16 @@ pub fn start(config: &IdtokenConfig) -> Result<WayOut, OpenError> {
 
     let mut token_metrics = TokenMetrics::default();
     let metrics = Arc::new(Metrics::with(|registry| token_metrics = TokenMetrics::register(registry)));
-    let opening =
-        config.inbound.as_ref().map(|(door, _)| Opening::new(door, &trust, &metrics)).transpose().map_err(StartError::from)?;
+    let front_door_builder = config
+        .inbound
+        .as_ref()
+        .map(|(door, _)| FrontDoorBuilder::new(door, &trust, &metrics))
+        .transpose()
+        .map_err(StartError::from)?;
     token_metrics.expect(credentials.label());
     let tokens = tokens_of(&config.backends, &token_metrics);
     let lifecycles: Vec<_> = config.backends.iter().map(|_| Lifecycle::new()).collect();
-    let room = Room::new();
+    let budget = ReplayBudget::new();
 
     let mut handlers = Vec::new();
     for (backend, lifecycle) in config.backends.iter().zip(&lifecycles) {
@@ -93,8 +98,8 @@ pub fn start(config: &IdtokenConfig) -> Result<WayOut, OpenError> {
                 let inbound = config
                     .inbound
                     .as_ref()
-                    .zip(opening.as_ref())
-                    .map(|((_, allow), opening)| Inbound { door: opening.door(), allow: allow.clone() });
+                    .zip(front_door_builder.as_ref())
+                    .map(|((_, allow), front_door_builder)| Inbound { door: front_door_builder.door(), allow: allow.clone() });
                 Arc::new(Outbound {
                     backend: backend.clone(),
                     tokens: of_audience.clone(),
@@ -103,9 +108,9 @@ pub fn start(config: &IdtokenConfig) -> Result<WayOut, OpenError> {
                     cors: config.cors.clone(),
                     upstream: Arc::new(Upstream::new(target.clone(), metrics.clone())),
                     max_body: config.max_body,
-                    room: room.clone(),
-                    signpost: Signpost {
-                        direction: Direction::Out,
+                    budget: budget.clone(),
+                    refusal_context: RefusalContext {
+                        direction: Direction::Outbound,
                         lan_url: None,
                         limit: config.max_body.map(size_in_words).unwrap_or_default(),
                     },
@@ -119,11 +124,11 @@ pub fn start(config: &IdtokenConfig) -> Result<WayOut, OpenError> {
         handlers.push(workers);
     }
 
-    let basis = opening.as_ref().map(|opening| opening.basis.clone());
+    let trust_source = front_door_builder.as_ref().map(|front_door_builder| front_door_builder.trust_source.clone());
     let phase = lifecycles.first().map(|lifecycle| lifecycle.phase());
-    let view = Arc::new(Status::new(config, metrics.clone(), token_metrics, tokens.clone(), basis, phase));
+    let view = Arc::new(Status::new(config, metrics.clone(), token_metrics, tokens.clone(), trust_source, phase));
     let mut background: Vec<Background> = vec![Box::pin(admin::serve(admin, view))];
-    background.extend(opening.map(Opening::refresh));
+    background.extend(front_door_builder.map(FrontDoorBuilder::refresh));
     for tokens in &tokens {
         let (tokens, credentials) = (tokens.clone(), credentials.clone());
         background.push(Box::pin(async move { tokens.keep_fresh(&*credentials).await }));
@@ -147,7 +152,7 @@ pub fn start(config: &IdtokenConfig) -> Result<WayOut, OpenError> {
         );
     }
     let addresses = running.iter().map(|one| one.address).collect();
-    Ok(WayOut { addresses, admin_address, metrics, tokens, running })
+    Ok(EgressProxy { addresses, admin_address, metrics, tokens, running })
 }
 
 /// One handle an audience: backends that share one share its token.

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::config::{BackendConfig, IdtokenConfig};
 use super::metrics::TokenMetrics;
 use super::tokens::Tokens;
-use crate::frontdoor::opening::Basis;
+use crate::frontdoor::builder::TrustSource;
 use crate::origin::status::{PAGE_HEAD, refused_rows, words};
 use crate::refusal::escape;
 use crate::serve::Phase;
@@ -24,7 +24,7 @@ pub struct Status {
     token_metrics: TokenMetrics,
     tokens: Vec<Arc<Tokens>>,
     /// The inbound check's; none where there is no check.
-    basis: Option<Basis>,
+    trust_source: Option<TrustSource>,
     phase: Option<watch::Receiver<Phase>>,
     since: Instant,
 }
@@ -36,10 +36,10 @@ impl Status {
         metrics: Arc<Metrics>,
         token_metrics: TokenMetrics,
         tokens: Vec<Arc<Tokens>>,
-        basis: Option<Basis>,
+        trust_source: Option<TrustSource>,
         phase: Option<watch::Receiver<Phase>>,
     ) -> Self {
-        Self { backends: config.backends.clone(), metrics, token_metrics, tokens, basis, phase, since: Instant::now() }
+        Self { backends: config.backends.clone(), metrics, token_metrics, tokens, trust_source, phase, since: Instant::now() }
     }
 
     fn tokens_of(&self, backend: &BackendConfig) -> Option<&Arc<Tokens>> {
@@ -51,7 +51,7 @@ impl View for Status {
     fn ready(&self) -> Result<(), Cow<'static, str>> {
         if self.phase.as_ref().is_some_and(|phase| *phase.borrow() != Phase::Serving) {
             Err("draining".into())
-        } else if let Some(Err(why)) = self.basis.as_ref().map(Basis::check) {
+        } else if let Some(Err(why)) = self.trust_source.as_ref().map(TrustSource::check) {
             Err(why)
         } else if self.tokens.iter().all(|tokens| tokens.current().is_none()) {
             // With one of several missing, the others still have work to do.
@@ -67,7 +67,7 @@ impl View for Status {
                 self.token_metrics.expires_in(tokens.audience(), seconds);
             }
         }
-        let keys = self.basis.as_ref().and_then(|basis| basis.keys()?.current());
+        let keys = self.trust_source.as_ref().and_then(|trust_source| trust_source.keys()?.current());
         self.metrics.key_set(keys.map(|set| (set.keys().len(), set.age())));
         self.metrics.render()
     }

@@ -20,7 +20,7 @@ use super::source::{Source, SourceError};
 use crate::{fetch, random};
 
 /// How long before its end a token is replaced: a source may be down for 20 minutes at any time, and nobody notices.
-pub const AHEAD: Duration = Duration::from_secs(22 * 60);
+pub const REFRESH_BEFORE: Duration = Duration::from_secs(22 * 60);
 /// The same where the source gave the same token again: the metadata server keeps one until 4 minutes before its end.
 pub const AHEAD_OF_SAME: Duration = Duration::from_secs(240);
 /// The least pause after a good fetch.
@@ -34,7 +34,7 @@ pub const MARGIN_SECONDS: u64 = 10;
 /// The longest that a request waits for a fetch that is under way.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the wall clock is looked at: timers do not notice that a machine slept.
-const GLANCE: Duration = Duration::from_secs(30);
+const CLOCK_CHECK: Duration = Duration::from_secs(30);
 /// The longest token that is believed to be one, in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
@@ -229,7 +229,7 @@ impl Tokens {
         let now = (self.clock)();
         let left = token.expires.saturating_sub(now);
         let same = self.current.load().as_ref().is_some_and(|old| old.header == token.header);
-        let ahead = if same { AHEAD_OF_SAME } else { AHEAD }.min(Duration::from_secs(left / 2));
+        let ahead = if same { AHEAD_OF_SAME } else { REFRESH_BEFORE }.min(Duration::from_secs(left / 2));
         let rest = Duration::from_secs(left).saturating_sub(ahead).max(MIN_REST);
         if !same {
             let audience = &*self.audience;
@@ -248,7 +248,7 @@ impl Tokens {
                 return;
             }
             tokio::select! {
-                () = sleep(left.min(GLANCE)) => {}
+                () = sleep(left.min(CLOCK_CHECK)) => {}
                 // A wish may be older than the token that has come since.
                 () = self.wish.notified(), if !failing => if self.current().is_none() { return },
             }

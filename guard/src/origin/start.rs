@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Origin;
-use super::Upstream;
 use super::status::Status;
 use crate::config::OriginConfig;
 use crate::config::units::size_in_words;
-use crate::frontdoor::opening::{Basis, Opening};
+use crate::frontdoor::builder::{FrontDoorBuilder, TrustSource};
 use crate::jwks::Keys;
-use crate::refusal::{Direction, Signpost};
+use crate::proxy::Upstream;
+use crate::refusal::{Direction, RefusalContext};
 use crate::serve::sockets::{StartError, bind};
 use crate::serve::{self, Background, Drained, Lifecycle, Running};
 use crate::telemetry::admin;
@@ -23,7 +23,7 @@ use crate::upstream::Target;
 pub const IDLE_LIMIT: Duration = Duration::from_secs(4);
 
 /// A running door.
-pub struct Door {
+pub struct OriginServer {
     /// Where it serves.
     pub address: SocketAddr,
     /// Where its probes, metrics and status page are.
@@ -31,14 +31,14 @@ pub struct Door {
     /// Its counters.
     pub metrics: Arc<Metrics>,
     /// What its decisions rest on.
-    pub basis: Basis,
+    pub trust_source: TrustSource,
     running: Running,
 }
 
-impl Door {
+impl OriginServer {
     /// Its key set, where it has one.
     pub fn keys(&self) -> Option<&Arc<Keys>> {
-        self.basis.keys()
+        self.trust_source.keys()
     }
 
     /// Starts the drain.
@@ -53,21 +53,21 @@ impl Door {
 }
 
 /// Opens the door. It is ready as soon as the first key set is there, or the auth server has answered as it should.
-pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
+pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
     let listener = bind("GUARD_LISTEN", config.listen)?;
     let admin = bind("GUARD_ADMIN_LISTEN", config.process.admin_listen)?;
     let admin_address = admin.local_addr()?;
 
     let metrics = Arc::new(Metrics::new());
     let lifecycle = Lifecycle::new();
-    let opening = Opening::new(&config.front_door, &Trust::new(&config.process.extra_roots), &metrics)?;
-    let basis = opening.basis.clone();
+    let front_door_builder = FrontDoorBuilder::new(&config.front_door, &Trust::new(&config.process.extra_roots), &metrics)?;
+    let trust_source = front_door_builder.trust_source.clone();
     let target =
         Target { authority: config.upstream.clone(), tls: None, connect_timeout: config.connect_timeout, idle_limit: IDLE_LIMIT };
 
     let origins = (0..config.process.workers)
         .map(|_| {
-            let door = opening.door();
+            let door = front_door_builder.door();
             let to = |target| Arc::new(Upstream::new(target, metrics.clone()));
             Arc::new(Origin {
                 own_headers: door.own_headers().into(),
@@ -76,9 +76,9 @@ pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
                 max_body: config.max_body,
                 external: config.external.clone(),
                 upstream: to(target.clone()),
-                auth_server: opening.auth_server().map(to),
-                signpost: Signpost {
-                    direction: Direction::In,
+                auth_server: front_door_builder.auth_server().map(to),
+                refusal_context: RefusalContext {
+                    direction: Direction::Inbound,
                     lan_url: config.lan_url.clone(),
                     limit: config.max_body.map(size_in_words).unwrap_or_default(),
                 },
@@ -90,12 +90,12 @@ pub fn start(config: &OriginConfig) -> Result<Door, StartError> {
         })
         .collect();
 
-    let view = Arc::new(Status::new(config, metrics.clone(), basis.clone(), lifecycle.phase()));
-    let background: Vec<Background> = vec![opening.refresh(), Box::pin(admin::serve(admin, view))];
+    let view = Arc::new(Status::new(config, metrics.clone(), trust_source.clone(), lifecycle.phase()));
+    let background: Vec<Background> = vec![front_door_builder.refresh(), Box::pin(admin::serve(admin, view))];
     let running = serve::start(listener, config.process.grace, &lifecycle, origins, background)?;
     tracing::info!(
-        listen = %running.address, admin = %admin_address, upstream = %config.upstream, front_door = config.front_door.voucher(),
+        listen = %running.address, admin = %admin_address, upstream = %config.upstream, front_door = config.front_door.description(),
         workers = config.process.workers, "guard origin is listening"
     );
-    Ok(Door { address: running.address, admin_address, metrics, basis, running })
+    Ok(OriginServer { address: running.address, admin_address, metrics, trust_source, running })
 }

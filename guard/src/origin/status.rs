@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::config::OriginConfig;
 use crate::config::units::size_in_words;
-use crate::frontdoor::opening::Basis;
+use crate::frontdoor::builder::TrustSource;
 use crate::refusal::{Reason, escape};
 use crate::serve::Phase;
 use crate::telemetry::admin::View;
@@ -21,20 +21,20 @@ pub struct Status {
     upstream: String,
     limit: String,
     metrics: Arc<Metrics>,
-    basis: Basis,
+    trust_source: TrustSource,
     phase: watch::Receiver<Phase>,
     since: Instant,
 }
 
 impl Status {
     /// A page about this door.
-    pub fn new(config: &OriginConfig, metrics: Arc<Metrics>, basis: Basis, phase: watch::Receiver<Phase>) -> Self {
+    pub fn new(config: &OriginConfig, metrics: Arc<Metrics>, trust_source: TrustSource, phase: watch::Receiver<Phase>) -> Self {
         Self {
-            front_door: config.front_door.voucher(),
+            front_door: config.front_door.description(),
             upstream: config.upstream.to_string(),
             limit: config.max_body.map_or_else(|| "no limit".to_owned(), size_in_words),
             metrics,
-            basis,
+            trust_source,
             phase,
             since: Instant::now(),
         }
@@ -43,18 +43,18 @@ impl Status {
 
 impl View for Status {
     fn ready(&self) -> Result<(), Cow<'static, str>> {
-        if *self.phase.borrow() == Phase::Serving { self.basis.check() } else { Err("draining".into()) }
+        if *self.phase.borrow() == Phase::Serving { self.trust_source.check() } else { Err("draining".into()) }
     }
 
     fn metrics(&self) -> String {
-        self.metrics.key_set(self.basis.keys().and_then(|keys| keys.current()).map(|set| (set.keys().len(), set.age())));
+        self.metrics.key_set(self.trust_source.keys().and_then(|keys| keys.current()).map(|set| (set.keys().len(), set.age())));
         self.metrics.render()
     }
 
     fn page(&self) -> String {
         let metrics = &self.metrics;
         let ready = self.ready();
-        let (basis_good, basis) = self.basis.words(words);
+        let (basis_good, trust_source) = self.trust_source.words(words);
         let upstream_bad = metrics.refusals(Reason::UpstreamUnreachable) + metrics.refusals(Reason::UpstreamTimeout);
         let mut page = String::from(PAGE_HEAD);
         let verdict = match &ready {
@@ -63,7 +63,7 @@ impl View for Status {
         };
         let _ = write!(page, "<h1>The door is {verdict}</h1><ol class=way>");
         for (good, name, text) in [
-            (basis_good, "Front door", format!("{}<br>{}", escape(&self.front_door), escape(&basis))),
+            (basis_good, "Front door", format!("{}<br>{}", escape(&self.front_door), escape(&trust_source))),
             (
                 ready.is_ok(),
                 "guard",
@@ -71,7 +71,7 @@ impl View for Status {
                     "{} passed, {} refused{}<br>{} under way, {} tunnels",
                     metrics.passed.get(),
                     metrics.refused.get(),
-                    match metrics.sent_to_sign_in.get() {
+                    match metrics.sign_in_redirects.get() {
                         0 => String::new(),
                         count => format!(", {count} sent to sign in"),
                     },

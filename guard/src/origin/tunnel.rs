@@ -14,10 +14,11 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 
-use super::record::Record;
+use crate::proxy::access_log::AccessLog;
 use crate::serve::Phase;
+use crate::serve::drain_counter::DrainGuard;
 use crate::serve::wire::Wire;
-use crate::telemetry::metrics::{Counted, Held};
+use crate::telemetry::metrics::GaugeGuard;
 
 /// The buffer of one direction, in bytes.
 const BUFFER_BYTES: usize = 8 * 1024;
@@ -35,11 +36,11 @@ pub struct Tunnel {
     /// When the process wants tunnels closed.
     pub phase: watch::Receiver<Phase>,
     /// Its log line.
-    pub record: Record,
+    pub log: AccessLog,
     /// Its place in the gauge.
-    pub gauge: Held,
+    pub gauge: GaugeGuard,
     /// Its place in the drain.
-    pub counted: Counted,
+    pub counted: DrainGuard,
 }
 
 impl Tunnel {
@@ -66,16 +67,16 @@ impl Tunnel {
             let inward = pump(&from_client, client_read, upstream_write, &mut bytes_in);
             let outward = pump(&from_upstream, upstream_read, client_write, &mut bytes_out);
             tokio::select! {
-                moved = async { tokio::try_join!(inward, outward) } => self.record.complete = moved.is_ok(),
-                () = expiry(self.expires) => self.record.complete = true,
+                moved = async { tokio::try_join!(inward, outward) } => self.log.complete = moved.is_ok(),
+                () = expiry(self.expires) => self.log.complete = true,
                 () = Phase::ClosingTunnels.reached(&mut self.phase) => {}
             }
         }
-        self.record.bytes_in = bytes_in;
-        self.record.bytes_out = bytes_out;
+        self.log.bytes_in = bytes_in;
+        self.log.bytes_out = bytes_out;
         shut(&client);
         shut(&upstream);
-        drop((self.record, self.gauge, self.counted));
+        drop((self.log, self.gauge, self.counted));
     }
 }
 

@@ -29,7 +29,7 @@ pub const HEAD_TIME: Duration = Duration::from_secs(20);
 const DISCARD_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Where a connection stands between two requests: shared by the socket and the service that answers on it.
-pub struct Exchange {
+pub struct ConnectionState {
     stage: AtomicU8,
     ambiguity: AtomicU8,
     unread: AtomicBool,
@@ -43,7 +43,7 @@ const ANSWERING: u8 = 1;
 /// The answer is in hyper's hands, and may not be on the wire yet.
 const ANSWERED: u8 = 2;
 
-impl Exchange {
+impl ConnectionState {
     /// `refuse` makes the whole answer to a head that hyper answered with this status by itself.
     pub fn new(refuse: impl Fn(u16) -> Vec<u8> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
@@ -81,7 +81,7 @@ impl Exchange {
 /// The socket.
 pub struct Wire {
     stream: TcpStream,
-    exchange: Arc<Exchange>,
+    connection: Arc<ConnectionState>,
     head: HeadScan,
     head_deadline: Option<Pin<Box<Sleep>>>,
     replacement: Option<Replacement>,
@@ -103,8 +103,8 @@ struct Linger {
 
 impl Wire {
     /// Wraps an accepted socket.
-    pub fn new(stream: TcpStream, exchange: Arc<Exchange>) -> Self {
-        Self { stream, exchange, head: HeadScan::default(), head_deadline: None, replacement: None, linger: None }
+    pub fn new(stream: TcpStream, connection: Arc<ConnectionState>) -> Self {
+        Self { stream, connection, head: HeadScan::default(), head_deadline: None, replacement: None, linger: None }
     }
 
     /// The bare socket, for a tunnel.
@@ -116,22 +116,22 @@ impl Wire {
         self.head.read(bytes);
         if !self.head.is_partial() {
             let verdict = self.head.verdict().map_or(0, |ambiguity| ambiguity as u8);
-            self.exchange.ambiguity.store(verdict, Ordering::Release);
+            self.connection.ambiguity.store(verdict, Ordering::Release);
             self.head_deadline = None;
         }
     }
 
     /// hyper answers a head that it cannot parse by itself, with a bare status. `None`: these bytes are not that.
     fn own_answer(&mut self, bytes: &[u8], total: usize) -> bool {
-        if self.exchange.stage() != HEAD || self.replacement.is_some() {
+        if self.connection.stage() != HEAD || self.replacement.is_some() {
             return self.replacement.is_some();
         }
         let status = bytes.strip_prefix(b"HTTP/1.1 ").or_else(|| bytes.strip_prefix(b"HTTP/1.0 "));
         let Some(status) = status.and_then(|rest| std::str::from_utf8(rest.get(..3)?).ok()?.parse().ok()) else {
             return false;
         };
-        self.exchange.unread.store(true, Ordering::Release);
-        self.replacement = Some(Replacement { bytes: (self.exchange.refuse)(status), written: 0, claimed: total });
+        self.connection.unread.store(true, Ordering::Release);
+        self.replacement = Some(Replacement { bytes: (self.connection.refuse)(status), written: 0, claimed: total });
         true
     }
 
@@ -172,7 +172,7 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let expecting_head = this.exchange.stage() != ANSWERING;
+        let expecting_head = this.connection.stage() != ANSWERING;
         if !expecting_head && this.head.is_partial() {
             // The end of a pipelined head that an earlier read had begun: hyper has read it, and it is no part of the next.
             this.head = HeadScan::default();
@@ -221,7 +221,7 @@ impl AsyncWrite for Wire {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         // hyper flushes when all that it buffered is written: the answer is out, and a head may come.
-        let _ = this.exchange.stage.compare_exchange(ANSWERED, HEAD, Ordering::AcqRel, Ordering::Acquire);
+        let _ = this.connection.stage.compare_exchange(ANSWERED, HEAD, Ordering::AcqRel, Ordering::Acquire);
         Pin::new(&mut this.stream).poll_flush(cx)
     }
 
@@ -229,7 +229,7 @@ impl AsyncWrite for Wire {
         let this = self.get_mut();
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            if !this.exchange.unread.load(Ordering::Acquire) {
+            if !this.connection.unread.load(Ordering::Acquire) {
                 return Poll::Ready(Ok(()));
             }
             this.linger = Some(Linger {
@@ -251,11 +251,11 @@ mod tests {
     use super::*;
 
     /// Both ends of a connection, ours as hyper would have it.
-    async fn connection() -> (Wire, TcpStream, Arc<Exchange>) {
+    async fn connection() -> (Wire, TcpStream, Arc<ConnectionState>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let exchange = Exchange::new(|_status| Vec::new());
-        (Wire::new(listener.accept().await.unwrap().0, exchange.clone()), client, exchange)
+        let connection = ConnectionState::new(|_status| Vec::new());
+        (Wire::new(listener.accept().await.unwrap().0, connection.clone()), client, connection)
     }
 
     #[tokio::test(start_paused = true)]
@@ -281,8 +281,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn lingering_ends_when_a_client_never_goes() {
-        let (mut wire, _client, exchange) = connection().await;
-        exchange.end(true);
+        let (mut wire, _client, connection) = connection().await;
+        connection.end(true);
         let began = Instant::now();
         tokio::time::timeout(LINGER_TIME * 4, wire.shutdown()).await.expect("the client is given up").unwrap();
         assert_eq!(began.elapsed().as_secs(), LINGER_TIME.as_secs());
@@ -290,8 +290,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_with_nothing_unread_closes_at_once() {
-        let (mut wire, _client, exchange) = connection().await;
-        exchange.end(false);
+        let (mut wire, _client, connection) = connection().await;
+        connection.end(false);
         let began = Instant::now();
         wire.shutdown().await.unwrap();
         assert_eq!(began.elapsed(), Duration::ZERO);

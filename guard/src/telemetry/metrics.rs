@@ -2,8 +2,7 @@
 //!
 //! Exposition is the `OpenMetrics` text of the `prometheus-client` crate, which Prometheus reads.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -61,10 +60,10 @@ pub struct Metrics {
     /// Requests that were refused.
     pub refused: Counter,
     /// Requests that the auth server answered itself: the way to sign in.
-    pub sent_to_sign_in: Counter,
+    pub sign_in_redirects: Counter,
     refusals: [Counter; Reason::ALL.len()],
     assertion_failures: Labelled,
-    auth_questions: Labelled,
+    auth_requests: Labelled,
     /// From the end of the head to the end of the answer.
     pub request_duration: Histogram,
     /// Bytes of request bodies that were passed on.
@@ -107,7 +106,7 @@ impl Metrics {
         let requests = family(&mut registry, "requests", "Requests, by decision");
         let refusals = family(&mut registry, "refusals", "Refused requests, by public reason");
         let assertion_failures = family(&mut registry, "assertion_failures", "Assertions that did not verify, by true cause");
-        let auth_questions = family(&mut registry, "auth_questions", "Questions to the auth server, by what it said");
+        let auth_requests = family(&mut registry, "auth_requests", "Requests to the auth server, by result");
         let request_duration = Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0]);
         registry.register(
             "request_duration_seconds",
@@ -128,10 +127,10 @@ impl Metrics {
         Self {
             passed: labelled(&requests, "decision", "passed"),
             refused: labelled(&requests, "decision", "refused"),
-            sent_to_sign_in: labelled(&requests, "decision", "sign-in"),
+            sign_in_redirects: labelled(&requests, "decision", "sign-in"),
             refusals: Reason::ALL.map(|reason| labelled(&refusals, "reason", reason.label())),
             assertion_failures,
-            auth_questions,
+            auth_requests,
             request_duration,
             request_body_bytes,
             response_body_bytes,
@@ -178,15 +177,15 @@ impl Metrics {
         labelled(&self.assertion_failures, "cause", cause);
     }
 
-    /// Counts a question to the auth server.
-    pub fn auth_question(&self, result: &'static str) {
-        labelled(&self.auth_questions, "result", result).inc();
+    /// Counts a request to the auth server.
+    pub fn auth_request(&self, result: &'static str) {
+        labelled(&self.auth_requests, "result", result).inc();
     }
 
-    /// Makes every result of a question appear at zero.
-    pub fn expect_auth_questions(&self) {
-        for result in ["yes", "no", "broken"] {
-            labelled(&self.auth_questions, "result", result);
+    /// Registers every result of a request to the auth server at zero.
+    pub fn register_auth_results(&self) {
+        for result in ["allowed", "denied", "error"] {
+            labelled(&self.auth_requests, "result", result);
         }
     }
 
@@ -217,9 +216,9 @@ impl Default for Metrics {
 }
 
 /// One more while it lives.
-pub struct Held(Gauge);
+pub struct GaugeGuard(Gauge);
 
-impl Held {
+impl GaugeGuard {
     /// Counts one up until dropped.
     pub fn on(gauge: &Gauge) -> Self {
         gauge.inc();
@@ -227,49 +226,9 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
-    }
-}
-
-/// Counts up to a zero that can be awaited: connections, tunnels.
-#[derive(Clone, Default)]
-pub struct Tally(Arc<(AtomicI64, tokio::sync::Notify)>);
-
-/// One of a [`Tally`].
-pub struct Counted(Tally);
-
-impl Tally {
-    /// One more while the answer lives.
-    pub fn enter(&self) -> Counted {
-        self.0.0.fetch_add(1, Ordering::AcqRel);
-        Counted(self.clone())
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> i64 {
-        self.0.0.load(Ordering::Acquire)
-    }
-
-    /// Waits until there are none.
-    pub async fn none(&self) {
-        loop {
-            let mut left = std::pin::pin!(self.0.1.notified());
-            left.as_mut().enable();
-            if self.count() == 0 {
-                return;
-            }
-            left.await;
-        }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        if self.0.0.0.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.0.1.notify_waiters();
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use guard::demo::cloud_run::{CloudRun, Cold, Reached, SIGNATURE_REMOVED};
 pub use guard::demo::google::{ACCOUNT, Google, Seen};
 use guard::idtoken::config::IdtokenArgs;
-use guard::idtoken::start::{WayOut, start};
+use guard::idtoken::start::{EgressProxy, start};
 use serde_json::Value;
 
 use crate::RawClient;
@@ -45,7 +45,7 @@ pub struct Abroad {
     /// Who wants one.
     pub cloud_run: CloudRun,
     /// The guard.
-    pub way_out: WayOut,
+    pub egress_proxy: EgressProxy,
     /// Where the credentials are.
     pub folder: Folder,
 }
@@ -62,8 +62,8 @@ impl Abroad {
         let folder = Folder::new();
         let mut args = args(&google, &cloud_run, &folder, via);
         change(&mut args);
-        let abroad = Self { google, cloud_run, way_out: open(&args), folder };
-        for tokens in &abroad.way_out.tokens {
+        let abroad = Self { google, cloud_run, egress_proxy: open(&args), folder };
+        for tokens in &abroad.egress_proxy.tokens {
             within(CONDITION, "the first attempt to fetch a token", tokens.attempted()).await;
         }
         abroad
@@ -71,7 +71,7 @@ impl Abroad {
 
     /// A raw connection to the first backend's listener.
     pub async fn connect(&self) -> RawClient {
-        RawClient::connect(self.way_out.addresses[0]).await
+        RawClient::connect(self.egress_proxy.addresses[0]).await
     }
 
     /// Sends these bytes on a connection of their own.
@@ -89,7 +89,7 @@ impl Abroad {
 
 impl Drop for Abroad {
     fn drop(&mut self) {
-        self.way_out.stop();
+        self.egress_proxy.stop();
     }
 }
 
@@ -122,7 +122,7 @@ pub fn args(google: &Google, cloud_run: &CloudRun, folder: &Folder, via: Via) ->
 }
 
 /// A guard with these arguments, ready or not.
-pub fn open(args: &IdtokenArgs) -> WayOut {
+pub fn open(args: &IdtokenArgs) -> EgressProxy {
     start(&args.check().expect("good arguments")).expect("a guard that starts")
 }
 

@@ -1,7 +1,7 @@
 //! A whole home on loopback: an issuer, an Immich, and a real guard between them, as `guard origin` would start it.
 
-use guard::config::{DoorArgs, ForwardAuthArgs, OriginArgs, ProcessArgs};
-use guard::origin::start::{Door, start};
+use guard::config::{ForwardAuthArgs, FrontDoorArgs, OriginArgs, ProcessArgs};
+use guard::origin::start::{OriginServer, start};
 
 use crate::{Immich, Issuer, RawClient, RawUpstream};
 
@@ -12,7 +12,7 @@ pub struct Home {
     /// The photo server.
     pub immich: Immich,
     /// The guard, ready.
-    pub door: Door,
+    pub door: OriginServer,
 }
 
 impl Home {
@@ -28,7 +28,7 @@ impl Home {
         let mut args = args(&issuer, &immich.url());
         change(&mut args);
         let door = open(&args);
-        door.basis.ready().await;
+        door.trust_source.ready().await;
         Self { issuer, immich, door }
     }
 
@@ -72,7 +72,7 @@ pub fn asking_args(auth_url: &str, external: &str, upstream: &str) -> OriginArgs
         listen: some("127.0.0.1:0"),
         upstream: some(upstream),
         external_url: some(external),
-        door: DoorArgs { front_door: some("forward-auth"), ..DoorArgs::default() },
+        door: FrontDoorArgs { front_door: some("forward-auth"), ..FrontDoorArgs::default() },
         auth: ForwardAuthArgs { auth_url: some(auth_url), ..ForwardAuthArgs::default() },
         process: process_args(),
         ..OriginArgs::default()
@@ -92,13 +92,13 @@ pub fn args(issuer: &Issuer, upstream: &str) -> OriginArgs {
 }
 
 /// A front door that trusts `issuer`.
-pub fn door_args(issuer: &Issuer) -> DoorArgs {
+pub fn door_args(issuer: &Issuer) -> FrontDoorArgs {
     let some = |text: &str| Some(text.to_owned());
-    DoorArgs {
+    FrontDoorArgs {
         access_team: some(issuer.team()),
         access_aud: some(issuer.aud()),
         jwks_url: some(&issuer.url()),
-        ..DoorArgs::default()
+        ..FrontDoorArgs::default()
     }
 }
 
@@ -109,6 +109,6 @@ pub fn process_args() -> ProcessArgs {
 }
 
 /// A guard with these arguments, ready or not.
-pub fn open(args: &OriginArgs) -> Door {
+pub fn open(args: &OriginArgs) -> OriginServer {
     start(&args.check().expect("good arguments")).expect("a guard that starts")
 }

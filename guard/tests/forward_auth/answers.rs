@@ -137,7 +137,7 @@ async fn where_a_401_names_no_way_a_browser_is_told_one() {
         args.auth.auth_sign_in = Some("/outpost.goauthentik.io/start?rd={uri}".to_owned());
     })
     .await;
-    gate.door.basis.ready().await;
+    gate.door.trust_source.ready().await;
     let page = gate.get("/photos?a=b&c=d e".replace(' ', "%20").as_str(), PAGE).await;
     assert_eq!(page.status, 302);
     assert_eq!(page.header("location"), Some("/outpost.goauthentik.io/start?rd=%2Fphotos%3Fa%3Db%26c%3Dd%2520e"));

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use guard::config::OriginArgs;
-use guard::origin::start::Door;
+use guard::origin::start::OriginServer;
 use testkit::home::{asking_args, open};
 use testkit::outpost::{Config, Outpost, Person};
 use testkit::raw::Response;
@@ -16,7 +16,7 @@ pub(crate) const PAGE: &str = "Accept: text/html,application/xhtml+xml,*/*;q=0.8
 pub(crate) struct Gate {
     pub(crate) outpost: Outpost,
     pub(crate) immich: Immich,
-    pub(crate) door: Door,
+    pub(crate) door: OriginServer,
 }
 
 impl Gate {
@@ -28,7 +28,7 @@ impl Gate {
     /// The same with another outpost, and the guard's arguments changed first.
     pub(crate) async fn with(config: Config, change: impl FnOnce(&mut OriginArgs)) -> Self {
         let gate = Self::not_waited_for(config, change).await;
-        gate.door.basis.ready().await;
+        gate.door.trust_source.ready().await;
         gate.outpost.forget();
         gate
     }

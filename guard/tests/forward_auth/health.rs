@@ -16,7 +16,7 @@ async fn admin(gate: &Gate, path: &str) -> (u16, String) {
 async fn verdict(config: Config, behaviour: Behaviour) -> (u16, String) {
     let gate = Gate::not_waited_for(config, |_args| {}).await;
     gate.outpost.behave(behaviour);
-    let guard::frontdoor::opening::Basis::AuthServer(health) = &gate.door.basis else { panic!("an auth server") };
+    let guard::frontdoor::builder::TrustSource::AuthServer(health) = &gate.door.trust_source else { panic!("an auth server") };
     health.asked().await;
     // The very first question may have been answered before the outpost was told to misbehave.
     gate.outpost.wait_until("a second question", |seen| seen.questions().len() >= 2 || behaviour == Behaviour::Well).await;
@@ -78,9 +78,9 @@ async fn what_is_counted() {
     loop {
         let (_, text) = admin(&gate, "/metrics").await;
         let all = [
-            "guard_auth_questions_total{result=\"yes\"} 1",
-            "guard_auth_questions_total{result=\"no\"} 2",
-            "guard_auth_questions_total{result=\"broken\"} 1",
+            "guard_auth_requests_total{result=\"allowed\"} 1",
+            "guard_auth_requests_total{result=\"denied\"} 2",
+            "guard_auth_requests_total{result=\"error\"} 1",
             "guard_requests_total{decision=\"sign-in\"} 1",
             "guard_requests_total{decision=\"passed\"} 1",
             "guard_refusals_total{reason=\"auth-unreachable\"} 1",

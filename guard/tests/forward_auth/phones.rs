@@ -84,7 +84,7 @@ async fn the_cookie_of_the_session_saves_every_other_sign_in() {
     gate.outpost.forget_credentials();
     let immich = Immich::start().await;
     let successor = open(&args(&gate.outpost.url(), &immich.url()));
-    successor.basis.ready().await;
+    successor.trust_source.ready().await;
     gate.outpost.forget();
     let mut client = RawClient::connect(successor.address).await;
     client.send(format!("GET / HTTP/1.1\r\nHost: photos.example.com\r\n{password}Cookie: {cookie}\r\n\r\n")).await;

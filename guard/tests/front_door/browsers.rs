@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use guard::origin::start::Door;
+use guard::origin::start::OriginServer;
 use serde_json::json;
 use testkit::browser::Browser;
 use testkit::home::{asking_args, open};
@@ -78,11 +78,11 @@ async fn confirm_sign_out(browser: &mut Browser) {
 }
 
 /// A guard before `immich` that asks at `auth_url`, ready.
-async fn guard(auth_url: &str, preset: &str, immich: &Immich) -> Door {
+async fn guard(auth_url: &str, preset: &str, immich: &Immich) -> OriginServer {
     let mut args = asking_args(auth_url, URL, &immich.url());
     args.auth.auth_preset = Some(preset.to_owned());
     let door = open(&args);
-    door.basis.ready().await;
+    door.trust_source.ready().await;
     door
 }
 

@@ -13,7 +13,7 @@ pub(crate) async fn where_guard_differs_from_caddy_it_is_the_stricter() {
     let (mut at_caddy, mut at_guard) = (Stage::new().await, Stage::new().await);
     let caddy = Caddy::start("photos.example.com", &at_caddy.outpost.url(), &at_caddy.immich.url());
     let guard = open(&asking_args(&at_guard.outpost.url(), "http://photos.example.com", &at_guard.immich.url()));
-    guard.basis.ready().await;
+    guard.trust_source.ready().await;
     let (mut seen, mut laxer_ones) = (BTreeSet::new(), BTreeSet::new());
     let (mut unexplained, mut differing, mut facts) = (Vec::new(), 0, 0);
     for case in CASES {

@@ -12,14 +12,14 @@ use super::{get, refusal};
 async fn heals(abroad: &Abroad, repair: impl FnOnce(&Abroad)) {
     let answer = abroad.ask(get("/", "")).await;
     assert_eq!(refusal(&answer), (503, "no-token"));
-    assert_eq!(admin(abroad.way_out.admin_address, "/readyz").await.status, 503);
+    assert_eq!(admin(abroad.egress_proxy.admin_address, "/readyz").await.status, 503);
     repair(abroad);
     let deadline = Instant::now() + Duration::from_secs(60);
     while abroad.ask(get("/", "")).await.status != 200 {
-        assert!(Instant::now() < deadline, "{:?}", abroad.way_out.tokens[0].trouble());
+        assert!(Instant::now() < deadline, "{:?}", abroad.egress_proxy.tokens[0].trouble());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(admin(abroad.way_out.admin_address, "/readyz").await.status, 200);
+    assert_eq!(admin(abroad.egress_proxy.admin_address, "/readyz").await.status, 200);
     assert_eq!(abroad.cloud_run.seen().without_token, 0, "nothing ever left without a token");
 }
 
@@ -28,15 +28,15 @@ async fn a_missing_iam_binding_is_named_and_its_repair_noticed() {
     let ((google, cloud_run), folder) = (testkit::google::google(), testkit::google::Folder::new());
     google.bind(false);
     let args = testkit::google::args(&google, &cloud_run, &folder, Via::Federation);
-    let way_out = testkit::google::open(&args);
-    way_out.tokens[0].attempted().await;
-    let abroad = Abroad { google, cloud_run, way_out, folder };
-    let trouble = abroad.way_out.tokens[0].trouble().unwrap();
+    let egress_proxy = testkit::google::open(&args);
+    egress_proxy.tokens[0].attempted().await;
+    let abroad = Abroad { google, cloud_run, egress_proxy, folder };
+    let trouble = abroad.egress_proxy.tokens[0].trouble().unwrap();
     assert!(trouble.contains("403") && trouble.contains("iam.serviceAccounts.getOpenIdToken"), "{trouble}");
-    let page = admin(abroad.way_out.admin_address, "/").await.text();
+    let page = admin(abroad.egress_proxy.admin_address, "/").await.text();
     assert!(page.contains("The way out is <b class=bad>closed</b>") && page.contains("getOpenIdToken"), "{page}");
     heals(&abroad, |abroad| abroad.google.bind(true)).await;
-    assert!(admin(abroad.way_out.admin_address, "/").await.text().contains("The way out is <b class=good>open</b>"));
+    assert!(admin(abroad.egress_proxy.admin_address, "/").await.text().contains("The way out is <b class=good>open</b>"));
 }
 
 #[tokio::test]
@@ -58,7 +58,8 @@ async fn a_new_key_and_a_new_pod_token_are_picked_up_from_their_files() {
         abroad.folder.json("key.json", &abroad.google.federation_file(&subject));
     })
     .await;
-    metric_becomes(abroad.way_out.admin_address, "guard_idtoken_fetches_total{source=\"federation\",result=\"ok\"}", "1").await;
+    metric_becomes(abroad.egress_proxy.admin_address, "guard_idtoken_fetches_total{source=\"federation\",result=\"ok\"}", "1")
+        .await;
 }
 
 /// A guard whose key, or whose cluster's key, has gone.
@@ -67,9 +68,9 @@ async fn broken(via: Via) -> Abroad {
     let args = testkit::google::args(&google, &cloud_run, &folder, via);
     google.revoke_keys();
     google.rotate_cluster();
-    let way_out = testkit::google::open(&args);
-    way_out.tokens[0].attempted().await;
-    Abroad { google, cloud_run, way_out, folder }
+    let egress_proxy = testkit::google::open(&args);
+    egress_proxy.tokens[0].attempted().await;
+    Abroad { google, cloud_run, egress_proxy, folder }
 }
 
 #[tokio::test]
@@ -80,9 +81,13 @@ async fn a_google_that_is_down_is_nobodys_trouble_while_the_token_is_good() {
         assert_eq!(abroad.ask(get("/", "")).await.status, 200);
     }
     let audience = abroad.cloud_run.url();
-    let left = metric(abroad.way_out.admin_address, &format!("guard_idtoken_seconds_to_expiry{{audience=\"{audience}\"}}")).await;
+    let left =
+        metric(abroad.egress_proxy.admin_address, &format!("guard_idtoken_seconds_to_expiry{{audience=\"{audience}\"}}")).await;
     assert!((3500..=3600).contains(&left.parse::<i64>().unwrap()), "{left}");
-    assert_eq!(metric(abroad.way_out.admin_address, "guard_idtoken_fetches_total{source=\"metadata\",result=\"ok\"}").await, "1");
-    let health = admin(abroad.way_out.admin_address, "/health").await;
+    assert_eq!(
+        metric(abroad.egress_proxy.admin_address, "guard_idtoken_fetches_total{source=\"metadata\",result=\"ok\"}").await,
+        "1"
+    );
+    let health = admin(abroad.egress_proxy.admin_address, "/health").await;
     assert_eq!((health.status, &health.json()["status"], &health.json()["service"]), (200, &"ok".into(), &"auth-proxy".into()));
 }

@@ -19,10 +19,10 @@ fn predict(lines: &str) -> String {
 async fn a_picture_arrives_byte_for_byte_through_two_hops() {
     let abroad = Abroad::start().await;
     // The way in before the way out: what a browser sends could go all the way.
-    let home = Home::with(|args| args.upstream = Some(format!("http://{}", abroad.way_out.addresses[0]))).await;
+    let home = Home::with(|args| args.upstream = Some(format!("http://{}", abroad.egress_proxy.addresses[0]))).await;
     for framing in [Framing::Declared, Framing::Chunked] {
         for (address, lines) in [
-            (abroad.way_out.addresses[0], String::new()),
+            (abroad.egress_proxy.addresses[0], String::new()),
             (home.door.address, format!("Cf-Access-Jwt-Assertion: {}\r\n", home.token())),
         ] {
             let mut client = testkit::RawClient::connect(address).await;

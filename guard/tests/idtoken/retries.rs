@@ -32,7 +32,7 @@ async fn a_small_request_outlives_a_cold_start_and_arrives_once_and_whole() {
         assert_eq!((answered, &stored["sha256"]), (200, &noise::sha256(500 * 1024).into()));
         let seen = abroad.cloud_run.seen();
         assert_eq!((seen.requests, seen.container.len(), seen.without_token), (3, 1, 0));
-        metric_becomes(abroad.way_out.admin_address, "guard_idtoken_retries_total", "2").await;
+        metric_becomes(abroad.egress_proxy.admin_address, "guard_idtoken_retries_total", "2").await;
         abroad.cloud_run.chill(1, cold(status));
         assert_eq!(abroad.ask(get("/", "")).await.status, 200, "a request without a body too");
     }

@@ -42,10 +42,10 @@ async fn a_thousand_first_requests_at_once_cause_one_fetch() {
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
     let ((google, cloud_run), folder) = (google(), Folder::new());
     google.hold(true);
-    let way_out = open(&args(&google, &cloud_run, &folder, Via::Federation));
+    let egress_proxy = open(&args(&google, &cloud_run, &folder, Via::Federation));
     let mut clients = Vec::new();
     for _ in 0..1_000 {
-        let mut client = RawClient::connect(way_out.addresses[0]).await;
+        let mut client = RawClient::connect(egress_proxy.addresses[0]).await;
         client.send(get("/", "")).await;
         clients.push(client);
     }
@@ -56,7 +56,7 @@ async fn a_thousand_first_requests_at_once_cause_one_fetch() {
     }
     assert_eq!((google.seen().exchanges, google.seen().generated, google.seen().refused), (1, 1, 0));
     assert_eq!(cloud_run.seen().container.len(), 1_000);
-    way_out.stop();
+    egress_proxy.stop();
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn backends_of_one_audience_share_a_token_and_others_have_their_own() {
     .await;
     abroad.cloud_run.accept_audience("custom");
     let mut tokens = Vec::new();
-    for (number, address) in abroad.way_out.addresses.iter().enumerate() {
+    for (number, address) in abroad.egress_proxy.addresses.iter().enumerate() {
         let mut client = RawClient::connect(*address).await;
         client.send(get("/", "")).await;
         assert_eq!(client.read_response().await.status, 200, "{number}");

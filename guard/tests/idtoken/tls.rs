@@ -62,8 +62,8 @@ async fn a_backend_over_tls_gets_requests_by_a_connection_that_is_kept() {
     args.backend = vec![format!("127.0.0.1:0=https://localhost:{port}")];
     args.process.workers = Some("1".to_owned());
     args.process.ca_file = Some(folder.write("ca.pem", &authority));
-    let way_out = open(&args);
-    let mut client = RawClient::connect(way_out.addresses[0]).await;
+    let egress_proxy = open(&args);
+    let mut client = RawClient::connect(egress_proxy.addresses[0]).await;
     for _ in 0..5 {
         let sent = client.blind_upload("POST /predict HTTP/1.1\r\nHost: a\r\n", 500 * 1024, Framing::Declared).await;
         assert_eq!(sent.answer.unwrap().json()["sha256"], noise::sha256(500 * 1024));
@@ -72,7 +72,7 @@ async fn a_backend_over_tls_gets_requests_by_a_connection_that_is_kept() {
     }
     assert_eq!(handshakes.load(Ordering::SeqCst), 1);
     assert_eq!(cloud_run.last().unwrap().all("host"), [format!("localhost:{port}")]);
-    way_out.stop();
+    egress_proxy.stop();
 }
 
 #[tokio::test]
@@ -81,10 +81,10 @@ async fn a_backend_that_nobody_vouches_for_gets_no_token() {
     let (port, _authority, handshakes) = tls_before(cloud_run.address()).await;
     let mut args = args(&google, &cloud_run, &folder, Via::KeyFile);
     args.backend = vec![format!("127.0.0.1:0=https://localhost:{port}")];
-    let way_out = open(&args);
-    let mut client = RawClient::connect(way_out.addresses[0]).await;
+    let egress_proxy = open(&args);
+    let mut client = RawClient::connect(egress_proxy.addresses[0]).await;
     client.send(get("/", "")).await;
     assert_eq!(refusal(&client.read_response().await), (502, "upstream-unreachable"));
     assert_eq!((handshakes.load(Ordering::SeqCst), cloud_run.seen().connections), (0, 0));
-    way_out.stop();
+    egress_proxy.stop();
 }

@@ -1,4 +1,4 @@
-//! Room and permission: proved by writing as the user who will write.
+//! ReplayBudget and permission: proved by writing as the user who will write.
 
 use testkit::nas::{Mode, Propagation};
 use testkit::tests;

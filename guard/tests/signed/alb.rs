@@ -1,6 +1,6 @@
 //! Load balancers of AWS: padded parts, no `aud`, `exp` and `signer` in the header, one PEM file a key.
 
-use guard::config::DoorArgs;
+use guard::config::FrontDoorArgs;
 use guard::config::door::AssertionArgs;
 use serde_json::{Value, json};
 use testkit::issuer::unix_now;
@@ -15,7 +15,7 @@ const KID: &str = "1d2c3b4a-5e6f-4a8b-9c0d-112233445566";
 async fn house(key: &KeyPair, issuer: Option<&str>) -> House {
     let keys = KeyServer::start().await;
     keys.put(&format!("/alb/{KID}"), &key.pem());
-    let args = DoorArgs {
+    let args = FrontDoorArgs {
         front_door: some("aws-alb"),
         jwks_url: Some(keys.url("/alb")),
         assertion: AssertionArgs {
@@ -24,7 +24,7 @@ async fn house(key: &KeyPair, issuer: Option<&str>) -> House {
             assertion_issuer: issuer.map(str::to_owned),
             ..AssertionArgs::default()
         },
-        ..DoorArgs::default()
+        ..FrontDoorArgs::default()
     };
     House::behind(keys, "x-amzn-oidc-data", args).await
 }

@@ -1,7 +1,7 @@
 //! A home behind a signer, and one way to knock.
 
-use guard::config::{DoorArgs, OriginArgs};
-use guard::origin::start::Door;
+use guard::config::{FrontDoorArgs, OriginArgs};
+use guard::origin::start::OriginServer;
 use testkit::home::{open, process_args};
 use testkit::signer::KeyServer;
 use testkit::{Immich, RawClient};
@@ -10,13 +10,13 @@ use testkit::{Immich, RawClient};
 pub(crate) struct House {
     pub(crate) keys: KeyServer,
     pub(crate) immich: Immich,
-    pub(crate) door: Door,
+    pub(crate) door: OriginServer,
     header: &'static str,
 }
 
 impl House {
     /// A guard whose front door has these arguments; assertions come in `header`.
-    pub(crate) async fn behind(keys: KeyServer, header: &'static str, door: DoorArgs) -> Self {
+    pub(crate) async fn behind(keys: KeyServer, header: &'static str, door: FrontDoorArgs) -> Self {
         let immich = Immich::start().await;
         let args = OriginArgs {
             listen: Some("127.0.0.1:0".to_owned()),
@@ -26,7 +26,7 @@ impl House {
             ..OriginArgs::default()
         };
         let door = open(&args);
-        door.basis.ready().await;
+        door.trust_source.ready().await;
         Self { keys, immich, door, header }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use guard::config::DoorArgs;
+use guard::config::FrontDoorArgs;
 use guard::config::door::AssertionArgs;
 use serde_json::{Value, json};
 use testkit::issuer::unix_now;
@@ -25,11 +25,11 @@ async fn google_iap() {
     let audience = "/projects/123456789/global/backendServices/987654321";
     let (key, stranger, keys) = (KeyPair::p256("iap-1"), KeyPair::p256("iap-1"), KeyServer::start().await);
     keys.publish("/iap", &[&key]);
-    let args = DoorArgs {
+    let args = FrontDoorArgs {
         front_door: some("google-iap"),
         jwks_url: Some(keys.url("/iap")),
         assertion: AssertionArgs { assertion_audience: some(audience), ..AssertionArgs::default() },
-        ..DoorArgs::default()
+        ..FrontDoorArgs::default()
     };
     let house = House::behind(keys, "X-Goog-IAP-JWT-Assertion", args).await;
     let good = Good {
@@ -64,11 +64,11 @@ async fn google_iap() {
 async fn pomerium() {
     let (key, stranger, keys) = (KeyPair::p256("route"), KeyPair::p256("route"), KeyServer::start().await);
     keys.publish("/.well-known/pomerium/jwks.json", &[&key]);
-    let args = DoorArgs {
+    let args = FrontDoorArgs {
         front_door: some("pomerium"),
         jwks_url: Some(keys.url("/.well-known/pomerium/jwks.json")),
         assertion: AssertionArgs { assertion_audience: some("photos.example.com"), ..AssertionArgs::default() },
-        ..DoorArgs::default()
+        ..FrontDoorArgs::default()
     };
     let house = House::behind(keys, "X-Pomerium-Jwt-Assertion", args).await;
     let good = Good {
@@ -93,7 +93,7 @@ async fn authentik_in_proxy_mode() {
     let stranger = KeyPair::secret(b"another-secret-which-is-also-long-enough-for-hs256");
     let mut file = tempfile();
     writeln!(file.1, "{secret}").unwrap();
-    let args = DoorArgs {
+    let args = FrontDoorArgs {
         front_door: some("authentik-proxy"),
         assertion: AssertionArgs {
             assertion_secret_file: some(&file.0.to_string_lossy()),
@@ -101,7 +101,7 @@ async fn authentik_in_proxy_mode() {
             assertion_audience: some("client-id"),
             ..AssertionArgs::default()
         },
-        ..DoorArgs::default()
+        ..FrontDoorArgs::default()
     };
     let house = House::behind(KeyServer::start().await, "X-authentik-jwt", args).await;
     let claims = claims("https://auth.example.com/application/o/immich-gate/", &json!("client-id"));
@@ -132,7 +132,7 @@ async fn any_other_signer_with_its_own_algorithms_and_claim() {
     let keys = KeyServer::start().await;
     let all = [KeyPair::ed25519("ed"), KeyPair::p384("p384"), KeyPair::rsa("rsa")];
     keys.publish("/jwks", &all.iter().collect::<Vec<_>>());
-    let args = DoorArgs {
+    let args = FrontDoorArgs {
         front_door: some("signed-header"),
         jwks_url: Some(keys.url("/jwks")),
         allow_email: some("ada@example.com"),
@@ -144,7 +144,7 @@ async fn any_other_signer_with_its_own_algorithms_and_claim() {
             assertion_email_claim: some("upn"),
             ..AssertionArgs::default()
         },
-        ..DoorArgs::default()
+        ..FrontDoorArgs::default()
     };
     let house = House::behind(keys, "X-Gateway-Token", args).await;
     let mut claims = claims("https://gateway.example.com", &json!("photos"));

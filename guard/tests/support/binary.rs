@@ -79,7 +79,7 @@ impl Binary {
     pub(crate) async fn listening(&self) -> (SocketAddr, SocketAddr) {
         eventually("both addresses and the key set in the log", || {
             let log = self.stdout();
-            log.contains("guard origin is listening") && log.contains("key set learnt")
+            log.contains("guard origin is listening") && log.contains("key set loaded")
         })
         .await;
         let log = self.stdout();

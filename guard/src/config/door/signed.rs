@@ -108,7 +108,7 @@ impl fmt::Debug for SharedSecret {
 
 impl SignedConfig {
     /// Who vouches, in words.
-    pub(super) fn voucher(&self) -> String {
+    pub(super) fn description(&self) -> String {
         let issuers = || self.issuers.as_ref().map_or_else(|| "any issuer".to_owned(), |issuers| issuers.join(" or "));
         match &self.signer {
             Signer::CloudflareAccess => issuers(),

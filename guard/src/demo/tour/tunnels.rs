@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Tour, upload_head};
 use crate::demo::client::{Client, Framing, hash};
 use crate::demo::{Home, unix_now};
-use crate::origin::start::Door;
+use crate::origin::start::OriginServer;
 
 /// WebSockets at once: four sockets each, in this one process.
 const MANY: usize = 1000;
@@ -81,7 +81,7 @@ struct Drained {
 }
 
 async fn drain(home: &Home) -> io::Result<Drained> {
-    let door: Door = home.another_door().await.map_err(io::Error::other)?;
+    let door: OriginServer = home.another_door().await.map_err(io::Error::other)?;
     let (address, token) = (door.address, home.token());
     let mut tunnels = Vec::new();
     for _ in 0..DRAINED {

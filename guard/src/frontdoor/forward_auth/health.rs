@@ -11,10 +11,10 @@ use hyper::header::{ACCEPT, HeaderMap, HeaderValue};
 use hyper::{Method, Uri};
 use tokio::sync::watch;
 
-use super::question::{Asker, Credential};
-use super::said::Said;
+use super::auth_client::{AuthClient, Credential};
+use super::outcome::AuthOutcome;
 use crate::config::{External, ForwardAuthConfig};
-use crate::frontdoor::Inquiry;
+use crate::frontdoor::RequestHead;
 use crate::random;
 
 /// How often it is asked while all is well.
@@ -24,22 +24,22 @@ pub const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 /// The longest pause after trouble.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// What the last question in the background brought; shared with the status page.
+/// What the last request in the background brought; shared with the status page.
 pub struct Health {
-    last: Mutex<Option<Finding>>,
+    last: Mutex<Option<CheckResult>>,
     good: watch::Sender<bool>,
     asked: watch::Sender<u64>,
 }
 
 /// How an auth server stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub enum CheckResult {
     /// It asks strangers to sign in.
-    Good,
+    Ok,
     /// It does, and something is odd about it.
-    Odd(String),
+    Warning(String),
     /// It does not.
-    Bad(String),
+    Failed(String),
 }
 
 impl Default for Health {
@@ -49,8 +49,8 @@ impl Default for Health {
 }
 
 impl Health {
-    /// The last finding.
-    pub fn last(&self) -> Option<Finding> {
+    /// The last result.
+    pub fn last(&self) -> Option<CheckResult> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -70,65 +70,67 @@ impl Health {
     }
 
     /// Asks now, and then for ever. Run it once, as a task.
-    pub async fn watch(&self, asker: Asker) {
+    pub async fn watch(&self, client: AuthClient) {
         let mut backoff = FIRST_BACKOFF;
         loop {
-            let finding = Finding::of(&ask_as_nobody(&asker).await, asker.config());
-            let bad = matches!(finding, Finding::Bad(_));
-            self.learn(finding);
+            let result = CheckResult::of(&check_unauthenticated(&client).await, client.config());
+            let bad = matches!(result, CheckResult::Failed(_));
+            self.store(result);
             let pause = if bad { backoff } else { INTERVAL };
             backoff = if bad { (backoff * 2).min(MAX_BACKOFF) } else { FIRST_BACKOFF };
-            asker.sweep();
+            client.sweep();
             tokio::time::sleep(random::jittered(pause)).await;
         }
     }
 
-    fn learn(&self, finding: Finding) {
+    fn store(&self, result: CheckResult) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.as_ref() != Some(&finding) {
-            match &finding {
-                Finding::Good => tracing::info!("the auth server asks strangers to sign in"),
-                Finding::Odd(what) => tracing::warn!(what, "the auth server asks strangers to sign in, oddly"),
-                Finding::Bad(what) => tracing::warn!(what, "the auth server does not answer as it should"),
+        if last.as_ref() != Some(&result) {
+            match &result {
+                CheckResult::Ok => tracing::info!("the auth server asks strangers to sign in"),
+                CheckResult::Warning(what) => tracing::warn!(what, "the auth server asks strangers to sign in, oddly"),
+                CheckResult::Failed(what) => tracing::warn!(what, "the auth server does not answer as it should"),
             }
         }
-        if !matches!(finding, Finding::Bad(_)) {
+        if !matches!(result, CheckResult::Failed(_)) {
             self.good.send_replace(true);
         }
-        *last = Some(finding);
+        *last = Some(result);
         self.asked.send_modify(|count| *count += 1);
     }
 }
 
-/// The question of a browser that has never been here.
-async fn ask_as_nobody(asker: &Asker) -> Said {
+/// The request of a browser that has never been here.
+async fn check_unauthenticated(client: &AuthClient) -> AuthOutcome {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("text/html"));
     let uri = Uri::from_static("/");
     let peer = std::net::Ipv4Addr::LOCALHOST.into();
-    let inquiry = Inquiry { method: &Method::GET, uri: &uri, headers: &headers, peer, now: 0 };
-    match asker.question(&inquiry, &Credential::None) {
-        Ok(question) => asker.ask(question).await,
-        Err(refusal) => Said::Broken(refusal.cause),
+    let head = RequestHead { method: &Method::GET, uri: &uri, headers: &headers, peer, now: 0 };
+    match client.auth_request(&head, &Credential::None) {
+        Ok(request) => client.ask(request).await,
+        Err(refusal) => AuthOutcome::Failed(refusal.cause),
     }
 }
 
-impl Finding {
-    fn of(said: &Said, config: &ForwardAuthConfig) -> Self {
-        match said {
-            Said::Broken(cause) => Self::Bad(cause.clone().into_owned()),
-            Said::Yes(_) => Self::Bad(format!("{} lets a stranger in: whoever asked at {}", config.server, config.path)),
-            Said::No(no) if !no.is_answer() => Self::Bad(format!(
+impl CheckResult {
+    fn of(outcome: &AuthOutcome, config: &ForwardAuthConfig) -> Self {
+        match outcome {
+            AuthOutcome::Failed(cause) => Self::Failed(cause.clone().into_owned()),
+            AuthOutcome::Allowed(_) => {
+                Self::Failed(format!("{} lets a stranger in: whoever asked at {}", config.server, config.path))
+            }
+            AuthOutcome::Denied(no) if !no.is_answer() => Self::Failed(format!(
                 "{} says yes to a stranger, at {}: this path asks nobody to sign in",
                 config.server, config.path
             )),
-            Said::No(no) => match no.location().and_then(come_back_to) {
-                Some(back) if config.checks_redirect && !begins_with(&back, &config.external) => Self::Odd(format!(
+            AuthOutcome::Denied(no) => match no.location().and_then(come_back_to) {
+                Some(back) if config.checks_redirect && !begins_with(&back, &config.external) => Self::Warning(format!(
                     "after signing in, people are sent to {back}, and GUARD_EXTERNAL_URL is {}://{}: right only for a provider of a whole \
                      domain",
                     config.external.scheme, config.external.host
                 )),
-                _ => Self::Good,
+                _ => Self::Ok,
             },
         }
     }

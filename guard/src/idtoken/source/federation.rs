@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::impersonate::Impersonation;
 use super::{CLOUD_PLATFORM, SourceError, ask, endpoint, member, read_file};
-use crate::fetch::{Endpoint, Question};
+use crate::fetch::{Endpoint, FetchRequest};
 use crate::tls::Trust;
 
 /// The grant of RFC 8693.
@@ -84,7 +84,7 @@ impl Federation {
     /// An identity token for `audience`.
     pub async fn id_token(&self, audience: &str) -> Result<String, SourceError> {
         let subject = self.subject()?;
-        let form = Question::form(&[
+        let form = FetchRequest::form(&[
             ("grant_type", TOKEN_EXCHANGE),
             ("requested_token_type", ACCESS_TOKEN),
             ("subject_token_type", &self.subject_token_type),

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::key_file::Key;
 use super::user::User;
 use super::{SourceError, ask, endpoint, key_file, member, user};
-use crate::fetch::{Endpoint, Question};
+use crate::fetch::{Endpoint, FetchRequest};
 use crate::tls::Trust;
 
 const STEP: &str = "generateIdToken";
@@ -90,6 +90,6 @@ impl Impersonation {
     /// The account's identity token for `audience`, for somebody with this access token.
     pub(super) async fn id_token(&self, access: &str, audience: &str) -> Result<String, SourceError> {
         let wish = json!({"audience": audience, "includeEmail": true, "delegates": self.delegates});
-        member(STEP, "token", &ask(STEP, &self.endpoint, Question::json(&wish).bearing(access)).await?)
+        member(STEP, "token", &ask(STEP, &self.endpoint, FetchRequest::json(&wish).bearing(access)).await?)
     }
 }

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{CLOUD_PLATFORM, SourceError, ask, endpoint, member};
-use crate::fetch::{Endpoint, Question};
-use crate::origin::unix_seconds;
+use crate::clock::unix_seconds;
+use crate::fetch::{Endpoint, FetchRequest};
 use crate::tls::Trust;
 
 /// Who an assertion is for, wherever it is sent: Google's token endpoint by its one name.
@@ -67,7 +67,7 @@ impl Key {
 
     async fn exchange(&self, wish: &Value, wanted: &'static str) -> Result<String, SourceError> {
         let assertion = self.assertion(wish, unix_seconds())?;
-        let form = Question::form(&[("grant_type", JWT_BEARER), ("assertion", &assertion)]);
+        let form = FetchRequest::form(&[("grant_type", JWT_BEARER), ("assertion", &assertion)]);
         member(STEP, wanted, &ask(STEP, &self.endpoint, form).await?)
     }
 

@@ -7,7 +7,7 @@ use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::{SourceError, ask};
-use crate::fetch::{Endpoint, Question, percent};
+use crate::fetch::{Endpoint, FetchRequest, percent};
 
 /// Where it is if `GCE_METADATA_HOST` does not say otherwise.
 pub const DEFAULT_HOST: &str = "metadata.google.internal";
@@ -28,8 +28,8 @@ impl Metadata {
 
     /// A token for `audience`.
     pub async fn id_token(&self, audience: &str) -> Result<String, SourceError> {
-        let question = Question::get().with(FLAVOR, HeaderValue::from_static("Google"));
-        let text = ask(STEP, &self.endpoint(audience)?, question).await?;
+        let request = FetchRequest::get().with(FLAVOR, HeaderValue::from_static("Google"));
+        let text = ask(STEP, &self.endpoint(audience)?, request).await?;
         let text = std::str::from_utf8(&text).unwrap_or_default().trim();
         if text.is_empty() { Err(SourceError::Answer { step: STEP, wanted: "token" }) } else { Ok(text.to_owned()) }
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::key_file::TOKEN_AUDIENCE;
 use super::{SourceError, ask, endpoint, member};
-use crate::fetch::{Endpoint, Question};
+use crate::fetch::{Endpoint, FetchRequest};
 use crate::tls::Trust;
 
 const STEP: &str = "the token endpoint (gcloud login)";
@@ -36,7 +36,7 @@ impl User {
     /// An access token.
     pub async fn access_token(&self) -> Result<String, SourceError> {
         let Document { client_id, client_secret, refresh_token, .. } = &self.document;
-        let form = Question::form(&[
+        let form = FetchRequest::form(&[
             ("grant_type", "refresh_token"),
             ("client_id", client_id),
             ("client_secret", client_secret),

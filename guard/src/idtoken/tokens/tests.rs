@@ -175,7 +175,7 @@ async fn a_new_token_takes_over_long_before_the_old_one_ends() {
     let life = Life::good();
     life.tokens.attempted().await;
     let first = life.header();
-    tokio::time::sleep(Duration::from_secs(3601).saturating_sub(AHEAD)).await;
+    tokio::time::sleep(Duration::from_secs(3601).saturating_sub(REFRESH_BEFORE)).await;
     assert_ne!(life.header(), first);
     assert_eq!(life.fetches(), 2);
 }
@@ -222,7 +222,7 @@ async fn a_machine_that_slept_asks_anew_with_its_first_request() {
     assert!(life.tokens.get().await.is_ok(), "the request that finds it so waits for a new one");
     assert_eq!(life.fetches(), 2);
     life.jump(8 * 3600);
-    tokio::time::sleep(GLANCE * 2).await;
+    tokio::time::sleep(CLOCK_CHECK * 2).await;
     assert_eq!(life.fetches(), 3, "and without any request it is noticed as well");
 }
 

@@ -5,7 +5,7 @@
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use guard::fetch::{Endpoint, Question, percent};
+use guard::fetch::{Endpoint, FetchRequest, percent};
 use guard::tls::Trust;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ pub struct RelyingParty {
 impl RelyingParty {
     /// Learns a provider's places from its issuer; panics when it does not tell them.
     pub async fn discover(issuer: &str, client_id: &str, client_secret: &str) -> Self {
-        let metadata = document(&format!("{issuer}/.well-known/openid-configuration"), Question::get()).await;
+        let metadata = document(&format!("{issuer}/.well-known/openid-configuration"), FetchRequest::get()).await;
         let metadata = metadata.expect("the provider tells its places");
         assert_eq!(metadata["issuer"], issuer, "OpenID Connect Discovery 1.0, 4.3");
         let owned = |text: &str| text.to_owned();
@@ -49,9 +49,9 @@ impl RelyingParty {
         let form = [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", redirect_uri)];
         let basic = STANDARD.encode(format!("{}:{}", percent(&self.client_id), percent(&self.client_secret)));
         let basic = HeaderValue::from_str(&format!("Basic {basic}")).expect("base64 is a value");
-        let answer = document(self.place("token_endpoint"), Question::form(&form).with(AUTHORIZATION, basic)).await?;
+        let answer = document(self.place("token_endpoint"), FetchRequest::form(&form).with(AUTHORIZATION, basic)).await?;
         let token = answer["id_token"].as_str().ok_or("no id_token in the answer")?;
-        let keys = document(self.place("jwks_uri"), Question::get()).await?;
+        let keys = document(self.place("jwks_uri"), FetchRequest::get()).await?;
         let claims = verified(token, &keys).ok_or("the ID token's signature is not the provider's")?;
         let is_ours = claims["aud"] == *self.client_id || claims["aud"] == json!([self.client_id]);
         if claims["iss"] != *self.issuer || !is_ours || claims["exp"].as_u64().is_none_or(|exp| exp <= unix_now()) {
@@ -104,7 +104,7 @@ pub(super) async fn redeem(provider: &RelyingParty, external: &str, code: &str) 
 }
 
 /// A JSON document of a provider. Errors: why there is none.
-async fn document(place: &str, question: Question) -> Result<Value, String> {
+async fn document(place: &str, question: FetchRequest) -> Result<Value, String> {
     let uri = place.parse().map_err(|error| format!("{place}: {error}"))?;
     let endpoint = Endpoint::at(uri, &Trust::new(&[])).map_err(|error| format!("{place}: {error}"))?;
     let bytes = endpoint.ask(question).await.map_err(|error| error.to_string())?;

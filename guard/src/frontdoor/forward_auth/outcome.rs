@@ -1,4 +1,4 @@
-//! What an auth server said: yes and who, no and how to sign in, or nothing that can be used.
+//! What an auth server outcome: yes and who, no and how to sign in, or nothing that can be used.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode, Uri};
 use crate::config::ForwardAuthConfig;
 use crate::cookies;
 use crate::fetch::percent;
-use crate::frontdoor::Handover;
+use crate::frontdoor::AuthResponseHeaders;
 use crate::frontdoor::unsigned::only_name;
 use crate::identity::Identity;
 use crate::refusal::{REFUSAL_HEADER, REQUEST_ID_HEADER};
@@ -22,13 +22,13 @@ pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
 /// An answer.
 #[derive(Clone)]
-pub enum Said {
+pub enum AuthOutcome {
     /// Yes: a 2xx that names somebody.
-    Yes(Arc<Grant>),
+    Allowed(Arc<Grant>),
     /// No.
-    No(Arc<No>),
+    Denied(Arc<Denial>),
     /// Neither, and why: for the log.
-    Broken(Cow<'static, str>),
+    Failed(Cow<'static, str>),
 }
 
 /// A yes.
@@ -37,11 +37,11 @@ pub struct Grant {
     /// Who.
     pub identity: Arc<Identity>,
     /// What goes along.
-    pub handover: Arc<Handover>,
+    pub auth_headers: Arc<AuthResponseHeaders>,
 }
 
-/// A no, as it was said.
-pub struct No {
+/// A no, as it was outcome.
+pub struct Denial {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
@@ -53,7 +53,7 @@ pub struct No {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub enum AuthError {
     /// Not reached, or broke off before a head.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -66,26 +66,26 @@ pub enum Broken {
 }
 
 /// The whole body.
-pub(super) async fn read(body: Incoming) -> Result<Bytes, Broken> {
+pub(super) async fn read(body: Incoming) -> Result<Bytes, AuthError> {
     let mut body = std::pin::pin!(body);
     let mut whole = Vec::new();
     while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let Ok(data) = frame?.into_data() else { continue };
         if whole.len() + data.len() > MAX_ANSWER_BYTES {
-            return Err(Broken::TooLarge);
+            return Err(AuthError::TooLarge);
         }
         whole.extend_from_slice(&data);
     }
     Ok(whole.into())
 }
 
-impl Said {
+impl AuthOutcome {
     /// The value of the metric label `result`.
     pub const fn label(&self) -> &'static str {
         match self {
-            Self::Yes(_) => "yes",
-            Self::No(_) => "no",
-            Self::Broken(_) => "broken",
+            Self::Allowed(_) => "allowed",
+            Self::Denied(_) => "denied",
+            Self::Failed(_) => "error",
         }
     }
 
@@ -93,19 +93,25 @@ impl Said {
     pub(super) fn of(parts: &Parts, body: &Bytes, ends_sign_in: bool, config: &ForwardAuthConfig) -> Self {
         let Parts { status, headers, .. } = parts;
         let no = |cause: &'static str| {
-            Self::No(Arc::new(No { status: *status, headers: passed_on(headers), body: body.clone(), is_answer: true, cause }))
+            Self::Denied(Arc::new(Denial {
+                status: *status,
+                headers: passed_on(headers),
+                body: body.clone(),
+                is_answer: true,
+                cause,
+            }))
         };
         match status.as_u16() {
             200..=299 => match Grant::read(headers, config) {
-                Some(grant) => Self::Yes(Arc::new(grant)),
+                Some(grant) => Self::Allowed(Arc::new(grant)),
                 // A path that the auth server leaves open, say. Its page is for nobody either.
-                None => Self::No(Arc::new(No::without_answer("the auth server says yes, and names nobody"))),
+                None => Self::Denied(Arc::new(Denial::without_answer("the auth server says yes, and names nobody"))),
             },
             301 | 302 | 303 | 307 | 308 if headers.contains_key(LOCATION) => no("not signed in"),
             401 => no("not signed in"),
             400 if ends_sign_in && !says(body, UNKNOWN_HOST) => no("the sign-in took too long, or was begun elsewhere"),
             403 => no("signed in, but the auth server does not let this account in"),
-            _ => Self::Broken(trouble(*status, body, config).into()),
+            _ => Self::Failed(trouble(*status, body, config).into()),
         }
     }
 }
@@ -129,7 +135,7 @@ fn trouble(status: StatusCode, body: &[u8], config: &ForwardAuthConfig) -> Strin
         500 if says(body, "configuration error") => {
             format!("{server} calls its configuration wrong: it cannot read the address that it was asked about, {host}")
         }
-        code => format!("{server} answered {code} to a question at {path}: wanted a yes, a redirect, 401 or 403"),
+        code => format!("{server} answered {code} to a request at {path}: wanted a yes, a redirect, 401 or 403"),
     }
 }
 
@@ -137,23 +143,23 @@ impl Grant {
     /// Who a 2xx names; none where it names nobody, or two.
     fn read(headers: &HeaderMap, config: &ForwardAuthConfig) -> Option<Self> {
         let sub = only_name(headers, &config.identity)?.to_owned();
-        let said = |name: &HeaderName| only_name(headers, name).map(str::to_owned);
-        let email = config.email.as_ref().and_then(said);
-        let identity = Identity::of_account(sub, email, said(&config.name));
-        let mut handover = Handover::default();
+        let outcome = |name: &HeaderName| only_name(headers, name).map(str::to_owned);
+        let email = config.email.as_ref().and_then(outcome);
+        let identity = Identity::of_account(sub, email, outcome(&config.name));
+        let mut auth_headers = AuthResponseHeaders::default();
         for name in &config.copy {
-            handover.to_upstream.extend(headers.get_all(name).iter().map(|value| (name.clone(), value.clone())));
+            auth_headers.to_upstream.extend(headers.get_all(name).iter().map(|value| (name.clone(), value.clone())));
         }
         let own = |cookie: &&HeaderValue| {
             let name = cookies::name_of(cookie.as_bytes());
             config.cookies.iter().any(|pattern| cookies::matches(pattern, name))
         };
-        handover.to_client.extend(headers.get_all(SET_COOKIE).iter().filter(own).cloned());
-        Some(Self { identity: Arc::new(identity), handover: Arc::new(handover) })
+        auth_headers.to_client.extend(headers.get_all(SET_COOKIE).iter().filter(own).cloned());
+        Some(Self { identity: Arc::new(identity), auth_headers: Arc::new(auth_headers) })
     }
 }
 
-impl No {
+impl Denial {
     fn without_answer(cause: &'static str) -> Self {
         Self { status: StatusCode::UNAUTHORIZED, headers: HeaderMap::new(), body: Bytes::new(), is_answer: false, cause }
     }

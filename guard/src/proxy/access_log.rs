@@ -9,14 +9,14 @@ use std::time::Instant;
 
 use hyper::Method;
 
-use super::limit::{Meter, Progress};
+use super::request_body::{Meter, Progress};
 use crate::identity::Identity;
-use crate::refusal::{Reason, Refusal, RequestId, Signpost};
+use crate::refusal::{Reason, Refusal, RefusalContext, RequestId};
 use crate::telemetry::log::LogIdentity;
-use crate::telemetry::metrics::{Held, Metrics};
+use crate::telemetry::metrics::{GaugeGuard, Metrics};
 
-/// The story of one request. Dropping it tells it.
-pub struct Record {
+/// The in_flight of one request. Dropping it tells it.
+pub struct AccessLog {
     /// Its id.
     pub id: RequestId,
     /// The status that was sent; none yet means that the client left first.
@@ -40,12 +40,12 @@ pub struct Record {
     started: Instant,
     log_identity: LogIdentity,
     metrics: Arc<Metrics>,
-    inflight: Option<Held>,
+    inflight: Option<GaugeGuard>,
 }
 
-impl Record {
-    /// Begins the story of a request for `path`, without its query.
-    pub fn begin(metrics: &Arc<Metrics>, log_identity: LogIdentity, client: IpAddr, method: &Method, path: &str) -> Self {
+impl AccessLog {
+    /// Begins the in_flight of a request for `path`, without its query.
+    pub fn start(metrics: &Arc<Metrics>, log_identity: LogIdentity, client: IpAddr, method: &Method, path: &str) -> Self {
         Self {
             id: RequestId::next(),
             status: None,
@@ -61,7 +61,7 @@ impl Record {
             signs_in: false,
             started: Instant::now(),
             log_identity,
-            inflight: Some(Held::on(&metrics.inflight)),
+            inflight: Some(GaugeGuard::on(&metrics.inflight)),
             metrics: metrics.clone(),
         }
     }
@@ -72,13 +72,13 @@ impl Record {
     }
 
     /// It became a tunnel: open for hours, it counts as one, and no longer as a request under way.
-    pub fn becomes_tunnel(&mut self) {
+    pub fn mark_tunnel(&mut self) {
         self.status = Some(101);
         self.inflight = None;
     }
 
     /// The auth server answered: whoever sent it is to sign in.
-    pub fn is_sent_to_sign_in(&mut self, status: u16) {
+    pub fn mark_sign_in(&mut self, status: u16) {
         self.status = Some(status);
         self.signs_in = true;
     }
@@ -91,7 +91,7 @@ impl Record {
     }
 }
 
-impl Drop for Record {
+impl Drop for AccessLog {
     fn drop(&mut self) {
         let elapsed = self.started.elapsed();
         if let Some(meter) = &self.meter {
@@ -117,7 +117,7 @@ impl Drop for Record {
                 blame = reason.blame(), who, client = %self.client, bytes_in, bytes_out, ms, decision = "refused"
             );
         } else if self.signs_in {
-            self.metrics.sent_to_sign_in.inc();
+            self.metrics.sign_in_redirects.inc();
             tracing::info!(
                 message = "sign-in", id = %self.id, method, path, status, client = %self.client, bytes_out, ms, complete,
                 decision = "sign-in"
@@ -133,7 +133,7 @@ impl Drop for Record {
 }
 
 /// The whole answer to a head that hyper would have refused with this status, as bytes; it has its line and its count like any other.
-pub fn refuse_head(metrics: &Metrics, signpost: &Signpost, peer: IpAddr, status: u16) -> Vec<u8> {
+pub fn refuse_head(metrics: &Metrics, refusal_context: &RefusalContext, peer: IpAddr, status: u16) -> Vec<u8> {
     let refusal = match status {
         431 => Refusal::new(Reason::HeadersTooLarge, "the head has too many lines or bytes"),
         414 => Refusal::new(Reason::HeadersTooLarge, "the target is too long"),
@@ -143,7 +143,7 @@ pub fn refuse_head(metrics: &Metrics, signpost: &Signpost, peer: IpAddr, status:
     metrics.refusal(refusal.reason);
     let (reason, cause) = (refusal.reason.label(), refusal.cause.as_ref());
     tracing::warn!(message = "refused", id = %id, reason, cause, blame = "client", client = %peer, decision = "refused");
-    refusal.wire(id, signpost)
+    refusal.wire(id, refusal_context)
 }
 
 /// The path as the log may have it: what follows `/share/` and `/s/` opens an album to whoever knows it. A first part with escapes in it

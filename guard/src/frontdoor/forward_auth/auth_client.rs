@@ -1,7 +1,7 @@
-//! The question that an auth server is asked: a GET without a body, about a request that it never sees.
+//! The request that an auth server is asked: a GET without a body, about a request that it never sees.
 //!
 //! What the client wrote about itself goes along only where a decision may rest on it; where the request came from and what it is for is
-//! said by guard alone (Caddy `forward_auth`, Traefik `forwardAuth`, authentik "Forward auth").
+//! outcome by guard alone (Caddy `forward_auth`, Traefik `forwardAuth`, authentik "Forward auth").
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,15 +13,15 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Request, Uri};
 
-use super::said::{Broken, Said};
+use super::outcome::{AuthError, AuthOutcome};
 use crate::config::{External, ForwardAuthConfig};
 use crate::cookies;
-use crate::frontdoor::Inquiry;
+use crate::frontdoor::RequestHead;
 use crate::refusal::{Reason, Refusal};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Target, Upstream, UpstreamError};
 
-/// The most that one question may take, connecting and the whole answer included.
+/// The most that one request may take, connecting and the whole answer included.
 pub const MAX_TIME: Duration = Duration::from_secs(10);
 /// A credential of guard's own front door: then `Authorization` stays Immich's.
 pub const CREDENTIAL_HEADER: HeaderName = HeaderName::from_static("x-guard-authorization");
@@ -95,9 +95,9 @@ fn has_broken_escape(path: &str) -> bool {
     (0..bytes.len()).any(|at| bytes[at] == b'%' && !(is_hex(bytes.get(at + 1)) && is_hex(bytes.get(at + 2))))
 }
 
-/// One question, ready to be asked.
+/// One request, ready to be asked.
 #[derive(Clone)]
-pub struct Question {
+pub struct AuthRequest {
     request: Request<NoBody>,
     ends_sign_in: bool,
 }
@@ -108,7 +108,7 @@ pub(super) fn is_authentiks(uri: &Uri) -> bool {
 }
 
 /// What asks: one a worker, with connections of its own.
-pub struct Asker {
+pub struct AuthClient {
     config: Arc<ForwardAuthConfig>,
     upstream: Arc<Upstream<NoBody>>,
     host: HeaderValue,
@@ -121,7 +121,7 @@ struct PublicAddress {
     origin: String,
 }
 
-impl Asker {
+impl AuthClient {
     /// Asks the server at `target`.
     pub fn new(config: Arc<ForwardAuthConfig>, target: Target, metrics: Arc<Metrics>) -> Self {
         let External { scheme, host } = &config.external;
@@ -156,11 +156,11 @@ impl Asker {
         self.config.cookies.iter().any(|pattern| cookies::matches(pattern, name))
     }
 
-    /// The question about a request. The original `Host` stays: authentik finds the application by it. A request that no header can tell
+    /// The request about a request. The original `Host` stays: authentik finds the application by it. A request that no header can tell
     /// of is refused: the answer would be about another one.
-    pub fn question(&self, inquiry: &Inquiry<'_>, credential: &Credential) -> Result<Question, Refusal> {
-        if has_broken_escape(inquiry.uri.path()) {
-            return Err(Refusal::new(Reason::BadRequest, "the target has a broken escape, which an auth server cannot read"));
+    pub fn auth_request(&self, head: &RequestHead<'_>, credential: &Credential) -> Result<AuthRequest, Refusal> {
+        if has_broken_escape(head.uri.path()) {
+            return Err(Refusal::new(Reason::BadRequest, "the target has a error escape, which an auth server cannot read"));
         }
         let mut request = Request::new(NoBody);
         // Checked when it was configured.
@@ -168,11 +168,11 @@ impl Asker {
         let headers = request.headers_mut();
         headers.insert(HOST, self.host.clone());
         for name in PASSED_ON {
-            if let Some(value) = inquiry.headers.get(&name) {
+            if let Some(value) = head.headers.get(&name) {
                 headers.insert(name, value.clone());
             }
         }
-        for line in inquiry.headers.get_all(COOKIE) {
+        for line in head.headers.get_all(COOKIE) {
             headers.append(COOKIE, line.clone());
         }
         cookies::strip(headers, |name| name.starts_with(b"immich_"));
@@ -182,8 +182,8 @@ impl Asker {
             headers.insert(AUTHORIZATION, value);
         }
 
-        let target = inquiry.uri.path_and_query().map_or("/", |target| target.as_str());
-        let (method, peer) = (inquiry.method.as_str(), inquiry.peer.to_canonical().to_string());
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let (method, peer) = (head.method.as_str(), head.peer.to_canonical().to_string());
         for (name, text) in [
             ("x-forwarded-method", method),
             ("x-original-method", method),
@@ -199,32 +199,32 @@ impl Asker {
         }
         headers.insert("x-forwarded-host", self.host.clone());
         headers.insert("x-forwarded-proto", self.public.scheme.clone());
-        Ok(Question { request, ends_sign_in: is_authentiks(inquiry.uri) })
+        Ok(AuthRequest { request, ends_sign_in: is_authentiks(head.uri) })
     }
 
-    /// Asks, and waits for the whole answer. Redirects are not followed. A connection that broke under the question is no answer, and a
-    /// question may be asked twice.
-    pub async fn ask(&self, question: Question) -> Said {
-        let again = question.clone();
+    /// Asks, and waits for the whole answer. Redirects are not followed. A connection that broke under the request is no answer, and a
+    /// request may be asked twice.
+    pub async fn ask(&self, request: AuthRequest) -> AuthOutcome {
+        let again = request.clone();
         let exchange = async {
-            match self.exchange(question).await {
-                Err(Broken::Upstream(UpstreamError::Exchange { .. })) => self.exchange(again).await,
+            match self.exchange(request).await {
+                Err(AuthError::Upstream(UpstreamError::Exchange { .. })) => self.exchange(again).await,
                 answer => answer,
             }
         };
         match tokio::time::timeout(MAX_TIME, exchange).await {
-            Ok(Ok(said)) => said,
-            Ok(Err(broken)) => Said::Broken(broken.to_string().into()),
-            Err(_) => Said::Broken(format!("{} gave no whole answer within {MAX_TIME:?}", self.config.server).into()),
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => AuthOutcome::Failed(error.to_string().into()),
+            Err(_) => AuthOutcome::Failed(format!("{} gave no whole answer within {MAX_TIME:?}", self.config.server).into()),
         }
     }
 
-    async fn exchange(&self, Question { request, ends_sign_in }: Question) -> Result<Said, Broken> {
+    async fn exchange(&self, AuthRequest { request, ends_sign_in }: AuthRequest) -> Result<AuthOutcome, AuthError> {
         let (response, lease) = self.upstream.send(request).await?;
         let (parts, body) = response.into_parts();
-        let body = super::said::read(body).await?;
+        let body = super::outcome::read(body).await?;
         lease.finish(true);
-        Ok(Said::of(&parts, &body, ends_sign_in, &self.config))
+        Ok(AuthOutcome::of(&parts, &body, ends_sign_in, &self.config))
     }
 }
 

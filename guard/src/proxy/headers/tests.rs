@@ -25,9 +25,9 @@ fn door() -> FrontDoor {
     FrontDoor::Signed(Signed::new(Arc::new(Profile::of(&config)), keys, metrics))
 }
 
-fn somebody() -> Admitted {
+fn somebody() -> Authenticated {
     let identity = Arc::new(Identity::Account { name: "ada".to_owned() });
-    Admitted { identity, expires: 0, spends_authorization: false, handover: None }
+    Authenticated { identity, expires: 0, consumes_authorization: false, auth_headers: None }
 }
 
 fn crossed(lines: &[(&str, &str)]) -> HeaderMap {
@@ -36,8 +36,8 @@ fn crossed(lines: &[(&str, &str)]) -> HeaderMap {
         headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
     }
     let own = door().own_headers();
-    let provenance = Provenance { client: "203.0.113.7".parse().unwrap(), external: None, upgrade: false, own: &own };
-    to_upstream(&mut headers, &door(), &somebody(), &provenance);
+    let forwarded = ForwardedInfo { client: "203.0.113.7".parse().unwrap(), external: None, upgrade: false, own: &own };
+    to_upstream(&mut headers, &door(), &somebody(), &forwarded);
     headers
 }
 

@@ -9,17 +9,17 @@ use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, HeaderValue};
 
 use super::Lease;
+use super::access_log::AccessLog;
 use super::headers;
-use super::limit::Progress;
-use super::record::Record;
-use crate::refusal::{Reason, Refusal, Signpost};
-use crate::serve::wire::Exchange;
+use super::request_body::Progress;
+use crate::refusal::{Reason, Refusal, RefusalContext};
+use crate::serve::wire::ConnectionState;
 
-/// Dropping it, at its end or early, gives back the upstream connection, closes the exchange, and writes the log line.
-pub struct Answer {
+/// Dropping it, at its end or early, gives back the upstream connection, closes the connection, and writes the log line.
+pub struct ResponseBody {
     body: Kind,
     ended: bool,
-    story: Option<Story>,
+    in_flight: Option<InFlight>,
 }
 
 enum Kind {
@@ -27,31 +27,31 @@ enum Kind {
     Fixed(Option<Bytes>),
 }
 
-struct Story {
-    record: Record,
-    exchange: Arc<Exchange>,
+struct InFlight {
+    log: AccessLog,
+    connection: Arc<ConnectionState>,
     lease: Option<Lease>,
     unread: bool,
 }
 
-impl Answer {
+impl ResponseBody {
     /// Immich's.
-    pub fn streamed(body: Incoming, lease: Lease, record: Record, exchange: Arc<Exchange>) -> Self {
+    pub fn streamed(body: Incoming, lease: Lease, log: AccessLog, connection: Arc<ConnectionState>) -> Self {
         Self {
             body: Kind::Streamed(body),
             ended: false,
-            story: Some(Story { record, exchange, lease: Some(lease), unread: false }),
+            in_flight: Some(InFlight { log, connection, lease: Some(lease), unread: false }),
         }
     }
 
     /// Our own. `unread`: bytes may still come that nobody will read as a request.
-    pub fn fixed(body: Bytes, unread: bool, record: Record, exchange: Arc<Exchange>) -> Self {
-        Self { body: Kind::Fixed(Some(body)), ended: false, story: Some(Story { record, exchange, lease: None, unread }) }
+    pub fn fixed(body: Bytes, unread: bool, log: AccessLog, connection: Arc<ConnectionState>) -> Self {
+        Self { body: Kind::Fixed(Some(body)), ended: false, in_flight: Some(InFlight { log, connection, lease: None, unread }) }
     }
 
-    /// That of a 101: the story goes on in the tunnel.
+    /// That of a 101: the in_flight goes on in the tunnel.
     pub fn empty() -> Self {
-        Self { body: Kind::Fixed(None), ended: true, story: None }
+        Self { body: Kind::Fixed(None), ended: true, in_flight: None }
     }
 }
 
@@ -59,45 +59,50 @@ impl Answer {
 pub fn stream_back(
     mut response: Response<Incoming>,
     lease: Lease,
-    mut record: Record,
-    exchange: Arc<Exchange>,
-) -> Response<Answer> {
-    record.status = Some(response.status().as_u16());
+    mut log: AccessLog,
+    connection: Arc<ConnectionState>,
+) -> Response<ResponseBody> {
+    log.status = Some(response.status().as_u16());
     headers::to_client(response.headers_mut(), false);
-    if record.body_progress().is_some_and(|progress| progress != Progress::Whole) {
+    if log.body_progress().is_some_and(|progress| progress != Progress::Whole) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response.map(|body| Answer::streamed(body, lease, record, exchange))
+    response.map(|body| ResponseBody::streamed(body, lease, log, connection))
 }
 
 /// A refusal becomes the answer.
 pub fn refuse(
     refusal: Refusal,
-    client: Client,
-    mut record: Record,
-    exchange: Arc<Exchange>,
-    signpost: &Signpost,
-) -> Response<Answer> {
+    request: ResponseContext,
+    mut log: AccessLog,
+    connection: Arc<ConnectionState>,
+    refusal_context: &RefusalContext,
+) -> Response<ResponseBody> {
     // Bytes of the body that are still on their way are why the connection must close, and linger.
-    let unread = !client.bodiless && record.body_progress() != Some(Progress::Whole);
+    let unread = !request.bodiless && log.body_progress() != Some(Progress::Whole);
     // Where heads are not clear, what comes after them is not either (RFC 9112, 6.3).
     let unclear = matches!(refusal.reason, Reason::BadRequest | Reason::HeadersTooLarge);
-    let response = refusal.answer(record.id, client.prefers_html, unread || unclear || client.draining, signpost);
-    record.refuse(refusal);
-    response.map(|body| Answer::fixed(body, unread || unclear, record, exchange))
+    let response = refusal.answer(log.id, request.prefers_html, unread || unclear || request.draining, refusal_context);
+    log.refuse(refusal);
+    response.map(|body| ResponseBody::fixed(body, unread || unclear, log, connection))
 }
 
 /// An answer that is here already and is no refusal. Nobody reads the body of its request, if it has one.
-pub fn fixed(mut response: Response<Bytes>, bodiless: bool, record: Record, exchange: Arc<Exchange>) -> Response<Answer> {
+pub fn fixed(
+    mut response: Response<Bytes>,
+    bodiless: bool,
+    log: AccessLog,
+    connection: Arc<ConnectionState>,
+) -> Response<ResponseBody> {
     if !bodiless {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response.map(|body| Answer::fixed(body, !bodiless, record, exchange))
+    response.map(|body| ResponseBody::fixed(body, !bodiless, log, connection))
 }
 
 /// What a refusal has to know about its request.
 #[derive(Clone, Copy, Debug)]
-pub struct Client {
+pub struct ResponseContext {
     /// It would rather read a page than JSON.
     pub prefers_html: bool,
     /// It has no body.
@@ -106,7 +111,7 @@ pub struct Client {
     pub draining: bool,
 }
 
-impl Body for Answer {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -118,8 +123,8 @@ impl Body for Answer {
         };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                if let (Some(story), Some(data)) = (&mut this.story, frame.data_ref()) {
-                    story.record.bytes_out += data.len() as u64;
+                if let (Some(in_flight), Some(data)) = (&mut this.in_flight, frame.data_ref()) {
+                    in_flight.log.bytes_out += data.len() as u64;
                 }
             }
             Poll::Ready(None) => this.ended = true,
@@ -143,16 +148,16 @@ impl Body for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
         let whole = self.ended || self.is_end_stream();
-        if let Some(Story { mut record, exchange, lease, unread }) = self.story.take() {
-            let request_whole = record.body_progress().is_none_or(|progress| progress == Progress::Whole);
-            record.complete = whole;
+        if let Some(InFlight { mut log, connection, lease, unread }) = self.in_flight.take() {
+            let request_whole = log.body_progress().is_none_or(|progress| progress == Progress::Whole);
+            log.complete = whole;
             if let Some(lease) = lease {
                 lease.finish(whole && request_whole);
             }
-            exchange.end(unread || !request_whole);
+            connection.end(unread || !request_whole);
         }
     }
 }

@@ -101,23 +101,23 @@ pub enum BodyError {
 }
 
 /// A request's body on its way to the upstream.
-pub enum Outgoing {
+pub enum RequestBody {
     /// None.
     Empty,
     /// One that is counted.
-    Metered(Metered),
+    MeteredBody(MeteredBody),
     /// One that is here already, so that it can be sent again; none once it was sent.
     Whole(Option<Bytes>),
 }
 
-impl Outgoing {
+impl RequestBody {
     /// Wraps a client's body. One that is known to be empty costs nothing. `own` are the names that its trailers may not have.
     pub fn new(body: Incoming, limit: Option<u64>, own: &Arc<[HeaderName]>) -> (Self, Option<Arc<Meter>>) {
         if body.is_end_stream() {
             return (Self::Empty, None);
         }
-        let (metered, meter) = Metered::new(body, limit.unwrap_or(u64::MAX), own.clone());
-        (Self::Metered(metered), Some(meter))
+        let (metered, meter) = MeteredBody::new(body, limit.unwrap_or(u64::MAX), own.clone());
+        (Self::MeteredBody(metered), Some(meter))
     }
 
     /// A body that is here already.
@@ -148,7 +148,7 @@ impl Outgoing {
 }
 
 /// The counting body.
-pub struct Metered<B = Incoming> {
+pub struct MeteredBody<B = Incoming> {
     body: B,
     limit: u64,
     own: Arc<[HeaderName]>,
@@ -158,7 +158,7 @@ pub struct Metered<B = Incoming> {
     waiting_since: Option<Instant>,
 }
 
-impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Metered<B> {
+impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> MeteredBody<B> {
     fn new(body: B, limit: u64, own: Arc<[HeaderName]>) -> (Self, Arc<Meter>) {
         let meter = Arc::new(Meter::default());
         (Self { body, limit, own, meter: meter.clone(), timer: None, waiting_since: None }, meter)
@@ -217,14 +217,14 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Metered<B> {
     }
 }
 
-impl Body for Outgoing {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
-            Self::Metered(metered) => metered.poll(cx),
+            Self::MeteredBody(metered) => metered.poll(cx),
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
@@ -232,7 +232,7 @@ impl Body for Outgoing {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Metered(metered) => metered.body.is_end_stream(),
+            Self::MeteredBody(metered) => metered.body.is_end_stream(),
             Self::Whole(bytes) => bytes.is_none(),
         }
     }
@@ -240,7 +240,7 @@ impl Body for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Metered(metered) => metered.body.size_hint(),
+            Self::MeteredBody(metered) => metered.body.size_hint(),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
         }
     }
@@ -268,11 +268,11 @@ mod tests {
         }
     }
 
-    fn body(pieces: &[Option<&'static [u8]>], limit: u64) -> (Metered<Script>, Arc<Meter>) {
-        Metered::new(Script(pieces.iter().copied().collect()), limit, Arc::new([]))
+    fn body(pieces: &[Option<&'static [u8]>], limit: u64) -> (MeteredBody<Script>, Arc<Meter>) {
+        MeteredBody::new(Script(pieces.iter().copied().collect()), limit, Arc::new([]))
     }
 
-    async fn next(body: &mut Metered<Script>) -> Option<Result<Frame<Bytes>, BodyError>> {
+    async fn next(body: &mut MeteredBody<Script>) -> Option<Result<Frame<Bytes>, BodyError>> {
         std::future::poll_fn(|cx| body.poll(cx)).await
     }
 

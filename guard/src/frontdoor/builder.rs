@@ -10,14 +10,14 @@ use hyper::header::HeaderName;
 
 use super::FrontDoor;
 use super::forward_auth::ForwardAuth;
-use super::forward_auth::decisions::Decisions;
-use super::forward_auth::health::{Finding, Health};
-use super::forward_auth::question::Asker;
+use super::forward_auth::auth_client::AuthClient;
+use super::forward_auth::health::{CheckResult, Health};
+use super::forward_auth::password_cache::PasswordCache;
 use super::profile::Profile;
 use super::signed::{KeySource, Signed};
 use super::unsigned::Unsigned;
 use crate::config::door::{KeysAt, Signer};
-use crate::config::{DoorConfig, ForwardAuthConfig};
+use crate::config::{ForwardAuthConfig, FrontDoorConfig};
 use crate::fetch::BadUrl;
 use crate::jwks::{self, Document, Keys};
 use crate::key::Key;
@@ -55,9 +55,9 @@ impl From<OpenError> for StartError {
 }
 
 /// What the doors of all workers share.
-pub struct Opening {
+pub struct FrontDoorBuilder {
     /// What they rest on.
-    pub basis: Basis,
+    pub trust_source: TrustSource,
     maker: Maker,
     document: Option<Document>,
     metrics: Arc<Metrics>,
@@ -65,13 +65,13 @@ pub struct Opening {
 
 enum Maker {
     Signed { profile: Arc<Profile>, keys: KeySource },
-    ForwardAuth { config: Arc<ForwardAuthConfig>, target: Target, decisions: Arc<Decisions> },
+    ForwardAuth { config: Arc<ForwardAuthConfig>, target: Target, password_cache: Arc<PasswordCache> },
     Unsigned { header: HeaderName, peers: Vec<IpAddr> },
 }
 
-/// What the decisions of a door rest on, and how that stands: for readiness and the status page.
+/// What the password_cache of a door rest on, and how that stands: for readiness and the status page.
 #[derive(Clone)]
-pub enum Basis {
+pub enum TrustSource {
     /// A key set: nobody can be identified before it is there.
     KeySet(Arc<Keys>),
     /// Keys that are fetched when a token names one.
@@ -82,7 +82,7 @@ pub enum Basis {
     AuthServer(Arc<Health>),
 }
 
-impl Basis {
+impl TrustSource {
     /// The key set, where there is one.
     pub fn keys(&self) -> Option<&Arc<Keys>> {
         if let Self::KeySet(keys) = self { Some(keys) } else { None }
@@ -104,7 +104,7 @@ impl Basis {
                 Err("no usable key set yet: is the front door's certs URL reachable from here?".into())
             }
             Self::AuthServer(health) if !health.was_good() => Err(match health.last() {
-                Some(Finding::Bad(what)) => what.into(),
+                Some(CheckResult::Failed(what)) => what.into(),
                 _ => "the auth server has not answered yet".into(),
             }),
             _ => Ok(()),
@@ -124,48 +124,51 @@ impl Basis {
             Self::Configuration => (true, "as configured".to_owned()),
             Self::AuthServer(health) => match health.last() {
                 None => (false, "not asked yet".to_owned()),
-                Some(Finding::Good) => (true, "asks strangers to sign in".to_owned()),
-                Some(Finding::Odd(what) | Finding::Bad(what)) => (false, what),
+                Some(CheckResult::Ok) => (true, "asks strangers to sign in".to_owned()),
+                Some(CheckResult::Warning(what) | CheckResult::Failed(what)) => (false, what),
             },
         }
     }
 }
 
-impl Opening {
+impl FrontDoorBuilder {
     /// Nothing is fetched or asked yet.
-    pub fn new(config: &DoorConfig, trust: &Trust, metrics: &Arc<Metrics>) -> Result<Self, OpenError> {
+    pub fn new(config: &FrontDoorConfig, trust: &Trust, metrics: &Arc<Metrics>) -> Result<Self, OpenError> {
         let mut document = None;
-        let (basis, maker) = match config {
-            DoorConfig::Signed(signed) => {
+        let (trust_source, maker) = match config {
+            FrontDoorConfig::Signed(signed) => {
                 if signed.signer == Signer::CloudflareAccess {
                     warn_of_odd_tags(&signed.audiences);
                 }
                 let profile = Arc::new(Profile::of(signed));
-                let (basis, keys) = match &signed.keys {
+                let (trust_source, keys) = match &signed.keys {
                     KeysAt::Jwks(uri) => {
                         document = Some(Document::at(uri.clone(), trust)?);
                         let keys = Arc::new(Keys::new(profile.rules.algorithms.clone(), metrics.clone()));
-                        (Basis::KeySet(keys.clone()), KeySource::Jwks(keys))
+                        (TrustSource::KeySet(keys.clone()), KeySource::Jwks(keys))
                     }
                     KeysAt::PemPerKid(base) => {
                         let keys = Arc::new(PemKeys::new(base, trust.clone(), metrics.clone()));
-                        (Basis::SingleKeys(keys.clone()), KeySource::Pem(keys))
+                        (TrustSource::SingleKeys(keys.clone()), KeySource::Pem(keys))
                     }
-                    KeysAt::Secret(secret) => (Basis::Configuration, KeySource::Secret(Arc::new(Key::shared_secret(&secret.0)))),
+                    KeysAt::Secret(secret) => {
+                        (TrustSource::Configuration, KeySource::Secret(Arc::new(Key::shared_secret(&secret.0))))
+                    }
                 };
-                (basis, Maker::Signed { profile, keys })
+                (trust_source, Maker::Signed { profile, keys })
             }
-            DoorConfig::ForwardAuth(auth) => {
-                metrics.expect_auth_questions();
+            FrontDoorConfig::ForwardAuth(auth) => {
+                metrics.register_auth_results();
                 let config = Arc::new(auth.clone());
-                let maker = Maker::ForwardAuth { config, target: target(auth, trust)?, decisions: Arc::new(Decisions::new()?) };
-                (Basis::AuthServer(Arc::default()), maker)
+                let maker =
+                    Maker::ForwardAuth { config, target: target(auth, trust)?, password_cache: Arc::new(PasswordCache::new()?) };
+                (TrustSource::AuthServer(Arc::default()), maker)
             }
-            DoorConfig::UnsignedHeader { header, peers } => {
-                (Basis::Configuration, Maker::Unsigned { header: header.clone(), peers: peers.clone() })
+            FrontDoorConfig::UnsignedHeader { header, peers } => {
+                (TrustSource::Configuration, Maker::Unsigned { header: header.clone(), peers: peers.clone() })
             }
         };
-        Ok(Self { basis, maker, document, metrics: metrics.clone() })
+        Ok(Self { trust_source, maker, document, metrics: metrics.clone() })
     }
 
     /// The door of one worker.
@@ -174,9 +177,9 @@ impl Opening {
             Maker::Signed { profile, keys } => {
                 FrontDoor::Signed(Signed::new(profile.clone(), keys.clone(), self.metrics.clone()))
             }
-            Maker::ForwardAuth { config, target, decisions } => {
-                let asker = Arc::new(Asker::new(config.clone(), target.clone(), self.metrics.clone()));
-                FrontDoor::ForwardAuth(ForwardAuth::new(asker, decisions.clone(), self.metrics.clone()))
+            Maker::ForwardAuth { config, target, password_cache } => {
+                let client = Arc::new(AuthClient::new(config.clone(), target.clone(), self.metrics.clone()));
+                FrontDoor::ForwardAuth(ForwardAuth::new(client, password_cache.clone(), self.metrics.clone()))
             }
             Maker::Unsigned { header, peers } => FrontDoor::Unsigned(Unsigned::new(header.clone(), peers.clone())),
         }
@@ -190,13 +193,13 @@ impl Opening {
         }
     }
 
-    /// The task that keeps the basis fresh.
+    /// The task that keeps the trust_source fresh.
     pub fn refresh(self) -> Background {
-        match (self.basis, self.maker, self.document) {
-            (Basis::KeySet(keys), _, Some(document)) => Box::pin(async move { keys.keep_fresh(document).await }),
-            (Basis::AuthServer(health), Maker::ForwardAuth { config, target, .. }, _) => {
-                let asker = Asker::new(config, target, self.metrics);
-                Box::pin(async move { health.watch(asker).await })
+        match (self.trust_source, self.maker, self.document) {
+            (TrustSource::KeySet(keys), _, Some(document)) => Box::pin(async move { keys.keep_fresh(document).await }),
+            (TrustSource::AuthServer(health), Maker::ForwardAuth { config, target, .. }, _) => {
+                let client = AuthClient::new(config, target, self.metrics);
+                Box::pin(async move { health.watch(client).await })
             }
             _ => Box::pin(std::future::pending()),
         }

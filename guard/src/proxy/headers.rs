@@ -10,7 +10,7 @@ use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, 
 
 use crate::config::External;
 use crate::cookies;
-use crate::frontdoor::{Admitted, FrontDoor};
+use crate::frontdoor::{Authenticated, FrontDoor};
 use crate::refusal::{REFUSAL_HEADER, REQUEST_ID_HEADER};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -53,7 +53,7 @@ const IDENTITY_NAMES: [&str; 9] = [
 ];
 
 /// What is told to the upstream about where a request came from.
-pub struct Provenance<'r> {
+pub struct ForwardedInfo<'r> {
     /// The client's address.
     pub client: IpAddr,
     /// The public address, where configured.
@@ -76,12 +76,12 @@ pub fn client_address(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
 
 /// Makes the client's headers Immich's: strips, then sets ours. The body's framing is hyper's to write; a length stays only as the
 /// number that hyper has checked.
-pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, admitted: &Admitted, provenance: &Provenance<'_>) {
+pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, authenticated: &Authenticated, forwarded: &ForwardedInfo<'_>) {
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     strip_nominated(headers);
     strip(headers, |name| {
-        let is_proof = name == AUTHORIZATION && admitted.spends_authorization;
-        let is_ours = is_protected(name) || is_named(name, provenance.own);
+        let is_proof = name == AUTHORIZATION && authenticated.consumes_authorization;
+        let is_ours = is_protected(name) || is_named(name, forwarded.own);
         is_proof || is_hop_by_hop(name) || is_ours || matches!(name, "expect" | "content-length")
     });
     cookies::strip(headers, |name| door.owns_cookie(name));
@@ -89,23 +89,23 @@ pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, admitted: &Admitte
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    say_where_from(headers, provenance);
-    for (name, value) in admitted.handover.iter().flat_map(|handover| &handover.to_upstream) {
+    set_forwarded_headers(headers, forwarded);
+    for (name, value) in authenticated.auth_headers.iter().flat_map(|auth_headers| &auth_headers.to_upstream) {
         headers.append(name.clone(), value.clone());
     }
-    if provenance.upgrade {
+    if forwarded.upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     }
 }
 
 /// Makes the client's headers those of a request that is the auth server's own: it gets its cookies, and nothing of Immich's.
-pub fn to_auth_server(headers: &mut HeaderMap, provenance: &Provenance<'_>) {
+pub fn to_auth_server(headers: &mut HeaderMap, forwarded: &ForwardedInfo<'_>) {
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     strip_nominated(headers);
     strip(headers, |name| {
         let is_immichs = name == "x-api-key" || name.starts_with("x-immich-");
-        let is_ours = is_protected(name) || is_named(name, provenance.own);
+        let is_ours = is_protected(name) || is_named(name, forwarded.own);
         is_immichs || is_hop_by_hop(name) || is_ours || matches!(name, "expect" | "content-length")
     });
     cookies::strip(headers, |name| name.starts_with(b"immich_"));
@@ -113,19 +113,19 @@ pub fn to_auth_server(headers: &mut HeaderMap, provenance: &Provenance<'_>) {
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
-    say_where_from(headers, provenance);
+    set_forwarded_headers(headers, forwarded);
 }
 
-fn say_where_from(headers: &mut HeaderMap, provenance: &Provenance<'_>) {
+fn set_forwarded_headers(headers: &mut HeaderMap, forwarded: &ForwardedInfo<'_>) {
     let host =
-        provenance.external.map_or_else(|| headers.get(HOST).cloned(), |external| HeaderValue::from_str(&external.host).ok());
+        forwarded.external.map_or_else(|| headers.get(HOST).cloned(), |external| HeaderValue::from_str(&external.host).ok());
     if let Some(host) = host {
         headers.insert(X_FORWARDED_HOST, host);
     }
     // A proof comes through a front door, and that speaks HTTPS to the world; cloudflared then speaks HTTP to us.
-    let scheme = provenance.external.map_or("https", |external| external.scheme);
+    let scheme = forwarded.external.map_or("https", |external| external.scheme);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    if let Ok(address) = HeaderValue::from_str(&provenance.client.to_string()) {
+    if let Ok(address) = HeaderValue::from_str(&forwarded.client.to_string()) {
         headers.insert(X_FORWARDED_FOR, address.clone());
         headers.insert(X_REAL_IP, address);
     }

@@ -1,5 +1,5 @@
-//! What the auth server said of a password, remembered for a moment: phones send one with each of up to 64 requests at a time, and each
-//! question would be a sign-in event over there.
+//! What the auth server outcome of a password, remembered for a moment: phones send one with each of up to 64 requests at a time, and each
+//! request would be a sign-in event over there.
 //!
 //! Only a yes is remembered, under an HMAC, so that no password stays in memory. A sender that brings a session of the auth server as well
 //! is remembered apart: its yes may have come from the session, and says nothing about the password.
@@ -13,8 +13,8 @@ use aws_lc_rs::hmac;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::question::Credential;
-use super::said::{Grant, Said};
+use super::auth_client::Credential;
+use super::outcome::{AuthOutcome, Grant};
 use crate::random;
 
 /// How long a yes is good for: what authentik's own outpost remembers.
@@ -23,7 +23,7 @@ pub const MAX_AGE: Duration = Duration::from_secs(60);
 pub const MAX_ENTRIES: usize = 1024;
 
 /// What a yes rests on.
-pub struct Proof<'p> {
+pub struct CacheKey<'p> {
     /// The password.
     pub credential: &'p Credential,
     /// The cookies of the auth server.
@@ -33,57 +33,63 @@ pub struct Proof<'p> {
 type Tag = [u8; 32];
 
 /// The memory that all workers share.
-pub struct Decisions {
+pub struct PasswordCache {
     key: hmac::Key,
     entries: Arc<Mutex<HashMap<Tag, Entry>>>,
 }
 
 enum Entry {
     /// Somebody is asking.
-    Asking(watch::Receiver<Option<Said>>),
+    Pending(watch::Receiver<Option<AuthOutcome>>),
     /// A yes.
-    Yes { grant: Arc<Grant>, since: Instant },
+    Allowed { grant: Arc<Grant>, since: Instant },
 }
 
-impl Decisions {
+impl PasswordCache {
     /// An empty memory, under a key of this process.
     pub fn new() -> Result<Self, random::Unavailable> {
         let secret: [u8; 32] = random::bytes()?;
         Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), entries: Arc::default() })
     }
 
-    /// What was said of this proof, or what `ask` brings. Whoever comes while somebody asks waits for the same answer. The second value is
+    /// What was outcome of this proof, or what `ask` brings. Whoever comes while somebody asks waits for the same answer. The second value is
     /// whether it was known, or already being asked about.
-    pub async fn get_or_ask(&self, proof: &Proof<'_>, ask: impl Future<Output = Said> + Send + 'static) -> (Said, bool) {
+    pub async fn get_or_request(
+        &self,
+        proof: &CacheKey<'_>,
+        ask: impl Future<Output = AuthOutcome> + Send + 'static,
+    ) -> (AuthOutcome, bool) {
         let tag = self.tag(proof);
         let (mut answer, known) = {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
             match entries.get(&tag) {
-                Some(Entry::Yes { grant, since }) if since.elapsed() < MAX_AGE => return (Said::Yes(grant.clone()), true),
-                Some(Entry::Asking(answer)) => (answer.clone(), true),
+                Some(Entry::Allowed { grant, since }) if since.elapsed() < MAX_AGE => {
+                    return (AuthOutcome::Allowed(grant.clone()), true);
+                }
+                Some(Entry::Pending(answer)) => (answer.clone(), true),
                 _ => {
                     make_room(&mut entries);
                     let (teller, answer) = watch::channel(None);
-                    entries.insert(tag, Entry::Asking(answer.clone()));
+                    entries.insert(tag, Entry::Pending(answer.clone()));
                     // A task of its own: the one who came first may leave, the others still want to know.
-                    let asked = Asked { tag, entries: self.entries.clone(), is_settled: false };
+                    let asked = PendingAuth { tag, entries: self.entries.clone(), is_settled: false };
                     tokio::spawn(async move {
-                        let said = ask.await;
-                        asked.settle(&said);
-                        teller.send_replace(Some(said));
+                        let outcome = ask.await;
+                        asked.settle(&outcome);
+                        teller.send_replace(Some(outcome));
                     });
                     (answer, false)
                 }
             }
         };
-        let said = match answer.wait_for(Option::is_some).await {
-            Ok(said) => said.clone(),
+        let outcome = match answer.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone(),
             Err(_) => None,
         };
-        (said.unwrap_or_else(|| Said::Broken("the worker that asked ended first".into())), known)
+        (outcome.unwrap_or_else(|| AuthOutcome::Failed("the worker that asked ended first".into())), known)
     }
 
-    fn tag(&self, proof: &Proof<'_>) -> Tag {
+    fn tag(&self, proof: &CacheKey<'_>) -> Tag {
         let password = proof.credential.value().map_or(&[][..], |value| value.as_bytes());
         let mut context = hmac::Context::with_key(&self.key);
         // A length in front: no two pairs are the same bytes.
@@ -96,25 +102,27 @@ impl Decisions {
     }
 }
 
-/// A question under way. However its task ends, nobody waits for it for ever.
-struct Asked {
+/// A request under way. However its task ends, nobody waits for it for ever.
+struct PendingAuth {
     tag: Tag,
     entries: Arc<Mutex<HashMap<Tag, Entry>>>,
     is_settled: bool,
 }
 
-impl Asked {
-    fn settle(mut self, said: &Said) {
+impl PendingAuth {
+    fn settle(mut self, outcome: &AuthOutcome) {
         self.is_settled = true;
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        match said {
-            Said::Yes(grant) => entries.insert(self.tag, Entry::Yes { grant: grant.clone(), since: Instant::now() }),
+        match outcome {
+            AuthOutcome::Allowed(grant) => {
+                entries.insert(self.tag, Entry::Allowed { grant: grant.clone(), since: Instant::now() })
+            }
             _ => entries.remove(&self.tag),
         };
     }
 }
 
-impl Drop for Asked {
+impl Drop for PendingAuth {
     fn drop(&mut self) {
         if !self.is_settled {
             self.entries.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.tag);
@@ -126,10 +134,10 @@ fn make_room(entries: &mut HashMap<Tag, Entry>) {
     if entries.len() < MAX_ENTRIES {
         return;
     }
-    entries.retain(|_, entry| !matches!(entry, Entry::Yes { since, .. } if since.elapsed() >= MAX_AGE));
+    entries.retain(|_, entry| !matches!(entry, Entry::Allowed { since, .. } if since.elapsed() >= MAX_AGE));
     let age = |entry: &Entry| match entry {
-        Entry::Yes { since, .. } => Some(*since),
-        Entry::Asking(_) => None,
+        Entry::Allowed { since, .. } => Some(*since),
+        Entry::Pending(_) => None,
     };
     if entries.len() >= MAX_ENTRIES
         && let Some(oldest) = entries.iter().filter_map(|(tag, entry)| Some((*tag, age(entry)?))).min_by_key(|(_, since)| *since)
@@ -145,12 +153,12 @@ mod tests {
     use hyper::header::HeaderValue;
 
     use super::*;
-    use crate::frontdoor::Handover;
+    use crate::frontdoor::AuthResponseHeaders;
     use crate::identity::Identity;
 
-    fn yes() -> Said {
+    fn yes() -> AuthOutcome {
         let identity = Arc::new(Identity::Account { name: "phone".to_owned() });
-        Said::Yes(Arc::new(Grant { identity, handover: Arc::new(Handover::default()) }))
+        AuthOutcome::Allowed(Arc::new(Grant { identity, auth_headers: Arc::new(AuthResponseHeaders::default()) }))
     }
 
     fn password(text: &'static str) -> Credential {
@@ -158,71 +166,77 @@ mod tests {
     }
 
     /// Asks for `credential` with `session`, counting the questions that reach the server.
-    async fn ask(decisions: &Decisions, count: &Arc<AtomicUsize>, credential: &Credential, session: &[u8], said: Said) -> Said {
+    async fn ask(
+        password_cache: &PasswordCache,
+        count: &Arc<AtomicUsize>,
+        credential: &Credential,
+        session: &[u8],
+        outcome: AuthOutcome,
+    ) -> AuthOutcome {
         let count = count.clone();
-        let question = async move {
+        let request = async move {
             count.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_secs(1)).await;
-            said
+            outcome
         };
-        decisions.get_or_ask(&Proof { credential, session }, question).await.0
+        password_cache.get_or_request(&CacheKey { credential, session }, request).await.0
     }
 
     #[tokio::test(start_paused = true)]
     async fn many_at_once_are_one_question_and_its_yes_lasts_a_minute() {
-        let (decisions, count) = (Decisions::new().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let (password_cache, count) = (PasswordCache::new().unwrap(), Arc::new(AtomicUsize::new(0)));
         let phone = password("Basic cGhvbmU=");
-        let all = (0..64).map(|_| ask(&decisions, &count, &phone, b"", yes()));
-        for said in join_all(all).await {
-            assert!(matches!(said, Said::Yes(_)));
+        let all = (0..64).map(|_| ask(&password_cache, &count, &phone, b"", yes()));
+        for outcome in join_all(all).await {
+            assert!(matches!(outcome, AuthOutcome::Allowed(_)));
         }
         assert_eq!(count.load(Ordering::SeqCst), 1);
         tokio::time::advance(Duration::from_secs(59)).await;
-        ask(&decisions, &count, &phone, b"", yes()).await;
+        ask(&password_cache, &count, &phone, b"", yes()).await;
         assert_eq!(count.load(Ordering::SeqCst), 1);
         tokio::time::advance(Duration::from_secs(1)).await;
-        ask(&decisions, &count, &phone, b"", yes()).await;
+        ask(&password_cache, &count, &phone, b"", yes()).await;
         assert_eq!(count.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_no_is_never_remembered_and_a_yes_is_only_for_what_it_was_said_of() {
-        let (decisions, count) = (Decisions::new().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let (password_cache, count) = (PasswordCache::new().unwrap(), Arc::new(AtomicUsize::new(0)));
         let (good, bad) = (password("Basic Z29vZA=="), password("Basic YmFk"));
-        let no = || Said::Broken("away".into());
+        let no = || AuthOutcome::Failed("away".into());
         for _ in 0..2 {
-            assert!(matches!(ask(&decisions, &count, &bad, b"", no()).await, Said::Broken(_)));
+            assert!(matches!(ask(&password_cache, &count, &bad, b"", no()).await, AuthOutcome::Failed(_)));
         }
         assert_eq!(count.load(Ordering::SeqCst), 2);
         // Let in by a session, the wrong password beside it must not open the door to those who have only the password.
-        ask(&decisions, &count, &bad, b"session=1", yes()).await;
-        assert!(matches!(ask(&decisions, &count, &bad, b"", no()).await, Said::Broken(_)));
-        assert!(matches!(ask(&decisions, &count, &bad, b"session=2", no()).await, Said::Broken(_)));
-        ask(&decisions, &count, &good, b"", yes()).await;
+        ask(&password_cache, &count, &bad, b"session=1", yes()).await;
+        assert!(matches!(ask(&password_cache, &count, &bad, b"", no()).await, AuthOutcome::Failed(_)));
+        assert!(matches!(ask(&password_cache, &count, &bad, b"session=2", no()).await, AuthOutcome::Failed(_)));
+        ask(&password_cache, &count, &good, b"", yes()).await;
         assert_eq!(count.load(Ordering::SeqCst), 6);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_asked_first_may_leave() {
-        let (decisions, count) = (Arc::new(Decisions::new().unwrap()), Arc::new(AtomicUsize::new(0)));
+        let (password_cache, count) = (Arc::new(PasswordCache::new().unwrap()), Arc::new(AtomicUsize::new(0)));
         let phone = password("Basic cGhvbmU=");
-        let (first, task_count) = (decisions.clone(), count.clone());
+        let (first, task_count) = (password_cache.clone(), count.clone());
         let leaving = tokio::spawn(async move { ask(&first, &task_count, &password("Basic cGhvbmU="), b"", yes()).await });
         tokio::task::yield_now().await;
         leaving.abort();
-        assert!(matches!(ask(&decisions, &count, &phone, b"", yes()).await, Said::Yes(_)));
+        assert!(matches!(ask(&password_cache, &count, &phone, b"", yes()).await, AuthOutcome::Allowed(_)));
         assert_eq!(count.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_memory_is_bounded() {
-        let decisions = Decisions::new().unwrap();
+        let password_cache = PasswordCache::new().unwrap();
         for number in 0..MAX_ENTRIES + 5 {
             let credential =
                 Credential::Password { value: HeaderValue::from_str(&format!("Basic {number}")).unwrap(), dedicated: false };
-            decisions.get_or_ask(&Proof { credential: &credential, session: b"" }, async { yes() }).await;
+            password_cache.get_or_request(&CacheKey { credential: &credential, session: b"" }, async { yes() }).await;
         }
-        assert_eq!(decisions.entries.lock().unwrap().len(), MAX_ENTRIES);
+        assert_eq!(password_cache.entries.lock().unwrap().len(), MAX_ENTRIES);
     }
 
     async fn join_all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
