@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use door::Ask;
-pub use door::{AllowList, ForwardAuthArgs, ForwardAuthConfig, FrontDoorArgs, FrontDoorConfig};
+use crate::allow_list::AllowList;
+use door::AuthServerArgs;
+pub use door::{ForwardAuthArgs, ForwardAuthConfig, FrontDoorArgs, FrontDoorConfig};
 pub use process::{LogConfig, ProcessArgs, ProcessConfig};
 
 /// The default of `GUARD_MAX_BODY`: what nginx's `100m` means, and the lenient reading of the edge's "100 MB".
@@ -234,8 +235,8 @@ impl OriginArgs {
         let max_body = r.value("GUARD_MAX_BODY", given(self.max_body.as_deref()), DEFAULT_MAX_BODY_BYTES, units::read_size);
         let external =
             r.value("GUARD_EXTERNAL_URL", given(self.external_url.as_deref()), None, |text| read::external(text).map(Some));
-        let ask = Ask { server: &self.auth, external: external.as_ref() };
-        let (front_door, allow) = (self.door.check(&mut r, Some(ask)), self.door.check_allow_list(&mut r));
+        let auth_server = AuthServerArgs { server: &self.auth, external: external.as_ref() };
+        let (front_door, allow) = (self.door.check(&mut r, Some(auth_server)), self.door.check_allow_list(&mut r));
         let lan_url = r.value("GUARD_LAN_URL", given(self.lan_url.as_deref()), None, |text| {
             read::external(text).map(|_| Some(text.to_owned()))
         });

@@ -11,6 +11,7 @@ pub mod keyserver;
 pub mod nas;
 pub mod photos;
 mod steps;
+pub mod text;
 pub mod tour;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::config::read::is_loopback;
+use crate::percent;
 use crate::tls::{Tls, Trust};
 
 /// The most that one fetch may take, connecting included.
@@ -93,8 +94,11 @@ impl FetchRequest {
 
     /// An answer to this form (`application/x-www-form-urlencoded`).
     pub fn form(fields: &[(&str, &str)]) -> Self {
-        let body =
-            fields.iter().map(|(name, value)| format!("{}={}", percent(name), percent(value))).collect::<Vec<_>>().join("&");
+        let body = fields
+            .iter()
+            .map(|(name, value)| format!("{}={}", percent::encode(name), percent::encode(value)))
+            .collect::<Vec<_>>()
+            .join("&");
         Self { method: Method::POST, body, headers: Vec::new() }
             .with(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
     }
@@ -251,20 +255,6 @@ fn harmless(word: &str) -> &str {
     let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     let is_token = bare.starts_with("eyJ") || bare.starts_with("ya29.");
     if is_token || (word.len() > MAX_WORD_CHARS && !word.contains(['/', ':', '@'])) { "***" } else { word }
-}
-
-/// Text inside a query or a form (RFC 3986, 2.3: unreserved characters stay).
-pub fn percent(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            // Writing into a String cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
 }
 
 #[cfg(test)]

@@ -17,10 +17,9 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Response, Uri};
 
 use crate::assertion::Verified;
-use crate::config::AllowList;
 use crate::cookies;
 use crate::identity::Identity;
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::Refusal;
 use forward_auth::ForwardAuth;
 use signed::Signed;
 use unsigned::Unsigned;
@@ -150,52 +149,9 @@ fn is_below(path: &str, own: &str) -> bool {
     })
 }
 
-impl AllowList {
-    /// Refuses a verified identity that is not on the list of its kind. An empty list lets everyone of that kind in; but an account
-    /// without an address is let in by no list of addresses, so it must be named where any list is set.
-    pub fn permits(&self, identity: &Identity) -> Result<(), Refusal> {
-        let (permitted, list, kind) = match identity {
-            Identity::Person { email, .. } => {
-                // ASCII only: other alphabets have letters that fold into ours, and would be another address.
-                let email = email.to_ascii_lowercase();
-                let domain = email.rfind('@').map_or("", |place| &email[place..]);
-                let listed = self.emails.iter().any(|entry| *entry == email || *entry == domain);
-                (self.emails.is_empty() || listed, "GUARD_ALLOW_EMAIL", "person")
-            }
-            Identity::Service { common_name } => {
-                (self.services.is_empty() || self.services.contains(common_name), "GUARD_ALLOW_SERVICE", "service token")
-            }
-            Identity::Account { name } => {
-                let no_list = self.emails.is_empty() && self.services.is_empty();
-                (no_list || self.services.contains(name), "GUARD_ALLOW_SERVICE", "account without an address")
-            }
-        };
-        if permitted { Ok(()) } else { Err(Refusal::new(Reason::Forbidden, format!("verified {kind} is not in {list}"))) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_list_lets_in_addresses_and_domains_in_any_case_and_nobody_else() {
-        let list =
-            AllowList { emails: vec!["ada@example.com".into(), "@family.example".into()], services: vec!["a.access".into()] };
-        let person = |email: &str| list.permits(&Identity::Person { sub: "1".into(), email: email.into() }).is_ok();
-        let service = |name: &str| list.permits(&Identity::Service { common_name: name.into() }).is_ok();
-        assert!(person("ada@example.com") && person("Ada@Example.COM") && person("bob@family.example"));
-        assert!(
-            !person("eve@example.com") && !person("eve@notfamily.example") && !person("eve@family.example.org") && !person("@")
-        );
-        assert!(!person("ada@example.com@evil.example"), "only the last part is the domain");
-        let kids = AllowList { emails: vec!["@kids.example".into()], ..AllowList::default() };
-        let kelvin = Identity::Person { sub: "1".into(), email: "eve@\u{212a}ids.example".into() };
-        assert!(kids.permits(&kelvin).is_err(), "the Kelvin sign folds into k, and is another domain");
-        assert!(service("a.access") && !service("b.access") && !service("A.access"));
-        let empty = AllowList::default();
-        assert!(empty.permits(&Identity::Service { common_name: "any".into() }).is_ok());
-    }
 
     #[test]
     fn only_what_every_server_reads_as_below_is_below() {
@@ -219,20 +175,5 @@ mod tests {
         ] {
             assert!(!is_below(path, own), "{path}");
         }
-    }
-
-    #[test]
-    fn who_has_no_address_does_not_slip_past_a_list_of_addresses() {
-        let account = Identity::Account { name: "phone-of-ada".into() };
-        let list = |emails: &[&str], services: &[&str]| AllowList {
-            emails: emails.iter().map(|name| (*name).to_owned()).collect(),
-            services: services.iter().map(|name| (*name).to_owned()).collect(),
-        };
-        assert!(list(&[], &[]).permits(&account).is_ok(), "anyone verified");
-        assert!(list(&["ada@example.com"], &[]).permits(&account).is_err(), "it is not on the list that there is");
-        assert!(list(&["ada@example.com"], &["phone-of-ada"]).permits(&account).is_ok());
-        assert!(list(&[], &["phone-of-bob"]).permits(&account).is_err());
-        let nameless = Identity::of_account("1".into(), Some(String::new()), None);
-        assert!(list(&["@example.com"], &[]).permits(&nameless).is_err());
     }
 }

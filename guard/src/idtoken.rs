@@ -22,8 +22,8 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, Uri, Version};
 use tokio::sync::watch;
 
+use crate::allow_list::AllowList;
 use crate::clock::unix_seconds;
-use crate::config::AllowList;
 use crate::frontdoor::{AuthDecision, FrontDoor, RequestHead};
 use crate::proxy::access_log::{self, AccessLog};
 use crate::proxy::request_body::{self, RequestBody};
@@ -108,7 +108,7 @@ async fn handle(
             return Err(Refusal::new(Reason::Unauthorized, "nobody can sign in on the way out"));
         };
         log.who = Some(authenticated.identity.clone());
-        allow.permits(&authenticated.identity)?;
+        allow.check(&authenticated.identity)?;
     }
     request_body::declared(&request, out.max_body)?;
     out.tokens.get().await.map_err(|error| Refusal::new(Reason::NoToken, error.to_string()))?;

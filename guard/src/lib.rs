@@ -28,6 +28,7 @@
 //! `serve`, `frontdoor` > `assertion` > `jwks`, `pem_keys`, `upstream` > `refusal`, `config`, `telemetry` > `fetch`, `tls`, `key`, `identity`,
 //! `cookies`.
 
+pub mod allow_list;
 pub mod assertion;
 pub mod clock;
 pub mod config;
@@ -35,6 +36,8 @@ pub mod cookies;
 pub mod demo;
 pub mod fetch;
 pub mod frontdoor;
+pub mod header_fields;
+pub mod html;
 pub mod identity;
 pub mod idtoken;
 pub mod jwks;
@@ -42,6 +45,7 @@ pub mod key;
 pub mod nas;
 pub mod origin;
 pub mod pem_keys;
+pub mod percent;
 pub mod proxy;
 pub mod random;
 pub mod refusal;

@@ -16,8 +16,9 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode, Version};
 use tokio::sync::watch;
 
+use crate::allow_list::AllowList;
 use crate::clock::unix_seconds;
-use crate::config::{AllowList, External};
+use crate::config::External;
 use crate::frontdoor::{AuthDecision, FrontDoor, RequestHead};
 use crate::proxy::access_log::{self, AccessLog};
 use crate::proxy::request_body::{self, RequestBody};
@@ -28,6 +29,7 @@ use crate::serve::wire::ConnectionState;
 use crate::serve::{Handler, Lifecycle, Phase};
 use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::{GaugeGuard, Metrics};
+use crate::telemetry::upstream_health::UpstreamHealth;
 use crate::upstream::UpstreamError;
 use tunnel::Tunnel;
 
@@ -56,6 +58,8 @@ pub struct Origin {
     pub log_identity: LogIdentity,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// When Immich last answered and last failed, for the status page.
+    pub upstream_health: Arc<UpstreamHealth>,
     /// The process.
     pub lifecycle: Arc<Lifecycle>,
     /// Its phase.
@@ -89,13 +93,15 @@ async fn handle(
     };
     log.who = Some(authenticated.identity.clone());
     log.client = headers::client_address(request.headers(), log.client);
-    origin.allow.permits(&authenticated.identity)?;
+    origin.allow.check(&authenticated.identity)?;
     request_body::declared(&request, origin.max_body)?;
 
     let upgrade = headers::wants_websocket(&request) && request.body().is_end_stream();
     let client = upgrade.then(|| hyper::upgrade::on(&mut request));
     headers::to_upstream(request.headers_mut(), &origin.door, &authenticated, &origin.forwarded(log.client, upgrade));
-    let (mut response, lease) = origin.send(&origin.upstream, log, request, origin.max_body).await?;
+    let sent = origin.send(&origin.upstream, log, request, origin.max_body).await;
+    origin.record_upstream(&sent);
+    let (mut response, lease) = sent?;
     for cookie in authenticated.auth_headers.iter().flat_map(|auth_headers| &auth_headers.to_client) {
         response.headers_mut().append(SET_COOKIE, cookie.clone());
     }
@@ -202,6 +208,17 @@ impl Origin {
         log.meter.clone_from(&meter);
         let sent = upstream.send(Request::from_parts(parts, body)).await;
         sent.map_err(|error| meter.and_then(|meter| meter.refusal()).unwrap_or_else(|| error.into()))
+    }
+
+    /// Remembers for the status page whether Immich answered. A body that the client broke off says nothing about Immich.
+    fn record_upstream(&self, sent: &Result<(Response<Incoming>, Lease), Refusal>) {
+        match sent {
+            Ok(_) => self.upstream_health.responded(),
+            Err(refusal) if matches!(refusal.reason, Reason::UpstreamUnreachable | Reason::UpstreamTimeout) => {
+                self.upstream_health.failed();
+            }
+            Err(_) => {}
+        }
     }
 
     fn open_tunnel(

@@ -12,12 +12,17 @@ use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, Head
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use crate::allow_list::NotListed;
+use crate::html::{escape, fill};
 use crate::random;
 
 /// The header that names the [`Reason`] on every refusal.
 pub const REFUSAL_HEADER: HeaderName = HeaderName::from_static("guard-refusal");
 /// The header that carries the request id on every refusal.
 pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("guard-request-id");
+
+const PAGE: &str = include_str!("refusal/page.html");
+const PAGE_CSS: &str = include_str!("refusal/page.css");
 
 /// Why a request was refused, as the outside may know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -256,13 +261,15 @@ impl Refusal {
 
     fn html(&self, id: RequestId, refusal_context: &RefusalContext) -> String {
         let status = self.reason.status();
-        let title = status.canonical_reason().unwrap_or_default();
-        let message = escape(&self.message(refusal_context));
-        format!(
-            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>{title}</title>\
-             <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:18vh auto;padding:0 1rem;color-scheme:light dark}}\
-             small{{opacity:.6}}</style><h1>{title}</h1><p>{message}</p><small>{} · {id}</small></html>",
-            status.as_u16()
+        fill(
+            PAGE,
+            &[
+                ("title", status.canonical_reason().unwrap_or_default()),
+                ("css", PAGE_CSS),
+                ("message", &escape(&self.message(refusal_context))),
+                ("status", status.as_str()),
+                ("id", &id.to_string()),
+            ],
         )
     }
 }
@@ -317,9 +324,10 @@ pub fn prefers_html(headers: &HeaderMap) -> bool {
     html > json
 }
 
-/// Text made safe inside HTML.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+impl From<NotListed> for Refusal {
+    fn from(error: NotListed) -> Self {
+        Self::new(Reason::Forbidden, error.to_string())
+    }
 }
 
 #[cfg(test)]

@@ -3,4 +3,5 @@
 pub mod admin;
 pub mod log;
 pub mod metrics;
-pub mod text;
+pub mod status_page;
+pub mod upstream_health;

@@ -278,6 +278,6 @@ async fn the_admin_port_reads_only_and_the_public_port_knows_none_of_it() {
         }
     }
     assert_eq!(admin(home.door.admin_address, "/api/server/ping").await.status, 404, "it leads nowhere else");
-    assert!(admin(home.door.admin_address, "/").await.text().contains("The door is <b class=good>open</b>"));
+    assert!(admin(home.door.admin_address, "/").await.text().contains("guard origin is <b class=good>ready</b>"));
     assert_eq!(home.immich.dials(), 0);
 }

@@ -1,7 +1,8 @@
-//! Who vouches, and who of the verified may enter: the variables that the way in and the way out share.
+//! The front door and the allow list: the variables that `guard origin` and `guard idtoken` share.
 
 pub mod forward_auth;
 pub mod signed;
+pub mod table;
 
 use std::net::IpAddr;
 
@@ -9,19 +10,17 @@ use clap::Args;
 use hyper::header::HeaderName;
 
 use super::{External, Reader, given, read};
+use crate::allow_list::AllowList;
 pub use forward_auth::{ForwardAuthArgs, ForwardAuthConfig};
 pub use signed::{AssertionArgs, KeysAt, SharedSecret, SignedConfig, Signer};
-
-/// Every name that `GUARD_FRONT_DOOR` may have.
-const DOORS: &str =
-    "cloudflare-access, google-iap, pomerium, aws-alb, authentik-proxy, signed-header, forward-auth or unsigned-header";
+use table::Parts;
+pub use table::{FRONT_DOORS, FrontDoorKind};
 
 /// What flags and variables said about the front door.
 #[derive(Args, Clone, Debug, Default)]
 pub struct FrontDoorArgs {
-    /// Who vouches for a request: cloudflare-access, google-iap, pomerium, aws-alb, authentik-proxy, signed-header, forward-auth or
-    /// unsigned-header [default: cloudflare-access; idtoken: nobody is asked]
-    #[arg(long, env = "GUARD_FRONT_DOOR", value_name = "NAME", hide_env_values = true)]
+    /// The name of the front door; its help text comes from the table of front doors.
+    #[arg(long, env = "GUARD_FRONT_DOOR", value_name = "NAME", hide_env_values = true, help = table::help())]
     pub front_door: Option<String>,
     /// Team name, team domain or its URL (required for cloudflare-access)
     #[arg(long, env = "GUARD_ACCESS_TEAM", value_name = "TEAM", hide_env_values = true)]
@@ -62,18 +61,9 @@ pub enum FrontDoorConfig {
     },
 }
 
-/// Who of the verified may enter. Empty lists let everyone of their kind in.
-#[derive(Clone, Debug, Default)]
-pub struct AllowList {
-    /// Addresses or `@domain`, in lower case.
-    pub emails: Vec<String>,
-    /// Common names of service tokens, and names of accounts without an address.
-    pub services: Vec<String>,
-}
-
-/// What is needed to ask an auth server.
+/// The arguments of an auth server.
 #[derive(Clone, Copy)]
-pub(crate) struct Ask<'a> {
+pub(crate) struct AuthServerArgs<'a> {
     /// Where it is, and what its answers mean.
     pub(crate) server: &'a ForwardAuthArgs,
     /// The public address, which it has to be told.
@@ -103,33 +93,18 @@ impl FrontDoorArgs {
         }
     }
 
-    /// Who vouches. `ask` is what there is for asking an auth server; none on a way on which nobody can sign in.
-    pub(crate) fn check(&self, r: &mut Reader, ask: Option<Ask<'_>>) -> Option<FrontDoorConfig> {
+    /// Reads the configured front door. `auth_server` holds the arguments of an auth server; none for outbound requests, where nobody can
+    /// sign in.
+    pub(crate) fn check(&self, r: &mut Reader, auth_server: Option<AuthServerArgs<'_>>) -> Option<FrontDoorConfig> {
         let jwks = r.value("GUARD_JWKS_URL", given(self.jwks_url.as_deref()), None, |text| read::key_url(text).map(Some));
-        match given(self.front_door.as_deref()).unwrap_or("cloudflare-access") {
-            "cloudflare-access" => {
-                signed::cloudflare_access(r, given(self.access_team.as_deref()), given(self.access_aud.as_deref()), jwks)
-            }
-            "google-iap" => self.assertion.google_iap(r, jwks),
-            "pomerium" => self.assertion.pomerium(r, jwks),
-            "aws-alb" => self.assertion.aws_alb(r, jwks),
-            "authentik-proxy" => self.assertion.authentik_proxy(r),
-            "signed-header" => self.assertion.signed_header(r, jwks),
-            name @ "forward-auth" => {
-                let Some(Ask { server, external }) = ask else {
-                    r.problem("GUARD_FRONT_DOOR", Some(name), "a front door that signs: nobody can sign in on the way out");
-                    return None;
-                };
-                let wants_address = given(self.allow_email.as_deref()).is_some();
-                return server.check(r, external, wants_address).map(FrontDoorConfig::ForwardAuth);
-            }
-            "unsigned-header" => return self.unsigned_header(r),
-            other => {
-                r.problem("GUARD_FRONT_DOOR", Some(other), DOORS);
+        let name = given(self.front_door.as_deref()).unwrap_or(table::DEFAULT);
+        match FRONT_DOORS.iter().find(|kind| kind.name == name) {
+            Some(kind) => (kind.check)(self, r, Parts { jwks, auth_server }),
+            None => {
+                r.problem("GUARD_FRONT_DOOR", Some(name), table::names());
                 None
             }
         }
-        .map(FrontDoorConfig::Signed)
     }
 
     fn unsigned_header(&self, r: &mut Reader) -> Option<FrontDoorConfig> {

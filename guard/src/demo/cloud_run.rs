@@ -23,8 +23,8 @@ use tokio::task::AbortHandle;
 
 use super::google::{ACCOUNT, Google};
 use super::photos::{Bytestream, Stored, receive};
+use crate::demo::text::Text;
 use crate::idtoken::config::{DEFAULT_MAX_BODY_BYTES, X_SERVERLESS_AUTHORIZATION};
-use crate::telemetry::text::Text;
 
 /// What stands where the signature was, for the container.
 pub const SIGNATURE_REMOVED: &str = "SIGNATURE_REMOVED_BY_GOOGLE";

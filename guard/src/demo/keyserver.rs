@@ -12,7 +12,7 @@ use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 
-use crate::telemetry::text::Text;
+use crate::demo::text::Text;
 
 /// A running endpoint.
 pub struct KeyServer {

@@ -112,7 +112,7 @@ impl TrustSource {
     }
 
     /// How it stands, in words, and whether that is good.
-    pub fn words(&self, ago: impl Fn(Duration) -> String) -> (bool, String) {
+    pub fn describe(&self, ago: impl Fn(Duration) -> String) -> (bool, String) {
         match self {
             Self::KeySet(keys) => match keys.current() {
                 Some(set) => {
@@ -123,8 +123,8 @@ impl TrustSource {
             Self::SingleKeys(keys) => (true, format!("{} keys known", keys.count())),
             Self::Configuration => (true, "as configured".to_owned()),
             Self::AuthServer(health) => match health.last() {
-                None => (false, "not asked yet".to_owned()),
-                Some(CheckResult::Ok) => (true, "asks strangers to sign in".to_owned()),
+                None => (false, "not checked yet".to_owned()),
+                Some(CheckResult::Ok) => (true, "requires sign-in".to_owned()),
                 Some(CheckResult::Warning(what) | CheckResult::Failed(what)) => (false, what),
             },
         }

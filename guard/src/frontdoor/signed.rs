@@ -7,6 +7,7 @@ use hyper::header::{HeaderMap, HeaderName};
 use super::profile::Profile;
 use crate::assertion::cache::{Cache, TokenDigest};
 use crate::assertion::{AssertionError, Verified};
+use crate::header_fields::{self, Repeated};
 use crate::jwks::Keys;
 use crate::key::{Key, KeyId};
 use crate::pem_keys::PemKeys;
@@ -80,7 +81,7 @@ impl Signed {
             self.metrics.assertion_failure(error.label());
             Refusal::new(Reason::Unauthorized, error.to_string())
         };
-        let known = only_line(headers, &self.profile.header).map(|token| (token, TokenDigest::of(token)));
+        let known = only_token(headers, &self.profile.header).map(|token| (token, TokenDigest::of(token)));
         if let Ok((_, digest)) = &known
             && let Some(verified) = self.cache().get(digest, now, |key| self.keys.holds(key))
         {
@@ -106,12 +107,11 @@ impl Signed {
     }
 }
 
-/// Exactly one header line, or nothing is believed: components differ in which of two they take.
-fn only_line<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, AssertionError> {
-    let mut lines = headers.get_all(name).iter();
-    match (lines.next(), lines.next()) {
-        (None, _) => Err(AssertionError::Missing),
-        (Some(_), Some(_)) => Err(AssertionError::Repeated),
-        (Some(line), None) => line.to_str().map_err(|_| AssertionError::Malformed("not ASCII")),
+/// The token in the only line of this name: components differ in which of two lines they use, so two are refused.
+fn only_token<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, AssertionError> {
+    match header_fields::single(headers, name) {
+        Ok(Some(line)) => line.to_str().map_err(|_| AssertionError::Malformed("not ASCII")),
+        Ok(None) => Err(AssertionError::Missing),
+        Err(Repeated) => Err(AssertionError::Repeated),
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hyper::header::{HeaderMap, HeaderName};
 
 use super::{Authenticated, RequestHead, TUNNEL_LIFETIME_SECONDS};
+use crate::header_fields;
 use crate::identity::Identity;
 use crate::refusal::{Reason, Refusal};
 
@@ -54,8 +55,7 @@ impl Unsigned {
 
 /// The one line of this name, if it is a name: UTF-8 without control characters, not too long.
 pub(super) fn only_name<'h>(headers: &'h HeaderMap, header: &HeaderName) -> Option<&'h str> {
-    let mut lines = headers.get_all(header).iter();
-    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+    let line = header_fields::single(headers, header).ok()??;
     let name = std::str::from_utf8(line.as_bytes()).ok()?.trim();
     let good = (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.contains(char::is_control);
     good.then_some(name)

@@ -10,7 +10,8 @@ use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::cors::Cors;
 use super::source::{Credentials, Place, metadata};
-use crate::config::{AllowList, Authority, FrontDoorArgs, FrontDoorConfig, ProcessArgs, ProcessConfig};
+use crate::allow_list::AllowList;
+use crate::config::{Authority, FrontDoorArgs, FrontDoorConfig, ProcessArgs, ProcessConfig};
 use crate::config::{Problems, Reader, everywhere, given, read, units};
 use crate::tls::Trust;
 

@@ -13,6 +13,7 @@ use hyper::header::{
 use hyper::http::uri::Authority;
 use hyper::{Method, Response, StatusCode, Uri};
 
+use crate::header_fields;
 use crate::refusal::{Reason, Refusal};
 
 /// How long a browser may remember a preflight, in seconds.
@@ -47,11 +48,10 @@ impl Cors {
 
     /// The origin that asks, if it may; none where no browser's page asks, or one that came from here.
     pub fn check(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
-        let mut lines = headers.get_all(ORIGIN).iter();
-        match (lines.next(), lines.next()) {
-            (None, _) => Ok(None),
-            (Some(origin), None) if self.0.iter().any(|known| known.as_bytes() == origin.as_bytes()) => Ok(Some(origin.clone())),
-            (Some(origin), None) if is_ours(origin, headers) => Ok(None),
+        match header_fields::single(headers, &ORIGIN) {
+            Ok(None) => Ok(None),
+            Ok(Some(origin)) if self.0.iter().any(|known| known.as_bytes() == origin.as_bytes()) => Ok(Some(origin.clone())),
+            Ok(Some(origin)) if is_ours(origin, headers) => Ok(None),
             _ => Err(Refusal::new(Reason::Forbidden, "a page of an origin that GUARD_CORS_ORIGINS does not name")),
         }
     }

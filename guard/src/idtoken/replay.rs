@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_LENGTH, HeaderMap, RETRY_AFTER};
+use hyper::header::{HeaderMap, RETRY_AFTER};
 use hyper::{Request, Response, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::header_fields::content_length;
 use crate::proxy::request_body::{BodyError, RequestBody};
 use crate::random;
 
@@ -37,8 +38,7 @@ impl ReplayBudget {
 
     /// ReplayBudget for the body of a request with these headers; none where it is too large, of unknown length, or there is none left.
     pub fn reserve(&self, headers: &HeaderMap) -> Option<Reserved> {
-        let length: usize =
-            headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok().filter(|length| *length <= MAX_BODY_BYTES)?;
+        let length = usize::try_from(content_length(headers)?).ok().filter(|length| *length <= MAX_BODY_BYTES)?;
         let permit = self.0.clone().try_acquire_many_owned(u32::try_from(length.div_ceil(1024)).ok()?).ok()?;
         Some(Reserved { length, _permit: permit })
     }
@@ -124,7 +124,7 @@ pub fn reserve(budget: &ReplayBudget, retry: bool, request: &Request<Incoming>) 
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
+    use hyper::header::{CONTENT_LENGTH, HeaderValue};
 
     use super::*;
 

@@ -1,9 +1,8 @@
-//! What the way out shows of itself: ready or not, each token's life, and why the last fetch failed.
+//! The status page of `guard idtoken`: readiness, the life of each token, and why the last fetch failed.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -11,11 +10,11 @@ use super::config::{BackendConfig, IdtokenConfig};
 use super::metrics::TokenMetrics;
 use super::tokens::Tokens;
 use crate::frontdoor::builder::TrustSource;
-use crate::origin::status::{PAGE_HEAD, refused_rows, words};
-use crate::refusal::escape;
+use crate::html::escape;
 use crate::serve::Phase;
 use crate::telemetry::admin::View;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::status_page::{Hop, StatusPage, in_words, path};
 
 /// What the page shows.
 pub struct Status {
@@ -23,14 +22,14 @@ pub struct Status {
     metrics: Arc<Metrics>,
     token_metrics: TokenMetrics,
     tokens: Vec<Arc<Tokens>>,
-    /// The inbound check's; none where there is no check.
+    /// What the inbound check trusts; none where there is no check.
     trust_source: Option<TrustSource>,
     phase: Option<watch::Receiver<Phase>>,
     since: Instant,
 }
 
 impl Status {
-    /// A page about this process.
+    /// The page of a process with this configuration.
     pub fn new(
         config: &IdtokenConfig,
         metrics: Arc<Metrics>,
@@ -88,48 +87,45 @@ impl View for Status {
 
     fn page(&self) -> String {
         let metrics = &self.metrics;
-        let mut page = String::from(PAGE_HEAD);
-        let verdict = match self.ready() {
-            Ok(()) => "<b class=good>open</b>".to_owned(),
-            Err(why) => format!("<b class=bad>closed</b> — {}", escape(&why)),
-        };
-        let _ = write!(
-            page,
-            "<h1>The way out is {verdict}</h1><p>{} passed, {} refused, {} under way, {} sent again after a cold start</p>",
+        let ready = self.ready();
+        let mut body = format!(
+            "<p>{} passed, {} refused, {} in flight, {} sent again after a cold start</p>",
             metrics.passed.get(),
             metrics.refused.get(),
             metrics.inflight.get(),
             self.token_metrics.retries.get(),
         );
         for backend in &self.backends {
-            let Some(tokens) = self.tokens_of(backend) else { continue };
-            let good = tokens.current().is_some();
-            let life = match tokens.seconds_to_expiry() {
-                Some(seconds @ 0..) => format!("good for {}", words(std::time::Duration::from_secs(seconds.unsigned_abs()))),
-                Some(_) => "ended".to_owned(),
-                None => "none yet".to_owned(),
-            };
-            let trouble = tokens.trouble().map(|trouble| format!("<br>last fetch: {}", escape(&trouble))).unwrap_or_default();
-            let host = String::from_utf8_lossy(backend.url.host.as_bytes()).into_owned();
-            let _ = write!(
-                page,
-                "<ol class=way><li class=good><h2>Listener</h2><p>port {}</p></li><li class={}><h2>Token</h2><p>{life}{trouble}<br>for {}</p></li>\
-                 <li class=good><h2>Backend</h2><p>{}{}</p></li></ol>",
-                backend.listen.0.port(),
-                if good { "good" } else { "bad" },
-                escape(&backend.audience),
-                escape(&host),
-                escape(&backend.url.base),
-            );
+            if let Some(tokens) = self.tokens_of(backend) {
+                body.push_str(&backend_path(backend, tokens));
+            }
         }
-        page.push_str("<h2>Refused</h2><table>");
-        refused_rows(&mut page, metrics);
-        let _ = write!(
-            page,
-            "</table><p class=small>up for {}, version {} · <a href=metrics>metrics</a> · <a href=health>health</a></p></html>",
-            words(self.since.elapsed()),
+        let footer = format!(
+            "up for {}, version {} · <a href=metrics>metrics</a> · <a href=health>health</a>",
+            in_words(self.since.elapsed()),
             env!("CARGO_PKG_VERSION"),
         );
-        page
+        let readiness = ready.as_ref().map(|()| ()).map_err(|reason| reason.as_ref());
+        StatusPage { process: "guard idtoken", readiness, body, footer }.render(metrics)
     }
+}
+
+/// The path of a request to one backend: the listener, the token that is attached, the backend.
+fn backend_path(backend: &BackendConfig, tokens: &Tokens) -> String {
+    let life = match tokens.seconds_to_expiry() {
+        Some(seconds @ 0..) => format!("valid for {}", in_words(Duration::from_secs(seconds.unsigned_abs()))),
+        Some(_) => "expired".to_owned(),
+        None => "none yet".to_owned(),
+    };
+    let trouble = tokens.trouble().map(|trouble| format!("<br>last fetch: {}", escape(&trouble))).unwrap_or_default();
+    let host = String::from_utf8_lossy(backend.url.host.as_bytes()).into_owned();
+    path(&[
+        Hop { is_good: true, name: "Listener", state: format!("port {}", backend.listen.0.port()) },
+        Hop {
+            is_good: tokens.current().is_some(),
+            name: "Token",
+            state: format!("{life}{trouble}<br>for {}", escape(&backend.audience)),
+        },
+        Hop { is_good: true, name: "Backend", state: format!("{}{}", escape(&host), escape(&backend.url.base)) },
+    ])
 }

@@ -16,6 +16,7 @@ use crate::serve::sockets::{StartError, bind};
 use crate::serve::{self, Background, Drained, Lifecycle, Running};
 use crate::telemetry::admin;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::upstream_health::UpstreamHealth;
 use crate::tls::Trust;
 use crate::upstream::Target;
 
@@ -59,6 +60,7 @@ pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
     let admin_address = admin.local_addr()?;
 
     let metrics = Arc::new(Metrics::new());
+    let upstream_health = Arc::new(UpstreamHealth::default());
     let lifecycle = Lifecycle::new();
     let front_door_builder = FrontDoorBuilder::new(&config.front_door, &Trust::new(&config.process.extra_roots), &metrics)?;
     let trust_source = front_door_builder.trust_source.clone();
@@ -84,13 +86,14 @@ pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
                 },
                 log_identity: config.process.log.identity,
                 metrics: metrics.clone(),
+                upstream_health: upstream_health.clone(),
                 lifecycle: lifecycle.clone(),
                 phase: lifecycle.phase(),
             })
         })
         .collect();
 
-    let view = Arc::new(Status::new(config, metrics.clone(), trust_source.clone(), lifecycle.phase()));
+    let view = Arc::new(Status::new(config, metrics.clone(), trust_source.clone(), upstream_health, lifecycle.phase()));
     let background: Vec<Background> = vec![front_door_builder.refresh(), Box::pin(admin::serve(admin, view))];
     let running = serve::start(listener, config.process.grace, &lifecycle, origins, background)?;
     tracing::info!(

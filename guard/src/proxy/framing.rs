@@ -8,6 +8,7 @@ use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, TRANSFER_ENCODING};
 use hyper::{Method, Request};
 
 use crate::config::External;
+use crate::header_fields;
 use crate::refusal::{Reason, Refusal};
 use crate::serve::head::Ambiguity;
 
@@ -41,8 +42,7 @@ pub fn check<B>(request: &Request<B>, seen: Option<Ambiguity>, external: Option<
 
 /// Exactly one Host line that is an authority, and the right one where the right one is known.
 fn host(headers: &HeaderMap, external: Option<&External>) -> Result<(), Refusal> {
-    let mut lines = headers.get_all(HOST).iter();
-    let (Some(host), None) = (lines.next(), lines.next()) else {
+    let Ok(Some(host)) = header_fields::single(headers, &HOST) else {
         return Err(Refusal::new(Reason::BadRequest, "Host is absent or repeated"));
     };
     let Some(host) = host.to_str().ok().filter(|host| is_authority(host)) else {

@@ -11,6 +11,7 @@ use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, 
 use crate::config::External;
 use crate::cookies;
 use crate::frontdoor::{Authenticated, FrontDoor};
+use crate::header_fields::{self, content_length};
 use crate::refusal::{REFUSAL_HEADER, REQUEST_ID_HEADER};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -67,17 +68,14 @@ pub struct ForwardedInfo<'r> {
 /// The address of the client: `CF-Connecting-IP` where it is one address on one line, else the peer's. Call it for verified requests
 /// only: anyone else may write that header.
 pub fn client_address(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
-    let mut lines = headers.get_all(CF_CONNECTING_IP).iter();
-    match (lines.next(), lines.next()) {
-        (Some(line), None) => line.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(peer),
-        _ => peer,
-    }
+    let line = header_fields::single(headers, &CF_CONNECTING_IP).ok().flatten();
+    line.and_then(|line| line.to_str().ok()?.parse().ok()).unwrap_or(peer)
 }
 
 /// Makes the client's headers Immich's: strips, then sets ours. The body's framing is hyper's to write; a length stays only as the
 /// number that hyper has checked.
 pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, authenticated: &Authenticated, forwarded: &ForwardedInfo<'_>) {
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = content_length(headers);
     strip_nominated(headers);
     strip(headers, |name| {
         let is_proof = name == AUTHORIZATION && authenticated.consumes_authorization;
@@ -101,7 +99,7 @@ pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, authenticated: &Au
 
 /// Makes the client's headers those of a request that is the auth server's own: it gets its cookies, and nothing of Immich's.
 pub fn to_auth_server(headers: &mut HeaderMap, forwarded: &ForwardedInfo<'_>) {
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = content_length(headers);
     strip_nominated(headers);
     strip(headers, |name| {
         let is_immichs = name == "x-api-key" || name.starts_with("x-immich-");
@@ -152,7 +150,7 @@ pub fn to_backend(
     client: IpAddr,
     token_header: &HeaderName,
 ) {
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length = content_length(headers);
     let host = headers.get(HOST).cloned();
     strip_nominated(headers);
     strip(headers, |name| {
@@ -197,9 +195,8 @@ pub fn to_client(headers: &mut HeaderMap, upgraded: bool) {
 /// Other upgrades, `h2c` above all, are not passed on: the request then goes on as a plain one.
 pub fn wants_websocket<B>(request: &hyper::Request<B>) -> bool {
     let headers = request.headers();
-    let mut upgrades = headers.get_all(UPGRADE).iter();
-    let websocket =
-        matches!((upgrades.next(), upgrades.next()), (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let upgrade = header_fields::single(headers, &UPGRADE).ok().flatten();
+    let websocket = upgrade.is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"));
     websocket
         && request.method() == hyper::Method::GET
         && request.version() == hyper::Version::HTTP_11

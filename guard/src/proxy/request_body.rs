@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_LENGTH, HeaderName};
+use hyper::header::HeaderName;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::headers;
+use crate::header_fields::content_length;
 use crate::refusal::{Reason, Refusal};
 
 /// How long guard waits for the next byte of a body before the request counts as stalled. Time in which Immich does not take any does
@@ -22,8 +23,7 @@ pub const STALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// Refuses a request whose declared length is above the limit: nothing was read yet, and Immich was not dialled.
 pub fn declared<B>(request: &Request<B>, limit: Option<u64>) -> Result<(), Refusal> {
-    let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    match (length, limit) {
+    match (content_length(request.headers()), limit) {
         (Some(length), Some(limit)) if length > limit => {
             Err(Refusal::new(Reason::BodyTooLarge, format!("declared {length} bytes, the limit is {limit}")))
         }

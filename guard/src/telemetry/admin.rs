@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
@@ -14,7 +15,6 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::metrics::CONTENT_TYPE as METRICS_TYPE;
-use super::text::Text;
 
 /// How long an admin connection may idle.
 const IDLE_TIME: Duration = Duration::from_secs(60);
@@ -62,7 +62,7 @@ pub async fn serve(listener: TcpListener, view: Arc<dyn View>) {
     }
 }
 
-fn answer<B>(request: &Request<B>, view: &dyn View) -> Response<Text> {
+fn answer<B>(request: &Request<B>, view: &dyn View) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "read only\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -85,8 +85,8 @@ fn answer<B>(request: &Request<B>, view: &dyn View) -> Response<Text> {
     }
 }
 
-fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Text> {
-    let mut response = Response::new(Text::new(text));
+fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

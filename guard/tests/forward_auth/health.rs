@@ -28,7 +28,7 @@ async fn an_outpost_that_asks_strangers_to_sign_in_is_ready() {
     let gate = Gate::open().await;
     assert_eq!(admin(&gate, "/readyz").await.0, 200);
     let (_, page) = admin(&gate, "/").await;
-    assert!(page.contains("asks strangers to sign in") && page.contains(&gate.outpost.url()), "{page}");
+    assert!(page.contains("requires sign-in") && page.contains(&gate.outpost.url()), "{page}");
 }
 
 #[tokio::test]

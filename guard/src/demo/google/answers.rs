@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::tokens::Wish;
 use super::{ACCOUNT, PROVIDER, Seen, Shared, lock};
+use crate::demo::text::Text;
 use crate::demo::unix_now;
 use crate::idtoken::source::CLOUD_PLATFORM;
 use crate::idtoken::source::federation::{ACCESS_TOKEN, TOKEN_EXCHANGE};
 use crate::idtoken::source::key_file::JWT_BEARER;
-use crate::telemetry::text::Text;
 
 pub(super) const CLIENT_SECRET: &str = "d-FL95Q19q7MQmFpd7hHD0Ty";
 pub(super) const REFRESH_TOKEN: &str = "1//03demo-refresh-token";

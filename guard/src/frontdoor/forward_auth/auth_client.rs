@@ -3,13 +3,11 @@
 //! What the client wrote about itself goes along only where a decision may rest on it; where the request came from and what it is for is
 //! outcome by guard alone (Caddy `forward_auth`, Traefik `forwardAuth`, authentik "Forward auth").
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::body::{Body, Bytes, Frame, SizeHint};
+use http_body_util::Empty;
+use hyper::body::Bytes;
 use hyper::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Request, Uri};
 
@@ -17,6 +15,8 @@ use super::outcome::{AuthError, AuthOutcome};
 use crate::config::{External, ForwardAuthConfig};
 use crate::cookies;
 use crate::frontdoor::RequestHead;
+use crate::header_fields;
+use crate::percent::has_broken_escape;
 use crate::refusal::{Reason, Refusal};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Target, Upstream, UpstreamError};
@@ -49,11 +49,8 @@ impl Credential {
     /// The one that the headers bring. Two are none: components differ in which they take.
     pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         let only = |name: &HeaderName| {
-            let mut lines = headers.get_all(name).iter();
-            match (lines.next(), lines.next()) {
-                (line, None) => Ok(line.cloned()),
-                _ => Err(Refusal::new(Reason::Unauthorized, "more than one line with a credential")),
-            }
+            let line = header_fields::single(headers, name);
+            line.map(Option::<&_>::cloned).map_err(|_| Refusal::new(Reason::Unauthorized, "more than one line with a credential"))
         };
         let (dedicated, own) = (only(&CREDENTIAL_HEADER)?, only(&AUTHORIZATION)?);
         Ok(match (dedicated, own) {
@@ -88,17 +85,10 @@ fn is_basic(value: &HeaderValue) -> bool {
     value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
 }
 
-/// Whether a `%` is not followed by two hexadecimal digits (RFC 3986, 2.1).
-fn has_broken_escape(path: &str) -> bool {
-    let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
-    let bytes = path.as_bytes();
-    (0..bytes.len()).any(|at| bytes[at] == b'%' && !(is_hex(bytes.get(at + 1)) && is_hex(bytes.get(at + 2))))
-}
-
 /// One request, ready to be asked.
 #[derive(Clone)]
 pub struct AuthRequest {
-    request: Request<NoBody>,
+    request: Request<Empty<Bytes>>,
     ends_sign_in: bool,
 }
 
@@ -110,7 +100,7 @@ pub(super) fn is_authentiks(uri: &Uri) -> bool {
 /// What asks: one a worker, with connections of its own.
 pub struct AuthClient {
     config: Arc<ForwardAuthConfig>,
-    upstream: Arc<Upstream<NoBody>>,
+    upstream: Arc<Upstream<Empty<Bytes>>>,
     host: HeaderValue,
     public: PublicAddress,
 }
@@ -162,7 +152,7 @@ impl AuthClient {
         if has_broken_escape(head.uri.path()) {
             return Err(Refusal::new(Reason::BadRequest, "the target has a error escape, which an auth server cannot read"));
         }
-        let mut request = Request::new(NoBody);
+        let mut request = Request::new(Empty::new());
         // Checked when it was configured.
         *request.uri_mut() = self.config.path.parse().unwrap_or_default();
         let headers = request.headers_mut();
@@ -225,26 +215,5 @@ impl AuthClient {
         let body = super::outcome::read(body).await?;
         lease.finish(true);
         Ok(AuthOutcome::of(&parts, &body, ends_sign_in, &self.config))
-    }
-}
-
-/// No body.
-#[derive(Clone, Copy, Debug)]
-pub struct NoBody;
-
-impl Body for NoBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        true
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(0)
     }
 }

@@ -15,6 +15,7 @@ use super::auth_client::{AuthClient, Credential};
 use super::outcome::AuthOutcome;
 use crate::config::{External, ForwardAuthConfig};
 use crate::frontdoor::RequestHead;
+use crate::percent;
 use crate::random;
 
 /// How often it is asked while all is well.
@@ -87,9 +88,9 @@ impl Health {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.as_ref() != Some(&result) {
             match &result {
-                CheckResult::Ok => tracing::info!("the auth server asks strangers to sign in"),
-                CheckResult::Warning(what) => tracing::warn!(what, "the auth server asks strangers to sign in, oddly"),
-                CheckResult::Failed(what) => tracing::warn!(what, "the auth server does not answer as it should"),
+                CheckResult::Ok => tracing::info!("auth server check: ok"),
+                CheckResult::Warning(what) => tracing::warn!(reason = what, "auth server check: warning"),
+                CheckResult::Failed(what) => tracing::warn!(reason = what, "auth server check: failed"),
             }
         }
         if !matches!(result, CheckResult::Failed(_)) {
@@ -140,29 +141,12 @@ impl CheckResult {
 fn come_back_to(location: &str) -> Option<String> {
     let (_, query) = location.split_once('?')?;
     let value = query.split(['&', '#']).find_map(|pair| pair.strip_prefix("redirect_uri="))?;
-    let uri: Uri = unescaped(value)?.parse().ok()?;
+    let uri: Uri = percent::decode_form(value)?.parse().ok()?;
     Some(format!("{}://{}", uri.scheme_str()?, uri.authority()?))
 }
 
 fn begins_with(back: &str, external: &External) -> bool {
     back.eq_ignore_ascii_case(&format!("{}://{}", external.scheme, external.host))
-}
-
-/// Percent-decoded (RFC 3986, 2.1).
-fn unescaped(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?];
-                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
-            }
-            b'+' => b' ',
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use hyper::{Response, StatusCode, Uri};
 
 use crate::config::ForwardAuthConfig;
 use crate::cookies;
-use crate::fetch::percent;
 use crate::frontdoor::AuthResponseHeaders;
 use crate::frontdoor::unsigned::only_name;
 use crate::identity::Identity;
+use crate::percent;
 use crate::refusal::{REFUSAL_HEADER, REQUEST_ID_HEADER};
 use crate::upstream::UpstreamError;
 
@@ -200,7 +200,7 @@ impl Denial {
     /// A redirect to where one signs in. Never kept: the next answer may be a yes.
     fn sign_in(&self, template: &str, uri: &Uri) -> Option<Response<Bytes>> {
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
-        let location = HeaderValue::from_str(&template.replace("{uri}", &percent(target))).ok()?;
+        let location = HeaderValue::from_str(&template.replace("{uri}", &percent::encode(target))).ok()?;
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::FOUND;
         let headers = response.headers_mut();

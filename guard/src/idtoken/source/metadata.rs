@@ -7,7 +7,8 @@ use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::{SourceError, ask};
-use crate::fetch::{Endpoint, FetchRequest, percent};
+use crate::fetch::{Endpoint, FetchRequest};
+use crate::percent;
 
 /// Where it is if `GCE_METADATA_HOST` does not say otherwise.
 pub const DEFAULT_HOST: &str = "metadata.google.internal";
@@ -36,7 +37,7 @@ impl Metadata {
 
     fn endpoint(&self, audience: &str) -> Result<Endpoint, SourceError> {
         let path = "computeMetadata/v1/instance/service-accounts/default/identity";
-        let uri = format!("http://{}/{path}?audience={}&format=full", self.host, percent(audience)).parse::<Uri>().ok();
+        let uri = format!("http://{}/{path}?audience={}&format=full", self.host, percent::encode(audience)).parse::<Uri>().ok();
         let wanted = "host (GCE_METADATA_HOST)";
         uri.and_then(|uri| Endpoint::in_the_clear(uri).ok()).ok_or(SourceError::Answer { step: STEP, wanted })
     }

@@ -5,7 +5,8 @@
 use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use guard::fetch::{Endpoint, FetchRequest, percent};
+use guard::fetch::{Endpoint, FetchRequest};
+use guard::percent;
 use guard::tls::Trust;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use serde_json::{Value, json};
@@ -47,7 +48,7 @@ impl RelyingParty {
     /// What a code is worth: the claims of a verified ID token, and the token. Errors: why it is worth nothing.
     async fn redeem(&self, code: &str, redirect_uri: &str) -> Result<(Value, String), String> {
         let form = [("grant_type", "authorization_code"), ("code", code), ("redirect_uri", redirect_uri)];
-        let basic = STANDARD.encode(format!("{}:{}", percent(&self.client_id), percent(&self.client_secret)));
+        let basic = STANDARD.encode(format!("{}:{}", percent::encode(&self.client_id), percent::encode(&self.client_secret)));
         let basic = HeaderValue::from_str(&format!("Basic {basic}")).expect("base64 is a value");
         let answer = document(self.place("token_endpoint"), FetchRequest::form(&form).with(AUTHORIZATION, basic)).await?;
         let token = answer["id_token"].as_str().ok_or("no id_token in the answer")?;
@@ -69,10 +70,10 @@ pub(super) fn authorize_url(provider: Option<&RelyingParty>, external: &str, sta
     });
     format!(
         "{place}?client_id={}&redirect_uri={}&response_type=code&scope={}&state={}",
-        percent(client_id),
-        percent(&redirect_uri(external)),
+        percent::encode(client_id),
+        percent::encode(&redirect_uri(external)),
         SCOPES.replace(' ', "+"),
-        percent(state)
+        percent::encode(state)
     )
 }
 
@@ -80,7 +81,7 @@ pub(super) fn authorize_url(provider: Option<&RelyingParty>, external: &str, sta
 pub(super) fn end_session_url(provider: Option<&RelyingParty>, token: &str) -> String {
     let nowhere = format!("{NOWHERE}/immich-gate/end-session/");
     let place = provider.map_or(nowhere.as_str(), |provider| provider.place("end_session_endpoint"));
-    format!("{place}?id_token_hint={}", percent(token))
+    format!("{place}?id_token_hint={}", percent::encode(token))
 }
 
 /// Where a sign-in comes back.

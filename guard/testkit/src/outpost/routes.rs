@@ -159,7 +159,7 @@ impl Shared {
             return Reply::text(401, "Due to 'Receive header authentication' being set, no redirect is performed.");
         }
         let place = format!("{}{}", self.config.external, question.path());
-        Reply::found(&format!("{}{PREFIX}/start?rd={}", self.config.external, guard::fetch::percent(&place)))
+        Reply::found(&format!("{}{PREFIX}/start?rd={}", self.config.external, guard::percent::encode(&place)))
     }
 
     /// Only the own host, or a path of it.

@@ -1,0 +1,45 @@
+//! HTML that guard writes: text is escaped before it becomes part of a page.
+
+/// Escapes text for an HTML element or a quoted attribute.
+pub fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Fills the places of a page, written as `{{name}}`, with HTML. A place that is not in `values` stays as it is, so that a test sees it.
+pub fn fill(page: &str, values: &[(&str, &str)]) -> String {
+    let mut filled = String::with_capacity(page.len() + values.iter().map(|(_, value)| value.len()).sum::<usize>());
+    let mut rest = page;
+    // One pass: a value that itself holds `{{name}}` is not filled again.
+    while let Some((before, after)) = rest.split_once("{{") {
+        filled.push_str(before);
+        let Some((name, following)) = after.split_once("}}") else {
+            filled.push_str("{{");
+            rest = after;
+            continue;
+        };
+        match values.iter().find(|(known, _)| *known == name) {
+            Some((_, value)) => filled.push_str(value),
+            None => filled.push_str(&format!("{{{{{name}}}}}")),
+        }
+        rest = following;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_cannot_become_markup() {
+        assert_eq!(escape("<a href=\"x\">&"), "&lt;a href=&quot;x&quot;&gt;&amp;");
+    }
+
+    #[test]
+    fn a_value_is_never_filled_itself() {
+        assert_eq!(fill("<p>{{a}} {{b}}", &[("a", "{{b}}"), ("b", "2")]), "<p>{{b}} 2");
+        assert_eq!(fill("{{a", &[("a", "1")]), "{{a");
+        assert_eq!(fill("{{unknown}}", &[]), "{{unknown}}");
+    }
+}
