@@ -1,7 +1,7 @@
-//! The way out: a plain request comes in, and leaves with an identity token for a backend that lets nobody in without one.
+//! Outbound requests: attaches an identity token to each request and forwards it to a backend that requires one.
 //!
-//! `handle` is the function to read. It is the way in turned round, on the same forwarder: [`crate::origin`]'s framing, meter, connections and
-//! answers. Decision before effect here too: without a token nothing is read, dialled or sent, and the client hears so at once.
+//! `handle` is the function to read. It is built on the same parts as [`crate::origin`], those of [`crate::proxy`]. Without a token no body is
+//! read and no connection is opened: the client gets a refusal at once.
 
 pub mod config;
 pub mod cors;
@@ -40,45 +40,45 @@ use metrics::TokenMetrics;
 use replay::{ReplayBudget, ReplayableBody, RetryPolicy};
 use tokens::Tokens;
 
-/// Everything that a request for one backend meets: one a worker.
+/// The handler of requests for one backend. Each worker has one.
 pub struct Outbound {
-    /// Where it goes, and how.
+    /// The backend.
     pub backend: BackendConfig,
-    /// What it is sent with.
+    /// The identity token for its audience.
     pub tokens: Arc<Tokens>,
-    /// Who may send it; none: whoever reaches the port.
+    /// The authentication of clients; none: every client that reaches the port may use the backend.
     pub inbound: Option<Inbound>,
-    /// Which browser pages may.
+    /// The browser origins that may use the backend.
     pub cors: Option<Cors>,
-    /// The connections.
+    /// The connections to the backend.
     pub upstream: Arc<Upstream>,
-    /// The largest body, in bytes.
+    /// The largest request body in bytes; none = no limit.
     pub max_body: Option<u64>,
-    /// For bodies that can be sent again.
+    /// The memory for bodies that can be sent again.
     pub budget: ReplayBudget,
-    /// What refusals may say.
+    /// The facts that refusals may state.
     pub refusal_context: RefusalContext,
-    /// What the log calls a person.
+    /// The claim by which the log names a person.
     pub log_identity: LogIdentity,
-    /// The names by which the front door says who somebody is.
+    /// The headers in which the front door names the identity.
     pub own_headers: Arc<[HeaderName]>,
-    /// Counters.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Counters of the way out.
+    /// The metrics of identity tokens.
     pub token_metrics: TokenMetrics,
-    /// The process's phase.
+    /// The current phase of the process.
     pub phase: watch::Receiver<Phase>,
 }
 
-/// The check of who sends a request: the front door of the way in.
+/// The authentication of clients, as for inbound requests.
 pub struct Inbound {
-    /// Who vouches.
+    /// The front door that authenticates requests.
     pub door: FrontDoor,
-    /// Who of the verified may enter.
+    /// The identities that may enter.
     pub allow: AllowList,
 }
 
-/// The way of one request, step by step; the first step that refuses ends it.
+/// Handles one request step by step. The first check that refuses it ends it.
 async fn handle(
     out: &Outbound,
     connection: &Arc<ConnectionState>,
@@ -91,7 +91,7 @@ async fn handle(
         return Err(Refusal::new(Reason::NotReady, "draining"));
     }
     if out.answers_ping(&request) {
-        // Immich then prefers its next URL, as it should while nothing could be sent from here.
+        // Without a token the ping is refused, so that Immich prefers the next URL of its list.
         return if out.tokens.current().is_some() { Ok(Handled::Local(pong())) } else { Err(out.no_token()) };
     }
     if let Some(cors) = &out.cors {
@@ -105,7 +105,7 @@ async fn handle(
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         let AuthDecision::Authenticated(authenticated) = door.identify(&RequestHead { method, uri, headers, peer, now }).await?
         else {
-            return Err(Refusal::new(Reason::Unauthorized, "nobody can sign in on the way out"));
+            return Err(Refusal::new(Reason::Unauthorized, "no client can sign in on an outbound request"));
         };
         log.who = Some(authenticated.identity.clone());
         allow.check(&authenticated.identity)?;
@@ -120,11 +120,11 @@ async fn handle(
     let told = |refusal| meter.as_ref().and_then(|meter| meter.refusal()).unwrap_or(refusal);
     let broke_off = |_| told(Refusal::new(Reason::BadRequest, "the client broke off inside the body"));
     let mut body = ReplayableBody::gather(body, budget).await.map_err(broke_off)?;
-    out.make_ours(&mut parts, log.client)?;
+    out.to_backend_head(&mut parts, log.client)?;
 
     let mut retry_policy = RetryPolicy::new(out.backend.retry);
     loop {
-        // Read again for each attempt: a pause may outlive a token.
+        // Read for each attempt: the token may expire during a pause.
         let Some(token) = out.tokens.current() else { return Err(out.no_token()) };
         let mut attempt = Request::new(body.body());
         *attempt.method_mut() = parts.method.clone();
@@ -135,19 +135,19 @@ async fn handle(
         let (response, lease) = out.upstream.send(attempt).await.map_err(|error| told(error.into()))?;
         let Some(pause) = retry_policy.pause(&body, &response) else { return Ok(Handled::Response { response, lease }) };
         let (status, pause_ms) = (response.status().as_u16(), pause.as_millis());
-        tracing::info!(id = %log.id, status, pause_ms, "the backend has no instance yet: sent again after a pause");
-        // Cut, not drained: who has no instance has no connection worth keeping.
+        tracing::info!(id = %log.id, status, pause_ms, "backend has no instance yet: request is sent again after a pause");
+        // Dropped, not drained: the connection is not worth keeping.
         drop((response, lease));
         out.token_metrics.retries.inc();
         tokio::time::sleep(pause).await;
     }
 }
 
-/// What came of a request that passed.
+/// The result of a request that was not refused.
 enum Handled {
-    /// The backend's answer, to be streamed back.
+    /// A response of the backend, to be streamed back.
     Response { response: Response<Incoming>, lease: Lease },
-    /// An answer of our own: the backend was not asked.
+    /// A response that guard made, without the backend.
     Local(Response<Bytes>),
 }
 
@@ -158,14 +158,14 @@ impl Outbound {
             && matches!(*request.method(), Method::GET | Method::HEAD)
     }
 
-    /// Makes the client's head the backend's, but for the token.
-    fn make_ours(&self, parts: &mut Parts, client: IpAddr) -> Result<(), Refusal> {
+    /// Turns the client's head into the one for the backend, without the token.
+    fn to_backend_head(&self, parts: &mut Parts, client: IpAddr) -> Result<(), Refusal> {
         let door = self.inbound.as_ref().map(|inbound| &inbound.door);
         headers::to_backend(&mut parts.headers, door, &self.own_headers, client, &self.backend.header);
         parts.headers.insert(HOST, self.backend.url.host.clone());
         if !self.backend.url.base.is_empty() {
             let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-            // `OPTIONS *` is about a server as a whole, and a base path is not one.
+            // `OPTIONS *` means a whole server, which a base path is not.
             let below = if path == "*" { self.backend.url.base.clone() } else { format!("{}{path}", self.backend.url.base) };
             parts.uri = below
                 .parse::<Uri>()
@@ -222,7 +222,7 @@ impl Handler for Outbound {
     }
 }
 
-/// What Immich's machine learning says to a ping.
+/// The response of Immich's machine learning to a ping.
 fn pong() -> Response<Bytes> {
     let mut response = Response::new(Bytes::from_static(b"pong"));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

@@ -1,32 +1,32 @@
-//! A request may enter only with a proof, may carry only so much, and is streamed.
+//! Authenticates every request, limits its size, and streams it.
 //!
-//! The way of one request through `guard origin`, and the file that each step lives in:
+//! The path of a request through `guard origin`, and the file of each step:
 //!
 //! ```text
-//!  cloudflared                                                                                             Immich
-//!      │                                                                                                      ▲
-//!      ▼                                                                                                      │
-//!  ┌────────┐  ┌─────────────┐  ┌────────────┐  ┌────────────┐  ┌───────────────┐  ┌──────────────┐  ┌─────────────────┐
-//!  │ accept │─▶│    frame    │─▶│  identify  │─▶│   meter    │─▶│     strip     │─▶│     send     │─▶│   stream back   │
-//!  │ serve  │  │ origin/     │  │ frontdoor  │  │ origin/    │  │ origin/       │  │ upstream     │  │ origin/answer   │
-//!  │        │  │ framing     │  │            │  │ limit      │  │ headers       │  │              │  │ (101: tunnel)   │
-//!  └────────┘  └──────┬──────┘  └─────┬──────┘  └─────┬──────┘  └───────────────┘  └──────┬───────┘  └─────────────────┘
-//!                     │ 400 405 421   │ 401 403 503   │ 413                               │ 502 504 (408 413 in mid-body)
-//!                     └───────────────┴───────────────┴──────────── refusal ──────────────┘
+//!  cloudflared                                                                                              Immich
+//!      │                                                                                                       ▲
+//!      ▼                                                                                                       │
+//!  ┌────────┐  ┌───────────────┐  ┌──────────────┐  ┌───────────────┐  ┌─────────┐  ┌──────────┐  ┌─────────────────┐
+//!  │ accept │─▶│ check framing │─▶│ authenticate │─▶│  check size   │─▶│ headers │─▶│ forward  │─▶│   stream back   │
+//!  │ serve  │  │ proxy/framing │  │  frontdoor   │  │ proxy/        │  │ proxy/  │  │ upstream │  │ proxy/response  │
+//!  │        │  │               │  │              │  │ request_body  │  │ headers │  │          │  │ (101: tunnel)   │
+//!  └────────┘  └───────┬───────┘  └──────┬───────┘  └───────┬───────┘  └─────────┘  └────┬─────┘  └─────────────────┘
+//!                      │ 400 405 421     │ 401 403 503      │ 413                        │ 502 504 (408 413 inside a body)
+//!                      └─────────────────┴──────────────────┴────────── refusal ─────────┘
 //!
-//!   identify   a signed header   ─▶ frontdoor/signed       ─▶ assertion, with a key of jwks, pem_keys or a secret
-//!              an auth server    ─▶ frontdoor/forward_auth ─▶ asked over upstream; its way to sign in goes back to a browser
-//!              an exact address  ─▶ frontdoor/unsigned
+//!   authenticate   by a signed header   ─▶ frontdoor/signed       ─▶ assertion, with a key of jwks or pem_keys, or a secret
+//!                  by an auth server    ─▶ frontdoor/forward_auth ─▶ one auth request over upstream; a browser gets its sign-in redirect
+//!                  by an exact address  ─▶ frontdoor/unsigned
 //! ```
 //!
-//! [`nas`] is the other half of the binary and shares nothing with it but words: the disk is proved before Immich starts.
+//! The function `handle` in [`origin`] is this picture in code (inbound requests). [`idtoken`] is the same for outbound requests: they leave
+//! with an identity token for a backend that requires one. Both are built on [`proxy`] and do not know each other.
 //!
-//! [`idtoken`] is the way out: the same picture turned round, on the same forwarder. A plain request enters, and leaves with an identity
-//! token for a backend that lets nobody in without one.
+//! [`nas`] is independent of both: it checks that the NAS is mounted before Immich starts.
 //!
-//! [`origin`]'s function `handle` is this picture in code, [`idtoken`]'s the other one. No import runs up: `demo` > `idtoken` > `origin` >
-//! `serve`, `frontdoor` > `assertion` > `jwks`, `pem_keys`, `upstream` > `refusal`, `config`, `telemetry` > `fetch`, `tls`, `key`, `identity`,
-//! `cookies`.
+//! Imports run down only, `tests/imports.rs` checks it: `origin`, `idtoken` > `proxy` > `frontdoor` > `assertion`, `jwks`, `pem_keys`,
+//! `upstream` > `serve` > `telemetry` > `refusal`, `config` > the leaves (`fetch`, `tls`, `key`, `identity`, `allow_list`, `cookies`,
+//! `header_fields`, `percent`, `html`, `clock`, `random`).
 
 pub mod allow_list;
 pub mod assertion;

@@ -1,4 +1,4 @@
-//! Flags and variables to a checked configuration, then run. Exit codes: 0 fine, 1 failed at run time, 2 wrong usage or configuration.
+//! The command line of `guard`: reads flags and variables, checks the configuration, runs the subcommand. Exit codes: 0 fine, 1 failed at run time, 2 wrong usage or configuration.
 
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 const ORIGIN: &str = "guard origin";
 const IDTOKEN: &str = "guard idtoken";
 
-/// The door before a family's photos.
+/// Protects a family's Immich: authenticates requests, checks the NAS mount, attaches identity tokens.
 #[derive(Parser)]
 #[command(name = "guard", version, propagate_version = true)]
 struct Cli {
@@ -25,11 +25,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Let a request reach Immich only with a proof, carrying only so much
+    /// Forward a request to Immich only if it is authenticated and not too large
     Origin(Box<OriginArgs>),
-    /// Refuse to let Immich start, or write, when the NAS is not really mounted
+    /// Keep Immich from starting, or writing, while the NAS is not mounted
     Nas(NasCli),
-    /// Send requests on with an identity token, to Cloud Run or any backend that asks for one
+    /// Forward requests with an identity token, to Cloud Run or another backend that requires one
     Idtoken(Box<IdtokenArgs>),
     /// Show all of it on loopback, with a tour of real requests
     Demo(DemoArgs),
@@ -75,7 +75,7 @@ fn misconfigured(name: &str, problems: &Problems) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Runs a process that serves, from its first log line to its last.
+/// Runs a serving process: installs the log, serves, flushes the log.
 fn serving(name: &'static str, log: &LogConfig, serve: impl FnOnce() -> Result<(), Box<dyn std::error::Error>>) -> ExitCode {
     let log = Log::install(log.filter(), log.format);
     warn_of_unknown_variables();
@@ -109,30 +109,30 @@ fn run_demo(args: &DemoArgs) -> ExitCode {
     }
 }
 
-/// A misspelt variable would otherwise be a limit that nobody notices is missing.
+/// Warns of variables that guard does not read: a misspelt one could be a limit that is not in force.
 fn warn_of_unknown_variables() {
     let command = Cli::command();
     let known: Vec<_> = command.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_env).collect();
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("GUARD_") && !known.contains(&name.as_os_str()) {
-            tracing::warn!(variable = %name.to_string_lossy(), "no such variable: is it misspelt?");
+            tracing::warn!(variable = %name.to_string_lossy(), "unknown variable: check its spelling");
         }
     }
 }
 
-/// Every connection is two sockets; shells hand out 1024.
+/// Raises the limit of open files to its maximum: each connection needs two sockets, and the usual limit is 1024.
 fn raise_file_limit() {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
-        tracing::warn!(error = %error, "the limit of open files stays low");
+        tracing::warn!(error = %error, "limit of open files not raised");
     }
 }
 
-/// Returns when the drain has begun: SIGTERM or SIGINT. A second signal ends the process at once.
+/// Waits for SIGTERM or SIGINT and starts the drain. A second signal ends the process at once.
 fn wait_for_stop(stop_serving: impl FnOnce()) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // The same streams for both signals: new ones would miss a second that comes before they listen.
+    // The streams are kept for the second signal: new ones could miss a signal that comes before they listen.
     let (mut terminate, mut interrupt) = runtime
         .block_on(async { Ok::<_, std::io::Error>((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)) })?;
     let mut stop = async move || tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} };

@@ -1,7 +1,7 @@
-//! The door: a request passes only with a proof, carries only so much, and is streamed.
+//! Inbound requests, from cloudflared to Immich: authenticated, limited in size, and streamed.
 //!
-//! `handle` is the function to read: frame, identify, meter, forward, stream back. Decision before effect: everything that can refuse
-//! comes before anything is stripped or sent.
+//! `handle` is the function to read: check the framing, authenticate, check the size, forward, stream the response back. Every check that can
+//! refuse a request runs before a header is changed or a byte is sent.
 
 pub mod start;
 pub mod status;
@@ -33,40 +33,40 @@ use crate::telemetry::upstream_health::UpstreamHealth;
 use crate::upstream::UpstreamError;
 use tunnel::Tunnel;
 
-/// The largest body of a request that is the auth server's own, in bytes: forms of a sign-in, from whoever comes.
+/// The largest body of a request to the auth server's own path, in bytes. Such requests carry sign-in forms and need no authentication.
 pub const MAX_AUTH_SERVER_BODY: u64 = 1024 * 1024;
 
-/// Everything that a request meets: one a worker.
+/// The handler of inbound requests. Each worker has one.
 pub struct Origin {
-    /// Who vouches.
+    /// The front door that authenticates requests.
     pub door: FrontDoor,
-    /// Who of the verified may enter.
+    /// The identities that may enter.
     pub allow: AllowList,
-    /// The largest body, in bytes.
+    /// The largest request body in bytes; none = no limit.
     pub max_body: Option<u64>,
-    /// The public address.
+    /// The public address (`GUARD_EXTERNAL_URL`).
     pub external: Option<External>,
-    /// Immich.
+    /// The connections to Immich.
     pub upstream: Arc<Upstream>,
-    /// The auth server, where requests can be its own.
+    /// The connections to the auth server, where it has a path of its own.
     pub auth_server: Option<Arc<Upstream>>,
-    /// The names by which the front door says who somebody is.
+    /// The headers in which the front door names the identity.
     pub own_headers: Arc<[HeaderName]>,
-    /// What refusals may say.
+    /// The facts about this home that refusals may state.
     pub refusal_context: RefusalContext,
-    /// What the log calls a person.
+    /// The claim by which the log names a person.
     pub log_identity: LogIdentity,
-    /// Counters.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
     /// When Immich last answered and last failed, for the status page.
     pub upstream_health: Arc<UpstreamHealth>,
-    /// The process.
+    /// The life cycle of the process.
     pub lifecycle: Arc<Lifecycle>,
-    /// Its phase.
+    /// The current phase of the life cycle.
     pub phase: watch::Receiver<Phase>,
 }
 
-/// The way of one request, step by step; the first step that refuses ends it.
+/// Handles one request step by step. The first check that refuses it ends it.
 async fn handle(
     origin: &Origin,
     connection: &Arc<ConnectionState>,
@@ -116,7 +116,7 @@ async fn handle(
     }
 }
 
-/// The way of a request that is the auth server's own, such as the end of a sign-in: nobody is asked, and Immich never sees it.
+/// Forwards a request for the auth server's own path, such as the end of a sign-in. It needs no authentication, and Immich never receives it.
 async fn forward_to_auth_server(
     origin: &Origin,
     auth_server: &Arc<Upstream>,
@@ -138,13 +138,13 @@ async fn forward_to_auth_server(
     }
 }
 
-/// What came of a request that was not refused.
+/// The result of a request that was not refused.
 enum Handled {
-    /// The auth server's answer to somebody who is to sign in.
+    /// The auth server's response to a client that has to sign in.
     AuthResponse(Response<Bytes>),
-    /// An answer, to be streamed back.
+    /// A response of the upstream, to be streamed back.
     Response { response: Response<Incoming>, lease: Lease },
-    /// A WebSocket.
+    /// A WebSocket that the upstream accepted.
     Tunnel { client: OnUpgrade, response: Response<Incoming>, lease: Lease, expires: u64 },
 }
 
@@ -194,7 +194,7 @@ impl Origin {
         headers::ForwardedInfo { client, external: self.external.as_ref(), upgrade, own: &self.own_headers }
     }
 
-    /// Sends a request whose headers are made ready, with a body of at most `limit` bytes.
+    /// Sends a request whose headers are complete, with a body of at most `limit` bytes.
     async fn send(
         &self,
         upstream: &Arc<Upstream>,

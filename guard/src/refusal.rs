@@ -1,7 +1,7 @@
-//! The only maker of error answers: a reason becomes a status, headers, a metric label and a public text.
+//! Refusals: every error response that guard makes. A reason determines the status, the headers, the metric label and the public text.
 //!
-//! The public text never says why a token failed; [`Refusal::cause`] does, and goes to the log alone.
-//! Shapes: RFC 9110 section 15 for the statuses, Immich's own error object for the JSON body.
+//! The public text never says why a token was refused; [`Refusal::cause`] does, and is written to the log only.
+//! RFC 9110, section 15 for the statuses; the JSON body has the shape of Immich's own errors.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -24,14 +24,14 @@ pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("guard-request
 const PAGE: &str = include_str!("refusal/page.html");
 const PAGE_CSS: &str = include_str!("refusal/page.css");
 
-/// Why a request was refused, as the outside may know it.
+/// The public reason of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// Malformed or ambiguous framing, absent or repeated Host, absolute-form target.
     BadRequest,
     /// No assertion, more than one, or one that does not verify.
     Unauthorized,
-    /// Verified, but not on the allow list.
+    /// Authenticated, but not on the allow list.
     Forbidden,
     /// CONNECT or TRACE.
     MethodNotAllowed,
@@ -43,19 +43,19 @@ pub enum Reason {
     Misdirected,
     /// The head is larger than the limit, or has too many lines.
     HeadersTooLarge,
-    /// Immich could not be reached, or broke off before it answered.
+    /// The upstream could not be reached, or ended the connection before a response.
     UpstreamUnreachable,
-    /// Immich could not be reached in time.
+    /// The upstream could not be reached in time.
     UpstreamTimeout,
     /// No usable key set yet, or draining.
     NotReady,
-    /// The auth server does not answer, or with nothing that can be used.
+    /// The auth server does not respond, or not in a way that can be used.
     AuthUnreachable,
-    /// No identity token for the backend: nothing is sent without one.
+    /// There is no identity token for the backend. No request is sent without one.
     NoToken,
 }
 
-/// Which way requests go: whose words a refusal uses.
+/// The direction of a request, which some public texts depend on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Direction {
     /// From the internet to Immich: `guard origin`.
@@ -102,7 +102,7 @@ impl Reason {
         }
     }
 
-    /// The status of the answer.
+    /// The status of the response.
     pub const fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
@@ -119,7 +119,7 @@ impl Reason {
         }
     }
 
-    /// Whose doing it was: the label of blame in logs.
+    /// The party that caused the refusal, for the log field `blame`.
     pub const fn blame(self) -> &'static str {
         match self {
             Self::UpstreamUnreachable | Self::UpstreamTimeout => "upstream",
@@ -131,8 +131,8 @@ impl Reason {
 
     const fn message(self, direction: Direction) -> &'static str {
         match (self, direction) {
-            (Self::Forbidden, Direction::Outbound) => "This sender may not use this way.",
-            (Self::BodyTooLarge, Direction::Outbound) => "This body is larger than the backend takes.",
+            (Self::Forbidden, Direction::Outbound) => "You are not on the list of those who may use this service.",
+            (Self::BodyTooLarge, Direction::Outbound) => "This body is larger than the backend accepts.",
             (Self::UpstreamUnreachable, Direction::Outbound) => "The backend does not answer right now.",
             (Self::UpstreamTimeout, Direction::Outbound) => "The backend did not accept a connection in time.",
             (reason, _) => reason.words(),
@@ -142,49 +142,49 @@ impl Reason {
     const fn words(self) -> &'static str {
         match self {
             Self::BadRequest => "The request is malformed or ambiguous.",
-            Self::Unauthorized => "Sign in first: this request carries no valid proof of who sent it.",
-            Self::Forbidden => "You are signed in, but this address is not on the list of those who may enter.",
+            Self::Unauthorized => "Sign in first: this request does not show who sent it.",
+            Self::Forbidden => "You are signed in, but your address is not on the list of those who may enter.",
             Self::MethodNotAllowed => "This method is not allowed here.",
             Self::RequestTimeout => "The upload stopped arriving.",
-            Self::BodyTooLarge => "This upload is too large to come in from the internet.",
-            Self::Misdirected => "This host name is not served here.",
+            Self::BodyTooLarge => "This upload is too large to be sent over the internet.",
+            Self::Misdirected => "This server does not know this host name.",
             Self::HeadersTooLarge => "The headers of this request are too large.",
             Self::UpstreamUnreachable => "The photo server does not answer right now.",
             Self::UpstreamTimeout => "The photo server did not accept a connection in time.",
-            Self::NotReady => "The door is not ready yet, or is closing. Try again in a moment.",
-            Self::AuthUnreachable => "The sign-in server does not answer right now, and nobody is let in without it.",
+            Self::NotReady => "This server is starting or stopping. Try again in a moment.",
+            Self::AuthUnreachable => "The sign-in server does not answer right now. Nobody can sign in without it.",
             Self::NoToken => "There is no identity token for the backend right now; guard's log and its status page say why.",
         }
     }
 }
 
-/// One refused request: the public reason, and the private cause.
+/// A refused request: the public reason and the private cause.
 #[derive(Debug)]
 pub struct Refusal {
-    /// What the client is told.
+    /// The reason that the client is told.
     pub reason: Reason,
-    /// What the log is told. Never holds a token, a query string or a header's value.
+    /// The cause, for the log. It never holds a token, a query string or the value of a header.
     pub cause: Cow<'static, str>,
 }
 
-/// What a refusal may say about this home.
+/// The facts about this home that public texts may state.
 #[derive(Clone, Debug, Default)]
 pub struct RefusalContext {
-    /// Whose words it uses.
+    /// The direction of the requests.
     pub direction: Direction,
-    /// `GUARD_LAN_URL`: where large files go instead.
+    /// The address for large files at home (`GUARD_LAN_URL`).
     pub lan_url: Option<String>,
-    /// `GUARD_MAX_BODY` in words, such as `100 MiB`.
+    /// The size limit in words, such as `100 MiB` (`GUARD_MAX_BODY`).
     pub limit: String,
 }
 
 impl Refusal {
-    /// A refusal for `reason`, with the true cause for the log.
+    /// Creates a refusal for `reason`, with the cause for the log.
     pub fn new(reason: Reason, cause: impl Into<Cow<'static, str>>) -> Self {
         Self { reason, cause: cause.into() }
     }
 
-    /// The whole answer. `close` ends the connection behind it: set it when the request's body was not read to its end.
+    /// Makes the whole response. `close` closes the connection after it: set it when the request's body was not read to its end.
     pub fn answer(&self, id: RequestId, prefers_html: bool, close: bool, refusal_context: &RefusalContext) -> Response<Bytes> {
         let (kind, body) = if prefers_html {
             (HeaderValue::from_static("text/html; charset=utf-8"), self.html(id, refusal_context))
@@ -199,7 +199,7 @@ impl Refusal {
         headers.insert(REQUEST_ID_HEADER, id.header());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         match self.reason {
-            // RFC 9110, 15.5.2: a 401 names at least one challenge. There is none that a client could answer here.
+            // RFC 9110, 15.5.2: a 401 names at least one challenge. No client can answer this one.
             Reason::Unauthorized => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Assertion realm=\"guard\""));
             }
@@ -221,7 +221,7 @@ impl Refusal {
         response
     }
 
-    /// The same answer as bytes on the wire, for a request that hyper refused before it became a request.
+    /// Makes the same response as bytes, for a head that hyper refused by itself.
     pub fn wire(&self, id: RequestId, refusal_context: &RefusalContext) -> Vec<u8> {
         let response = self.answer(id, false, true, refusal_context);
         let status = response.status();
@@ -274,7 +274,7 @@ impl Refusal {
     }
 }
 
-/// The id of one request, in the log line and in the refusal: the process's random half and a counter.
+/// The id of a request, in the log line and in the refusal: a random number of the process, and a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId {
     process: u32,
@@ -282,12 +282,12 @@ pub struct RequestId {
 }
 
 impl RequestId {
-    /// The next id of this process.
+    /// Creates the next id of this process.
     pub fn next() -> Self {
         static PROCESS: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let process = *PROCESS.get_or_init(|| {
-            // Without randomness the ids of two processes may collide; nothing rests on that.
+            // Without randomness, ids of two processes may be equal. No decision depends on them.
             u32::from_ne_bytes(random::bytes().unwrap_or_default())
         });
         Self { process, number: NUMBER.fetch_add(1, Ordering::Relaxed) }
@@ -305,7 +305,7 @@ impl std::fmt::Display for RequestId {
     }
 }
 
-/// Whether `Accept` weighs `text/html` above `application/json` (RFC 9110, 12.5.1). A client that says nothing gets JSON.
+/// Whether the client prefers `text/html` to `application/json` (`Accept`; RFC 9110, 12.5.1). Without a preference it gets JSON.
 pub fn prefers_html(headers: &HeaderMap) -> bool {
     let mut html = 0.0_f32;
     let mut json = 0.0_f32;

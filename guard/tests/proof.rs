@@ -78,7 +78,7 @@ async fn a_refusal_names_itself_and_never_says_why_a_token_failed() {
         assert_eq!(body["statusCode"], 401);
         assert_eq!(body["error"], "Unauthorized");
         assert_eq!(body["correlationId"].as_str(), response.header("guard-request-id"));
-        assert_eq!(body["message"], "Sign in first: this request carries no valid proof of who sent it.");
+        assert_eq!(body["message"], "Sign in first: this request does not show who sent it.");
     }
     client.send("GET /x HTTP/1.1\r\nHost: a\r\nAccept: text/html,*/*;q=0.8\r\n\r\n").await;
     let page = client.read_response().await;

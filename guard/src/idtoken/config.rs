@@ -1,4 +1,4 @@
-//! The variables of `guard idtoken`, those of both source designs among them: text in, checked configuration out.
+//! The configuration of `guard idtoken`, with the variables of both source designs.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,31 +15,31 @@ use crate::config::{Authority, FrontDoorArgs, FrontDoorConfig, ProcessArgs, Proc
 use crate::config::{Problems, Reader, everywhere, given, read, units};
 use crate::tls::Trust;
 
-/// The default of `GUARD_MAX_BODY` on the way out: what Cloud Run takes by HTTP/1 ("Quotas and limits", Cloud Run docs).
+/// The default of `GUARD_MAX_BODY` for outbound requests: the limit of Cloud Run for HTTP/1 ("Quotas and limits", Cloud Run docs).
 pub const DEFAULT_MAX_BODY_BYTES: u64 = 32 * 1024 * 1024;
-/// The header that Cloud Run looks at first, and takes away before the container sees it: the application keeps `Authorization`.
+/// The header that Cloud Run reads first and removes before the container receives the request. The application keeps `Authorization`.
 pub const X_SERVERLESS_AUTHORIZATION: HeaderName = HeaderName::from_static("x-serverless-authorization");
 
 const WANTED_BACKEND: &str = "LISTEN=URL[;audience=A][;header=authorization|x-serverless-authorization][;ping=local|forward]\
 [;retry=on|off], such as 0.0.0.0:8080=https://ml-abc.run.example";
 const WANTED_URL: &str = "https://HOST[/PATH], or http:// to a loopback address only";
 
-/// What flags and variables said about `guard idtoken`.
+/// The flags and variables of `guard idtoken`, as text.
 #[derive(Args, Clone, Debug, Default)]
 pub struct IdtokenArgs {
     /// A backend, as `LISTEN=URL[;audience=A][;header=NAME][;ping=local|forward][;retry=on|off]`; may be repeated
     #[arg(long, env = "GUARD_IDTOKEN_BACKENDS", value_name = "BACKEND", hide_env_values = true, value_delimiter = ' ')]
     pub backend: Vec<String>,
-    /// The only backend, served on PORT (the variable of immich-auth-proxy)
+    /// The URL of the only backend, served on PORT (the variable of immich-auth-proxy)
     #[arg(long, env = "UPSTREAM_SERVER_URL", value_name = "URL", hide_env_values = true)]
     pub upstream_server_url: Option<String>,
-    /// The same (the variable of the Flask auth-proxy)
+    /// The URL of the only backend (the variable of the Flask auth-proxy)
     #[arg(long, env = "BACKEND_URL", value_name = "URL", hide_env_values = true)]
     pub backend_url: Option<String>,
-    /// Where that backend is served [default: 8080]
+    /// The port on which the only backend is served [default: 8080]
     #[arg(long, env = "PORT", value_name = "PORT", hide_env_values = true)]
     pub port: Option<String>,
-    /// A credential file of Google [default: ask the metadata server]
+    /// A credential file of Google [default: use the metadata server]
     #[arg(long, env = "GOOGLE_APPLICATION_CREDENTIALS", value_name = "FILE", hide_env_values = true)]
     pub google_application_credentials: Option<String>,
     /// The metadata server, as HOST or HOST:PORT [default: metadata.google.internal]
@@ -48,75 +48,75 @@ pub struct IdtokenArgs {
     /// The largest request body; 0 = no limit [default: 32MiB]
     #[arg(long, env = "GUARD_MAX_BODY", value_name = "SIZE", hide_env_values = true)]
     pub max_body: Option<String>,
-    /// How long a connection to a backend may take to open; the answer itself has no limit [default: 10s]
+    /// The time limit for opening a connection to a backend; the response has no time limit [default: 10s]
     #[arg(long, env = "GUARD_UPSTREAM_TIMEOUT", value_name = "TIME", hide_env_values = true)]
     pub upstream_timeout: Option<String>,
-    /// Browser origins that may ask, comma-separated, each exact [default: no CORS]
+    /// Allowed browser origins, comma-separated, each exact [default: no CORS]
     #[arg(long, env = "GUARD_CORS_ORIGINS", value_name = "LIST", hide_env_values = true)]
     pub cors_origins: Option<String>,
-    /// Who vouches for a request; unset: whoever reaches the port may use it.
+    /// The front door that authenticates clients; unset: every client that reaches the port may use the backends.
     #[command(flatten)]
     pub door: FrontDoorArgs,
-    /// Of the process.
+    /// The arguments of every serving process.
     #[command(flatten)]
     pub process: ProcessArgs,
 }
 
-/// Everything that `guard idtoken` may rely on.
+/// The checked configuration of `guard idtoken`.
 #[derive(Clone, Debug)]
 pub struct IdtokenConfig {
-    /// One listener each.
+    /// The backends, each with a listener.
     pub backends: Vec<BackendConfig>,
-    /// Where tokens come from.
+    /// The source of tokens.
     pub credentials: Place,
-    /// Who may use it; none: whoever reaches the port.
+    /// The authentication of clients; none: every client that reaches the port may use the backends.
     pub inbound: Option<(FrontDoorConfig, AllowList)>,
-    /// Which browser pages may use it.
+    /// The allowed browser origins.
     pub cors: Option<Cors>,
     /// The largest request body in bytes; none = no limit.
     pub max_body: Option<u64>,
-    /// To open a connection to a backend.
+    /// The time limit for opening a connection to a backend.
     pub connect_timeout: Duration,
-    /// Of the process.
+    /// The arguments of every serving process.
     pub process: ProcessConfig,
 }
 
-/// One backend.
+/// A backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendConfig {
-    /// Where it is served, and by which variable.
+    /// The address of its listener, and the variable that set it.
     pub listen: (SocketAddr, &'static str),
-    /// Where it is.
+    /// Its URL.
     pub url: BackendUrl,
-    /// Who its tokens are for.
+    /// The audience of its tokens.
     pub audience: String,
-    /// The header that carries them.
+    /// The header for the token.
     pub header: HeaderName,
-    /// Who answers `GET /ping`.
+    /// Whether guard or the backend answers `GET /ping`.
     pub ping: Ping,
     /// Whether a small request is sent again after a cold start's 429 or 503.
     pub retry: bool,
 }
 
-/// A backend's URL, taken apart.
+/// The parts of a backend's URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendUrl {
-    /// Where to connect.
+    /// The host and port to connect to.
     pub authority: Authority,
-    /// Whether by TLS.
+    /// Whether the connection uses TLS.
     pub https: bool,
-    /// What `Host` says: without the scheme's own port.
+    /// The value of `Host`, without the default port of the scheme.
     pub host: HeaderValue,
-    /// What goes before every path: empty, or `/a/b` without a slash at its end.
+    /// The prefix of every path: empty, or `/a/b` without a slash at its end.
     pub base: String,
 }
 
-/// Who answers `GET /ping`.
+/// The component that answers `GET /ping`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ping {
-    /// Guard: the backend may sleep.
+    /// guard answers, so that the backend need not be running.
     Local,
-    /// The backend.
+    /// The request is forwarded to the backend.
     Forward,
 }
 

@@ -1,8 +1,8 @@
-//! Which browser pages may ask: exact origins, never a wildcard. The Fetch standard's CORS protocol, answered here, so that a backend that
-//! never meets a browser need not know it.
+//! CORS: the browser origins that may use a backend. Exact origins, never a wildcard. guard answers preflight requests itself, as the Fetch
+//! standard describes, so that the backend does not have to.
 //!
-//! With a list, a page of another origin is refused, simple requests too: browsers send those without asking first, and nothing else
-//! stands between a page on the internet and a port at home. A program sends no `Origin` and is not meant.
+//! With a list, requests of every other origin are refused, simple requests too: browsers send those without a preflight, and nothing else
+//! protects a port at home from a page on the internet. Programs that are no browsers send no `Origin` and are not affected.
 
 use hyper::body::Bytes;
 use hyper::header::{
@@ -16,23 +16,23 @@ use hyper::{Method, Response, StatusCode, Uri};
 use crate::header_fields;
 use crate::refusal::{Reason, Refusal};
 
-/// How long a browser may remember a preflight, in seconds.
+/// How long a browser may cache a preflight, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 const EXPOSED: HeaderValue = HeaderValue::from_static("guard-refusal, guard-request-id");
 const VARIES: HeaderValue = HeaderValue::from_static("origin");
 
-/// The origins that may ask.
+/// The allowed origins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cors(Vec<String>);
 
 impl Cors {
-    /// `GUARD_CORS_ORIGINS`.
+    /// Reads `GUARD_CORS_ORIGINS`.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let wanted = || "exact origins, comma-separated, such as https://app.example.com; never *".to_owned();
         let origins: Vec<_> = text.split(',').map(str::trim).filter(|origin| !origin.is_empty()).map(str::to_owned).collect();
         let exact = |origin: &String| {
-            // As browsers write it: lower case, no path, no port that is the scheme's own.
+            // As browsers write it: lower case, no path, no default port.
             let uri = origin.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("https" | "http")));
             uri.is_some_and(|uri| {
                 let authority = uri.authority().map(Authority::as_str).unwrap_or_default();
@@ -46,7 +46,10 @@ impl Cors {
         if !origins.is_empty() && origins.iter().all(exact) { Ok(Self(origins)) } else { Err(wanted()) }
     }
 
-    /// The origin that asks, if it may; none where no browser's page asks, or one that came from here.
+    /// The origin of the request, if it is allowed; none where there is no `Origin`, or where it is guard's own.
+    ///
+    /// # Errors
+    /// A refusal for any other origin, and for more than one.
     pub fn check(&self, headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
         match header_fields::single(headers, &ORIGIN) {
             Ok(None) => Ok(None),
@@ -57,12 +60,12 @@ impl Cors {
     }
 }
 
-/// Whether a request is a browser's question beforehand, which carries no proof of anything.
+/// Whether a request is a CORS preflight. It carries no credentials.
 pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The answer to a preflight of an origin that may ask. The backend is not asked: it would wake up for nothing.
+/// The response to a preflight of an allowed origin. The backend is not involved: it would start an instance for it.
 pub fn preflight(headers: &HeaderMap) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -70,13 +73,13 @@ pub fn preflight(headers: &HeaderMap) -> Response<Bytes> {
     allowed.insert(ACCESS_CONTROL_ALLOW_METHODS, METHODS);
     allowed.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);
     if let Some(names) = headers.get(ACCESS_CONTROL_REQUEST_HEADERS) {
-        // All of them: what must not reach the backend is taken away later, asked for or not.
+        // All headers are allowed here: those that must not reach the backend are removed from the request itself.
         allowed.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
     }
     response
 }
 
-/// Lets the page of that origin read an answer; what the backend said of CORS is gone either way.
+/// Allows a page of that origin to read the response. The CORS headers of the backend are removed in any case.
 pub fn admit(answer: &mut HeaderMap, origin: Option<&HeaderValue>) {
     for name in [ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_EXPOSE_HEADERS] {
         answer.remove(name);
@@ -89,7 +92,7 @@ pub fn admit(answer: &mut HeaderMap, origin: Option<&HeaderValue>) {
     }
 }
 
-/// A page that was loaded through guard itself: browsers send `Origin` with its POSTs too.
+/// Whether the origin is guard's own address: browsers send `Origin` with the POST requests of such pages too.
 fn is_ours(origin: &HeaderValue, headers: &HeaderMap) -> bool {
     let host = origin.as_bytes();
     let host = host.strip_prefix(b"https://").or_else(|| host.strip_prefix(b"http://"));

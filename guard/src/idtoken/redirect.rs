@@ -1,11 +1,11 @@
-//! Where a backend sends its client next: a place of its own becomes the same place through guard, since the client could not prove
-//! itself there; any other is relayed as it is.
+//! Redirects of a backend. A `Location` at the backend itself is rewritten to the same path through guard, since the client has no token for the
+//! backend; any other is forwarded unchanged.
 
 use hyper::header::{HeaderMap, HeaderValue, LOCATION};
 
 use super::config::BackendUrl;
 
-/// Rewrites `Location` where it names the backend. A reference without a host needs no knowledge of how the client reached guard
+/// Rewrites a `Location` that names the backend into a reference without a host, which works whatever address the client used for guard
 /// (RFC 9110, 10.2.2).
 pub fn to_ours(headers: &mut HeaderMap, backend: &BackendUrl) {
     if let Some(place) = headers.get(LOCATION).and_then(|place| through(place.to_str().ok()?, backend)) {
@@ -13,7 +13,7 @@ pub fn to_ours(headers: &mut HeaderMap, backend: &BackendUrl) {
     }
 }
 
-/// The place through guard; none where it stays as it is.
+/// The rewritten location; none where it stays unchanged.
 fn through(place: &str, backend: &BackendUrl) -> Option<HeaderValue> {
     let path = match place.strip_prefix("//") {
         Some(rest) => own(rest, backend)?,
@@ -26,10 +26,10 @@ fn through(place: &str, backend: &BackendUrl) -> Option<HeaderValue> {
             own(rest, backend)?
         }
     };
-    // Below the base path only: nothing else can be reached through guard.
+    // Only paths below the base path can be reached through guard.
     let rest = path.strip_prefix(&*backend.base).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))?;
     let rest = match rest {
-        // Two slashes at the start would name a host (RFC 3986, 4.2); to browsers, a backslash is one too.
+        // Two slashes at the start would name a host (RFC 3986, 4.2). Browsers treat a backslash like a slash.
         rest if rest.starts_with("//") || rest.starts_with("/\\") => format!("/.{rest}"),
         rest if rest.starts_with('/') => rest.to_owned(),
         rest => format!("/{rest}"),
@@ -37,7 +37,7 @@ fn through(place: &str, backend: &BackendUrl) -> Option<HeaderValue> {
     HeaderValue::from_str(&rest).ok()
 }
 
-/// The path behind an authority, if that is the backend's.
+/// The path after the authority, if that is the backend's.
 fn own<'p>(rest: &'p str, backend: &BackendUrl) -> Option<&'p str> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);

@@ -1,5 +1,5 @@
-//! A small request that is kept until its answer has come, so that it can be sent again: Cloud Run answers 429 or 503 by itself while it
-//! has no instance yet, and the container has then seen nothing ("About instance autoscaling", Cloud Run docs).
+//! Sends small requests again after a cold start. Cloud Run answers 429 or 503 by itself while it has no instance yet, and the container has not
+//! received the request then ("About instance autoscaling", Cloud Run docs). For that the body is kept in memory until the response.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,29 +14,30 @@ use crate::header_fields::content_length;
 use crate::proxy::request_body::{BodyError, RequestBody};
 use crate::random;
 
-/// The largest body that is kept, in bytes. What Immich sends is a preview: some hundred KB.
+/// The largest body that is kept, in bytes. Immich sends previews of some hundred KB.
 pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
-/// The most that all kept bodies of a process may hold, in bytes. Above it requests are streamed, and sent once.
+/// The maximum for all kept bodies of a process, in bytes. Above it, requests are streamed and sent once.
 pub const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
-/// How often a request is sent again.
+/// The maximum number of times that a request is sent again.
 pub const RETRIES: u32 = 2;
-/// No request is sent again later than this after it came.
+/// The time after its arrival in which a request may be sent again.
 pub const BUDGET: Duration = Duration::from_secs(30);
-/// The pause before the first retry where the answer names none; the second is twice as long.
+/// The pause before the first retry where the response names none (`Retry-After`); the second is twice as long.
 pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// What is left of [`MAX_HELD_BYTES`], in KiB.
+/// The remaining part of [`MAX_HELD_BYTES`], in KiB.
 #[derive(Clone)]
 pub struct ReplayBudget(Arc<Semaphore>);
 
 impl ReplayBudget {
-    /// Empty.
+    /// Creates an unused budget.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Semaphore::new(MAX_HELD_BYTES / 1024)))
     }
 
-    /// ReplayBudget for the body of a request with these headers; none where it is too large, of unknown length, or there is none left.
+    /// Reserves memory for the body of a request with these headers; none where the body is too large, has no declared length, or the budget is
+    /// used up.
     pub fn reserve(&self, headers: &HeaderMap) -> Option<Reserved> {
         let length = usize::try_from(content_length(headers)?).ok().filter(|length| *length <= MAX_BODY_BYTES)?;
         let permit = self.0.clone().try_acquire_many_owned(u32::try_from(length.div_ceil(1024)).ok()?).ok()?;
@@ -50,24 +51,24 @@ impl Default for ReplayBudget {
     }
 }
 
-/// ReplayBudget for one body.
+/// The memory that is reserved for one body.
 pub struct Reserved {
     length: usize,
     _permit: OwnedSemaphorePermit,
 }
 
-/// A request's body, and whether it can be sent again.
+/// A request body that can be sent again if it was kept.
 pub enum ReplayableBody {
-    /// It can.
+    /// It is in memory.
     Kept(Bytes, Option<Reserved>),
-    /// It cannot: it passes as it comes.
+    /// It is streamed, and can be sent once.
     Passing(RequestBody),
-    /// It has passed.
+    /// It was streamed.
     Passed,
 }
 
 impl ReplayableBody {
-    /// A body as it is to be sent: kept where there is budget for it.
+    /// Reads the body into memory where memory was reserved for it, and streams it otherwise.
     pub async fn gather(body: RequestBody, budget: Option<Reserved>) -> Result<Self, BodyError> {
         match (body, budget) {
             (RequestBody::Empty, _) => Ok(Self::Kept(Bytes::new(), None)),
@@ -92,19 +93,19 @@ impl ReplayableBody {
     }
 }
 
-/// How often, and until when.
+/// The retries that are left for a request, and their deadline.
 pub struct RetryPolicy {
     attempts: u32,
     until: Instant,
 }
 
 impl RetryPolicy {
-    /// For a request that has just come; `retry` is the backend's choice.
+    /// Creates the policy for a request that has just arrived; `retry` is the setting of the backend.
     pub fn new(retry: bool) -> Self {
         Self { attempts: if retry { 0 } else { RETRIES }, until: Instant::now() + BUDGET }
     }
 
-    /// How long to wait before `body` is sent again; none where `answer` is the client's.
+    /// How long to wait before `body` is sent again; none where `answer` is for the client.
     pub fn pause<B>(&mut self, body: &ReplayableBody, answer: &Response<B>) -> Option<Duration> {
         let cold = matches!(answer.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         if !cold || self.attempts >= RETRIES || !body.can_be_sent_again() {
@@ -117,7 +118,7 @@ impl RetryPolicy {
     }
 }
 
-/// ReplayBudget for this request's body, if the backend wants retries at all.
+/// Reserves memory for the body of this request, if retries are on for the backend.
 pub fn reserve(budget: &ReplayBudget, retry: bool, request: &Request<Incoming>) -> Option<Reserved> {
     retry.then(|| budget.reserve(request.headers())).flatten()
 }

@@ -1,8 +1,8 @@
-//! Where identity tokens come from, chosen as Google's own clients choose (application default credentials): the file that
-//! `GOOGLE_APPLICATION_CREDENTIALS` names, or else the metadata server.
+//! The sources of identity tokens, chosen like Google's own clients do (application default credentials): the file that
+//! `GOOGLE_APPLICATION_CREDENTIALS` names, or the metadata server.
 //!
-//! The file is read anew for each fetch, so a rotated key is picked up without a restart. What carries a secret goes over `https`, or to
-//! a loopback address, whatever the file says.
+//! The file is read again for each fetch, so that a rotated key is used without a restart. Secrets are sent over `https`, or to a loopback
+//! address, whatever the file says.
 
 pub mod federation;
 pub mod impersonate;
@@ -25,61 +25,61 @@ use federation::Federation;
 use key_file::Key;
 use metadata::Metadata;
 
-/// What an access token is asked for with: all that `generateIdToken` needs.
+/// The scope of access tokens: `generateIdToken` needs no other.
 pub const CLOUD_PLATFORM: &str = "https://www.googleapis.com/auth/cloud-platform";
 
-/// Anything that gives an identity token for an audience: Google, or a test's script.
+/// A source of identity tokens: Google, or a script of a test.
 pub trait Source: Send + Sync + 'static {
-    /// One attempt, bounded in time: the token as text.
+    /// Makes one attempt, with a time limit, and returns the token as text.
     fn fetch(&self, audience: &str) -> impl Future<Output = Result<String, SourceError>> + Send;
     /// The value of the metric label `source`.
     fn label(&self) -> &'static str;
 }
 
-/// Why there is no token. Says what is to be done where it is known; never holds a token or a key.
+/// Why there is no token. The text says what to do where that is known. It never holds a token or a key.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// A file that cannot be read.
+    /// The file cannot be read.
     #[error("{}: {error}", path.display())]
     File {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         error: std::io::Error,
     },
-    /// A credential file that is none.
+    /// The file is not a credential file.
     #[error("{}: {wrong}", path.display())]
     Malformed {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong, and what is wanted.
+        /// The fault, and what is wanted.
         wrong: String,
     },
-    /// A server that gave nothing.
+    /// A server did not return a document.
     #[error("{step}: {error}")]
     Fetch {
-        /// Which of the steps.
+        /// The step that failed.
         step: &'static str,
-        /// What it said.
+        /// The error of the fetch.
         error: FetchError,
     },
-    /// A server that gave something else.
-    #[error("{step}: its answer has no {wanted}")]
+    /// A server returned a document without the wanted member.
+    #[error("{step}: the response has no {wanted}")]
     Answer {
-        /// Which of the steps.
+        /// The step that failed.
         step: &'static str,
-        /// What was looked for.
+        /// The wanted member.
         wanted: &'static str,
     },
-    /// A key that does not sign.
-    #[error("the service account's private key does not sign")]
+    /// The key cannot sign.
+    #[error("the private key of the service account cannot sign")]
     Signing,
-    /// A source that does not answer in time, as a test's script does.
-    #[error("no answer")]
+    /// The source does not respond in time (a script of a test).
+    #[error("no response")]
     Silent,
 }
 
-/// Where the credentials are, from configuration.
+/// The configured place of the credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `GOOGLE_APPLICATION_CREDENTIALS`.
@@ -88,29 +88,29 @@ pub enum Place {
     Metadata(String),
 }
 
-/// The source that the process uses.
+/// The source that the process uses, ready to fetch from.
 pub enum Credentials {
-    /// A file.
+    /// A credential file.
     File(CredentialFile),
     /// The metadata server.
     Metadata(Metadata),
 }
 
-/// A credential file, of any type that can name an audience.
+/// A credential file of any type that can request an audience.
 pub struct CredentialFile {
     path: PathBuf,
     trust: Trust,
-    /// The type that it had when it was last read.
+    /// The type that the file had when it was last read.
     kind: Mutex<&'static str>,
 }
 
-/// What a credential file says, checked.
+/// The checked content of a credential file.
 enum Plan {
-    /// A service account's key signs for itself.
+    /// A service account's key.
     Key(Key),
-    /// A service account, on behalf of whoever the file names.
+    /// Another identity of the file, which impersonates a service account.
     Impersonated(impersonate::Impersonated),
-    /// A service account, for a token of another issuer.
+    /// A token of another issuer, which is exchanged for one of a service account.
     Federation(Federation),
 }
 
@@ -126,7 +126,7 @@ enum Document {
 }
 
 impl Credentials {
-    /// Reads what there is to read, so that a bad file is told before a port is bound. Nothing is fetched.
+    /// Reads the configured file, so that a malformed one is reported before a port is bound. Nothing is fetched.
     pub fn at(place: &Place, trust: &Trust) -> Result<Self, SourceError> {
         match place {
             Place::File(path) => {
@@ -192,7 +192,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, SourceError> {
     std::fs::read(path).map_err(|error| SourceError::File { path: path.to_owned(), error })
 }
 
-/// The place that a credential file's `member` names.
+/// The endpoint that a `member` of a credential file names.
 fn endpoint(member: &str, url: &str, trust: &Trust) -> Result<Endpoint, String> {
     let uri = url.parse::<Uri>().map_err(|error| format!("{member}: {error}"))?;
     Endpoint::at(uri, trust).map_err(|error| format!("{member}: found {url:?}, {error}"))
@@ -202,7 +202,7 @@ async fn ask(step: &'static str, endpoint: &Endpoint, request: FetchRequest) -> 
     endpoint.ask(request).await.map_err(|error| SourceError::Fetch { step, error })
 }
 
-/// The member of an answer that is wanted.
+/// The wanted member of a response.
 fn member<T: DeserializeOwned>(step: &'static str, wanted: &'static str, answer: &[u8]) -> Result<T, SourceError> {
     let none = || SourceError::Answer { step, wanted };
     let mut answer: serde_json::Value = serde_json::from_slice(answer).map_err(|_| none())?;

@@ -1,4 +1,4 @@
-//! A checked configuration becomes running listeners, one a backend: tokens being fetched, workers waiting.
+//! Starts `guard idtoken` from a checked configuration: one listener for each backend, the workers, and the tasks that fetch tokens.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,33 +23,33 @@ use crate::telemetry::metrics::Metrics;
 use crate::tls::Trust;
 use crate::upstream::Target;
 
-/// How long an idle connection to a backend is kept. Google's front end keeps one for minutes; below a minute no request meets a closing
-/// one, and a burst of pictures pays for one handshake.
+/// How long an idle connection to a backend is kept. Google's front end keeps one for minutes: below a minute, no request uses a connection that
+/// is being closed, and a burst of pictures needs one handshake.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(50);
 
-/// Why the way out does not open.
+/// Why `guard idtoken` cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// A port, a thread, a key set.
+    /// A port, a thread or a front door.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The credential file went bad after it was checked.
+    /// The credential file became unusable after it was checked.
     #[error("GOOGLE_APPLICATION_CREDENTIALS: {0}")]
     Credentials(#[from] SourceError),
-    /// A backend's name that no certificate could be for.
+    /// The host of a backend is neither a name nor an address that a certificate could be for.
     #[error("{0}: no name or address that a certificate could be for")]
     Name(String),
 }
 
-/// The running way out.
+/// A running `guard idtoken`.
 pub struct EgressProxy {
-    /// Where each backend is served, in the order of the configuration.
+    /// The address of each listener, in the order of the configuration.
     pub addresses: Vec<SocketAddr>,
-    /// Where its probes, metrics and status page are.
+    /// The admin address: probes, metrics, status page.
     pub admin_address: SocketAddr,
-    /// Its counters.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Its tokens, one for each audience.
+    /// The tokens, one for each audience.
     pub tokens: Vec<Arc<Tokens>>,
     running: Vec<Running>,
 }
@@ -60,13 +60,13 @@ impl EgressProxy {
         self.running.iter().for_each(Running::stop);
     }
 
-    /// Waits for the end of the drain: what each listener had to cut.
+    /// Waits for the end of the drain, and returns what each listener had to cut.
     pub fn join(self) -> Vec<Drained> {
         self.running.into_iter().map(Running::join).collect()
     }
 }
 
-/// Opens the way. It is ready as soon as the first token is there; until then it answers 503.
+/// Starts serving. The process is ready once the first token is loaded; until then requests get 503.
 pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
     let listeners =
         config.backends.iter().map(|backend| bind(backend.listen.1, backend.listen.0)).collect::<Result<Vec<_>, _>>()?;
@@ -137,7 +137,7 @@ pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
     let mut running = Vec::new();
     for (((listener, lifecycle), workers), backend) in listeners.into_iter().zip(&lifecycles).zip(handlers).zip(&config.backends)
     {
-        // What all backends share runs beside the first.
+        // The tasks that all backends share run with the first listener.
         let background = std::mem::take(&mut background);
         let one = serve::start(listener, config.process.grace, lifecycle, workers, background).map_err(StartError::from)?;
         tracing::info!(
@@ -148,14 +148,14 @@ pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
     }
     if config.inbound.is_none() {
         tracing::info!(
-            "no GUARD_FRONT_DOOR: whoever reaches the port may use the backend; keep it inside (network policy, loopback)"
+            "no GUARD_FRONT_DOOR: every client that reaches the port may use the backend; restrict access to it (network policy, loopback)"
         );
     }
     let addresses = running.iter().map(|one| one.address).collect();
     Ok(EgressProxy { addresses, admin_address, metrics, tokens, running })
 }
 
-/// One handle an audience: backends that share one share its token.
+/// One token for each audience. Backends with the same audience share it.
 fn tokens_of(backends: &[BackendConfig], metrics: &TokenMetrics) -> Vec<Arc<Tokens>> {
     let mut all: Vec<Arc<Tokens>> = Vec::new();
     for BackendConfig { audience, .. } in backends {

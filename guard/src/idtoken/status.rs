@@ -53,7 +53,7 @@ impl View for Status {
         } else if let Some(Err(why)) = self.trust_source.as_ref().map(TrustSource::check) {
             Err(why)
         } else if self.tokens.iter().all(|tokens| tokens.current().is_none()) {
-            // With one of several missing, the others still have work to do.
+            // If only some tokens are missing, the other backends can still be used.
             Err("no identity token: the log and the status page say why".into())
         } else {
             Ok(())
@@ -80,7 +80,7 @@ impl View for Status {
         let ready = self.ready();
         let (good, reason) = (ready.is_ok(), ready.err());
         let status = if good { "ok" } else { "unavailable" };
-        // `status` and `service` are what the source design answers.
+        // `status` and `service` are those of the source design.
         let health = serde_json::json!({"status": status, "service": "auth-proxy", "reason": reason, "backends": backends});
         Some((good, health.to_string()))
     }

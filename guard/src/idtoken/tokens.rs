@@ -1,8 +1,8 @@
-//! The identity token of one audience: fetched long before the old one ends, by one task, one fetch at a time.
+//! The identity token of one audience. One task fetches it, well before the old one expires, one fetch at a time.
 //!
-//! An error never ends anything: the old token serves while it is good, and the next attempt comes after a pause that grows to a minute.
-//! Without a token nobody waits for a source that has just failed; who comes while a first fetch is under way waits for that one.
-//! How long a token is good is read from the token (`exp`), by the wall clock and by the machine's own, whichever ends first.
+//! After an error the old token is used until it expires, and the next attempt follows after a pause that grows to a minute. Without a token, a
+//! request does not wait for a source that has just failed; it waits only for a fetch that is in progress. The expiry is read from the token
+//! (`exp`) and checked by the wall clock and by the monotonic clock, whichever comes first.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,23 +19,23 @@ use super::metrics::TokenMetrics;
 use super::source::{Source, SourceError};
 use crate::{fetch, random};
 
-/// How long before its end a token is replaced: a source may be down for 20 minutes at any time, and nobody notices.
+/// How long before its expiry a token is replaced. A source may be down for 20 minutes at any time without a failed request.
 pub const REFRESH_BEFORE: Duration = Duration::from_secs(22 * 60);
-/// The same where the source gave the same token again: the metadata server keeps one until 4 minutes before its end.
+/// The same where the source returned the same token again: the metadata server caches one until 4 minutes before its expiry.
 pub const AHEAD_OF_SAME: Duration = Duration::from_secs(240);
-/// The least pause after a good fetch.
+/// The minimum pause after a successful fetch.
 pub const MIN_REST: Duration = Duration::from_secs(10);
 /// The first pause after a failed fetch; it doubles up to [`MAX_BACKOFF`].
 pub const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 /// The longest pause after a failed fetch.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(60);
-/// A token is not sent when it ends in less than this, in seconds: it has to arrive, and clocks differ.
+/// A token is not used if it expires in less than this, in seconds: it has to arrive, and clocks differ.
 pub const MARGIN_SECONDS: u64 = 10;
-/// The longest that a request waits for a fetch that is under way.
+/// The maximum time that a request waits for a fetch in progress.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// How often the wall clock is looked at: timers do not notice that a machine slept.
+/// How often the wall clock is read. A timer alone does not notice that the machine was suspended.
 const CLOCK_CHECK: Duration = Duration::from_secs(30);
-/// The longest token that is believed to be one, in bytes.
+/// The maximum size of a token, in bytes.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// Seconds since 1970.
@@ -49,20 +49,20 @@ pub struct NoToken {
     cause: Arc<str>,
 }
 
-/// Why a token that a source gave is not used.
+/// Why a token of a source is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// No token at all.
+    /// The source returned no token.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// Not a compact JWS with claims.
-    #[error("the source gave something that is no token")]
+    #[error("the source returned something that is not a token")]
     Malformed,
-    /// Another audience than was asked for.
-    #[error("the source gave a token for another audience")]
+    /// The token is for another audience than the requested one.
+    #[error("the source returned a token for another audience")]
     Audience,
-    /// Ended, or about to.
-    #[error("the source gave a token that has ended by this machine's clock: is the clock right?")]
+    /// The token has expired, or is about to.
+    #[error("the source returned a token that has expired by this machine's clock: check the clock")]
     Ended,
 }
 
@@ -70,12 +70,12 @@ pub enum TokenError {
 pub struct Token {
     header: HeaderValue,
     expires: u64,
-    /// `expires` by the clock that nobody sets.
+    /// `expires` by the monotonic clock.
     until: Instant,
 }
 
 impl Token {
-    /// Believes a token that came from its source, if it says what was asked for. Its signature is for the backend to check.
+    /// Accepts a token from its source if its audience and expiry are right. The backend checks its signature.
     fn read(text: &str, audience: &str, now: u64) -> Result<Self, TokenError> {
         #[derive(Deserialize)]
         struct Claims {
@@ -102,7 +102,7 @@ impl Token {
         Ok(Self { header, expires: exp, until })
     }
 
-    /// `Bearer` and the token.
+    /// The header value: `Bearer` and the token.
     pub fn header(&self) -> &HeaderValue {
         &self.header
     }
@@ -112,7 +112,7 @@ impl Token {
     }
 }
 
-/// The shared handle on the current token. Readers never wait while there is a good one.
+/// The shared handle of the current token. Readers do not wait while it is valid.
 pub struct Tokens {
     audience: Arc<str>,
     current: ArcSwapOption<Token>,
@@ -123,7 +123,7 @@ pub struct Tokens {
     metrics: TokenMetrics,
 }
 
-/// Where the one task stands.
+/// The state of the fetching task.
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     finished: u64,
@@ -132,12 +132,12 @@ struct State {
 }
 
 impl Tokens {
-    /// A handle without a token, until [`Tokens::keep_fresh`] has fetched one.
+    /// Creates a handle without a token. [`Tokens::keep_fresh`] fetches one.
     pub fn new(audience: &str, clock: Clock, metrics: TokenMetrics) -> Self {
         Self {
             audience: audience.into(),
             current: ArcSwapOption::empty(),
-            // Nobody gives up before the first attempt.
+            // Requests wait for the first attempt.
             state: watch::Sender::new(State { in_flight: true, ..State::default() }),
             trouble: Mutex::default(),
             wish: Notify::new(),
@@ -146,19 +146,19 @@ impl Tokens {
         }
     }
 
-    /// Who the token is for.
+    /// The audience of the token.
     pub fn audience(&self) -> &str {
         &self.audience
     }
 
-    /// The token to send now, if there is a good one.
+    /// The current token, if it is valid.
     pub fn current(&self) -> Option<Arc<Token>> {
         let now = (self.clock)();
         self.current.load_full().filter(|token| token.is_good(now))
     }
 
-    /// The token to send now. Waits where none was ever asked for, or the last one has ended unnoticed (a machine that slept); never for
-    /// a source that has just failed.
+    /// The current token. Waits for a fetch where none was made yet, or where the last token expired unnoticed (the machine was suspended);
+    /// never for a source that has just failed.
     pub async fn get(&self) -> Result<Arc<Token>, NoToken> {
         if let Some(token) = self.current() {
             return Ok(token);
@@ -177,23 +177,23 @@ impl Tokens {
         })
     }
 
-    /// What went wrong last, if the last attempt failed.
+    /// The error of the last attempt, if it failed.
     pub fn trouble(&self) -> Option<Arc<str>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Seconds until the current token ends; below zero when it has, none before the first.
+    /// Seconds until the current token expires; below zero once it has, none before the first.
     pub fn seconds_to_expiry(&self) -> Option<i64> {
         let expires = i64::try_from(self.current.load_full()?.expires).unwrap_or(i64::MAX);
         Some(expires.saturating_sub(i64::try_from((self.clock)()).unwrap_or(i64::MAX)))
     }
 
-    /// Waits until the first attempt is over, good or bad.
+    /// Waits until the first attempt has succeeded or failed.
     pub async fn attempted(&self) {
         let _ = self.state.subscribe().wait_for(|state| state.finished > 0).await;
     }
 
-    /// Fetches now, then keeps the token fresh for ever. Run it once, as a task.
+    /// Fetches the token now and again before it expires. It does not return: run it once, as a task.
     pub async fn keep_fresh(&self, source: &impl Source) {
         let mut backoff = FIRST_BACKOFF;
         loop {
@@ -224,7 +224,7 @@ impl Tokens {
         }
     }
 
-    /// Keeps a token, and says how long to rest: by the machine's clock, and until which second by the wall's.
+    /// Stores a token, and returns how long to wait before the next fetch: by the monotonic clock, and until which second by the wall clock.
     fn learn(&self, token: Token, source: &'static str) -> (Duration, u64) {
         let now = (self.clock)();
         let left = token.expires.saturating_sub(now);
@@ -233,7 +233,7 @@ impl Tokens {
         let rest = Duration::from_secs(left).saturating_sub(ahead).max(MIN_REST);
         if !same {
             let audience = &*self.audience;
-            tracing::info!(audience, source, good_for_s = left, next_fetch_s = rest.as_secs(), "identity token learnt");
+            tracing::info!(audience, source, good_for_s = left, next_fetch_s = rest.as_secs(), "identity token loaded");
         }
         self.current.store(Some(Arc::new(token)));
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -249,16 +249,16 @@ impl Tokens {
             }
             tokio::select! {
                 () = sleep(left.min(CLOCK_CHECK)) => {}
-                // A wish may be older than the token that has come since.
+                // The request for a refresh may be older than the current token.
                 () = self.wish.notified(), if !failing => if self.current().is_none() { return },
             }
         }
     }
 }
 
-/// Between three quarters of `pause` and all of it, so that the guards of many homes do not ask in step.
+/// Between three quarters of `pause` and all of it, so that many installations do not fetch at the same moment.
 fn shortened(pause: Duration) -> Duration {
-    // Without randomness there is no jitter, and nothing rests on it.
+    // Without randomness there is no jitter, which is harmless.
     let [byte] = random::bytes().unwrap_or_default();
     pause.saturating_sub(pause * u32::from(byte) / 1024)
 }

@@ -1,4 +1,4 @@
-//! A checked configuration becomes a running door: sockets bound, keys being fetched, workers waiting.
+//! Starts `guard origin` from a checked configuration: binds the sockets, fetches the keys, starts the workers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,21 +23,21 @@ use crate::upstream::Target;
 /// How long an idle connection to Immich is kept. Node closes at 5 s (`keepAliveTimeout`); below it, no request meets a closing one.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(4);
 
-/// A running door.
+/// A running `guard origin`.
 pub struct OriginServer {
-    /// Where it serves.
+    /// The public address.
     pub address: SocketAddr,
-    /// Where its probes, metrics and status page are.
+    /// The admin address: probes, metrics, status page.
     pub admin_address: SocketAddr,
-    /// Its counters.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// What its decisions rest on.
+    /// What the front door's decisions are checked against.
     pub trust_source: TrustSource,
     running: Running,
 }
 
 impl OriginServer {
-    /// Its key set, where it has one.
+    /// The key set, where the front door has one.
     pub fn keys(&self) -> Option<&Arc<Keys>> {
         self.trust_source.keys()
     }
@@ -53,7 +53,7 @@ impl OriginServer {
     }
 }
 
-/// Opens the door. It is ready as soon as the first key set is there, or the auth server has answered as it should.
+/// Starts serving. The process is ready once the first key set is loaded, or the check of the auth server has succeeded.
 pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
     let listener = bind("GUARD_LISTEN", config.listen)?;
     let admin = bind("GUARD_ADMIN_LISTEN", config.process.admin_listen)?;

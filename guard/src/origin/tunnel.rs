@@ -1,7 +1,8 @@
-//! 101 Switching Protocols: two sockets become one pipe, byte for byte, half-close safe (RFC 6455 runs inside, unseen).
+//! Tunnels: after 101 Switching Protocols, bytes are copied between the client's and the upstream's socket in both directions. The WebSocket
+//! protocol (RFC 6455) is not parsed.
 //!
-//! A tunnel is counted, and ends at the `exp` of the token that opened it, or at the end of a drain: nobody stays inside on a proof
-//! that has run out.
+//! A tunnel is counted. It ends at the `exp` of the token that opened it, or at the end of a drain, so that no client stays connected with
+//! an expired token.
 
 use std::io;
 use std::net::Shutdown;
@@ -22,29 +23,29 @@ use crate::telemetry::metrics::GaugeGuard;
 
 /// The buffer of one direction, in bytes.
 const BUFFER_BYTES: usize = 8 * 1024;
-/// How often the wall clock is read again while a tunnel waits for its end: timers do not notice that the machine slept.
+/// How often the wall clock is read while a tunnel waits for its expiry. A timer alone does not notice that the machine was suspended.
 const CLOCK_CHECK: Duration = Duration::from_secs(30);
 
-/// Everything that one tunnel holds until it ends.
+/// One tunnel, and what it holds until it ends.
 pub struct Tunnel {
-    /// The client's side.
+    /// The client's connection.
     pub client: OnUpgrade,
-    /// Immich's side.
+    /// The upstream's connection.
     pub upstream: OnUpgrade,
     /// `exp` of the token that opened it, in seconds since 1970.
     pub expires: u64,
-    /// When the process wants tunnels closed.
+    /// The phase of the process: a drain closes tunnels.
     pub phase: watch::Receiver<Phase>,
-    /// Its log line.
+    /// The entry of the access log.
     pub log: AccessLog,
-    /// Its place in the gauge.
+    /// Its count in the gauge of open tunnels.
     pub gauge: GaugeGuard,
-    /// Its place in the drain.
+    /// Its count among the tunnels that a drain waits for.
     pub counted: DrainGuard,
 }
 
 impl Tunnel {
-    /// Moves bytes until one of its ends has come.
+    /// Copies bytes until both sides have ended, one side fails, the token expires, or a drain closes tunnels.
     pub async fn run(mut self) {
         let (client, upstream) = match tokio::try_join!(self.client, self.upstream) {
             Ok(both) => both,
@@ -80,7 +81,7 @@ impl Tunnel {
     }
 }
 
-/// One direction: what hyper had already read first, then the socket, and at its end the other side's write half is closed.
+/// Copies one direction: first the bytes that hyper had already read, then the socket. At its end, the write half of the other side is closed.
 async fn pump(first: &[u8], mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved: &mut u64) -> io::Result<()> {
     to.write_all(first).await?;
     *moved += first.len() as u64;
@@ -95,7 +96,7 @@ async fn pump(first: &[u8], mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved
     }
 }
 
-/// Waits until the wall clock passes `expires`. A time that no clock can show has come already.
+/// Waits until the wall clock passes `expires`. A time that the clock cannot represent counts as passed.
 async fn expiry(expires: u64) {
     let Some(end) = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expires)) else { return };
     while let Ok(left) = end.duration_since(SystemTime::now()) {
@@ -103,9 +104,9 @@ async fn expiry(expires: u64) {
     }
 }
 
-/// Ends a side with a FIN where it can still be sent.
+/// Shuts down a socket in both directions.
 fn shut(stream: &TcpStream) {
-    // The peer may be gone already; there is nothing left to do for it then.
+    // An error means that the peer has closed it already.
     let _ = socket2::SockRef::from(stream).shutdown(Shutdown::Both);
 }
 
@@ -113,7 +114,7 @@ fn shut(stream: &TcpStream) {
 mod tests {
     use super::expiry;
 
-    /// A token may say anything: `exp` beyond what the clock can show would otherwise end the process.
+    /// A token may contain any `exp`. One beyond the range of the clock must not end the process.
     #[tokio::test]
     async fn an_end_beyond_all_time_is_now() {
         expiry(u64::MAX).await;

@@ -1,6 +1,6 @@
-//! What is known about one request, written as one log line and counted when its last byte has gone, or when it broke off.
+//! The access log: one line and one count for each request, written when its response has ended or was broken off.
 //!
-//! Never the query string, never a header's value; the secret part of a share link is masked.
+//! A line never holds a query string or the value of a header. The secret part of a share link is masked.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -15,23 +15,23 @@ use crate::refusal::{Reason, Refusal, RefusalContext, RequestId};
 use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::{GaugeGuard, Metrics};
 
-/// The in_flight of one request. Dropping it tells it.
+/// The access log entry of one request. It is written when the entry is dropped.
 pub struct AccessLog {
-    /// Its id.
+    /// The request id.
     pub id: RequestId,
-    /// The status that was sent; none yet means that the client left first.
+    /// The status that was sent; none where the client ended the connection first.
     pub status: Option<u16>,
-    /// Who sent it, once verified.
+    /// The identity, once the request is authenticated.
     pub who: Option<Arc<Identity>>,
-    /// Where it came from.
+    /// The address of the client.
     pub client: IpAddr,
-    /// The body of the request, where it has one.
+    /// The meter of the request body, where there is one.
     pub meter: Option<Arc<Meter>>,
-    /// Bytes that were passed to the upstream, where no meter counts them.
+    /// The bytes sent to the upstream, where no meter counts them.
     pub bytes_in: u64,
-    /// Bytes that were passed back.
+    /// The bytes sent to the client.
     pub bytes_out: u64,
-    /// Whether the answer went out to its end.
+    /// Whether the response was sent to its end.
     pub complete: bool,
     method: Method,
     path: String,
@@ -44,7 +44,7 @@ pub struct AccessLog {
 }
 
 impl AccessLog {
-    /// Begins the in_flight of a request for `path`, without its query.
+    /// Starts the entry of a request for `path`, which must not hold the query.
     pub fn start(metrics: &Arc<Metrics>, log_identity: LogIdentity, client: IpAddr, method: &Method, path: &str) -> Self {
         Self {
             id: RequestId::next(),
@@ -66,24 +66,24 @@ impl AccessLog {
         }
     }
 
-    /// How the request's body stands; none where it has none.
+    /// The progress of the request body; none where there is no body.
     pub fn body_progress(&self) -> Option<Progress> {
         self.meter.as_ref().map(|meter| meter.progress())
     }
 
-    /// It became a tunnel: open for hours, it counts as one, and no longer as a request under way.
+    /// Marks the request as a tunnel: it no longer counts as a request in flight.
     pub fn mark_tunnel(&mut self) {
         self.status = Some(101);
         self.inflight = None;
     }
 
-    /// The auth server answered: whoever sent it is to sign in.
+    /// Marks the request as redirected to sign-in, with the status of the auth server's response.
     pub fn mark_sign_in(&mut self, status: u16) {
         self.status = Some(status);
         self.signs_in = true;
     }
 
-    /// It was refused.
+    /// Marks the request as refused.
     pub fn refuse(&mut self, refusal: Refusal) {
         self.status = Some(refusal.reason.status().as_u16());
         self.metrics.refusal(refusal.reason);
@@ -132,7 +132,7 @@ impl Drop for AccessLog {
     }
 }
 
-/// The whole answer to a head that hyper would have refused with this status, as bytes; it has its line and its count like any other.
+/// Logs and counts a request whose head hyper refused with this status, and returns the whole response as bytes.
 pub fn refuse_head(metrics: &Metrics, refusal_context: &RefusalContext, peer: IpAddr, status: u16) -> Vec<u8> {
     let refusal = match status {
         431 => Refusal::new(Reason::HeadersTooLarge, "the head has too many lines or bytes"),
@@ -146,8 +146,8 @@ pub fn refuse_head(metrics: &Metrics, refusal_context: &RefusalContext, peer: Ip
     refusal.wire(id, refusal_context)
 }
 
-/// The path as the log may have it: what follows `/share/` and `/s/` opens an album to whoever knows it. A first part with escapes in it
-/// could spell either, and nobody who means well writes it so.
+/// Masks the secret part of a share link: whoever knows what follows `/share/` or `/s/` can open the album. A first segment with
+/// percent-escapes could stand for either, so what follows it is masked too.
 fn masked(path: &str) -> Cow<'_, str> {
     let mut parts = path.splitn(3, '/');
     let (_, Some(first), Some(rest)) = (parts.next(), parts.next(), parts.next()) else { return path.into() };

@@ -1,8 +1,8 @@
-//! May this request be understood at all? The first decision, before anyone is asked who they are.
+//! Checks the framing of a request: the first check, before authentication.
 //!
-//! RFC 9112 sections 3 and 6, stricter where it leaves a choice: one Host line, origin-form only, `Transfer-Encoding` exactly
-//! `chunked`, and never both framings. What hyper lets pass and normalises is refused here, because what two parsers may read
-//! differently is where smuggling lives.
+//! RFC 9112 sections 3 and 6, stricter where they leave a choice: one Host line, origin-form only, `Transfer-Encoding` exactly
+//! `chunked`, and never both framings. Messages that hyper accepts and normalises are refused here: request smuggling needs a message that
+//! two parsers read differently.
 
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, TRANSFER_ENCODING};
 use hyper::{Method, Request};
@@ -12,7 +12,7 @@ use crate::header_fields;
 use crate::refusal::{Reason, Refusal};
 use crate::serve::head::Ambiguity;
 
-/// Refuses what is malformed, ambiguous, or not for this host. `seen` is what the raw head showed before hyper normalised it.
+/// Refuses a request that is malformed, ambiguous, or for another host. `seen` is the ambiguity of the raw head, before hyper normalised it.
 pub fn check<B>(request: &Request<B>, seen: Option<Ambiguity>, external: Option<&External>) -> Result<(), Refusal> {
     let bad = |cause: &'static str| Err(Refusal::new(Reason::BadRequest, cause));
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
@@ -40,7 +40,7 @@ pub fn check<B>(request: &Request<B>, seen: Option<Ambiguity>, external: Option<
     host(headers, external)
 }
 
-/// Exactly one Host line that is an authority, and the right one where the right one is known.
+/// Checks that there is one Host line, that it is an authority, and that it is the configured one where one is configured.
 fn host(headers: &HeaderMap, external: Option<&External>) -> Result<(), Refusal> {
     let Ok(Some(host)) = header_fields::single(headers, &HOST) else {
         return Err(Refusal::new(Reason::BadRequest, "Host is absent or repeated"));
@@ -64,7 +64,7 @@ fn is_authority(host: &str) -> bool {
 }
 
 impl External {
-    /// Whether a Host line means this host: in any case, with or without the scheme's own port.
+    /// Whether a Host line names this host, in any case, with or without the default port of the scheme.
     fn is_host(&self, host: &str) -> bool {
         let own_port = if self.scheme == "https" { ":443" } else { ":80" };
         let host = host.strip_suffix(own_port).unwrap_or(host);

@@ -1,8 +1,9 @@
-//! What may cross, in each direction. Runs after the decision: a client cannot make us drop what we decide by.
+//! Header handling: which headers are forwarded in each direction. It runs after authentication, so that a client cannot make guard remove a
+//! header that authentication reads.
 //!
-//! RFC 9110, 7.6.1 (hop-by-hop), and the list of identity headers of every front door: whoever reads one downstream must be able to
-//! believe that it was not written by the client. Underscore twins go too (CVE-2025-64484): servers that map names to variables
-//! cannot tell `X_Forwarded_For` from `X-Forwarded-For`.
+//! RFC 9110, 7.6.1 (hop-by-hop headers), and the identity headers of every front door: an application must be able to rely on it that the
+//! client did not write them. Their underscore variants are removed too (CVE-2025-64484): servers that map names to variables cannot tell
+//! `X_Forwarded_For` from `X-Forwarded-For`.
 
 use std::net::IpAddr;
 
@@ -20,7 +21,7 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 
-/// Identity headers whose whole namespace belongs to a front door. In lower case, with dashes.
+/// Prefixes of identity headers, each reserved for a front door or a proxy. In lower case, with dashes.
 const IDENTITY_PREFIXES: [&str; 16] = [
     "cf-access-",
     "x-authentik-",
@@ -40,7 +41,7 @@ const IDENTITY_PREFIXES: [&str; 16] = [
     "remote-",
 ];
 
-/// Identity headers that stand alone.
+/// Identity headers without a reserved prefix.
 const IDENTITY_NAMES: [&str; 9] = [
     "forwarded",
     "x-real-ip",
@@ -53,34 +54,34 @@ const IDENTITY_NAMES: [&str; 9] = [
     "x-remote-user",
 ];
 
-/// What is told to the upstream about where a request came from.
+/// What the upstream is told about the origin of a request (`X-Forwarded-*`).
 pub struct ForwardedInfo<'r> {
     /// The client's address.
     pub client: IpAddr,
-    /// The public address, where configured.
+    /// The public address, where it is configured.
     pub external: Option<&'r External>,
     /// Whether this is a WebSocket handshake.
     pub upgrade: bool,
-    /// The names by which this front door says who somebody is: only it may write them.
+    /// The headers in which this front door names the identity. No client may write them.
     pub own: &'r [HeaderName],
 }
 
-/// The address of the client: `CF-Connecting-IP` where it is one address on one line, else the peer's. Call it for verified requests
-/// only: anyone else may write that header.
+/// The address of the client: `CF-Connecting-IP` where it is one address on one line, else the peer's. Only for authenticated requests: any
+/// other client could write that header.
 pub fn client_address(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
     let line = header_fields::single(headers, &CF_CONNECTING_IP).ok().flatten();
     line.and_then(|line| line.to_str().ok()?.parse().ok()).unwrap_or(peer)
 }
 
-/// Makes the client's headers Immich's: strips, then sets ours. The body's framing is hyper's to write; a length stays only as the
-/// number that hyper has checked.
+/// Turns the client's headers into those for Immich: removes what must not pass, then sets guard's own. hyper writes the framing of the body; a
+/// length is kept only as the number that hyper has checked.
 pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, authenticated: &Authenticated, forwarded: &ForwardedInfo<'_>) {
     let length = content_length(headers);
     strip_nominated(headers);
     strip(headers, |name| {
-        let is_proof = name == AUTHORIZATION && authenticated.consumes_authorization;
+        let is_credential = name == AUTHORIZATION && authenticated.consumes_authorization;
         let is_ours = is_protected(name) || is_named(name, forwarded.own);
-        is_proof || is_hop_by_hop(name) || is_ours || matches!(name, "expect" | "content-length")
+        is_credential || is_hop_by_hop(name) || is_ours || matches!(name, "expect" | "content-length")
     });
     cookies::strip(headers, |name| door.owns_cookie(name));
 
@@ -97,7 +98,7 @@ pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, authenticated: &Au
     }
 }
 
-/// Makes the client's headers those of a request that is the auth server's own: it gets its cookies, and nothing of Immich's.
+/// Turns the client's headers into those for the auth server's own path: it gets its own cookies, and no credential of Immich.
 pub fn to_auth_server(headers: &mut HeaderMap, forwarded: &ForwardedInfo<'_>) {
     let length = content_length(headers);
     strip_nominated(headers);
@@ -114,13 +115,14 @@ pub fn to_auth_server(headers: &mut HeaderMap, forwarded: &ForwardedInfo<'_>) {
     set_forwarded_headers(headers, forwarded);
 }
 
+/// Sets `X-Forwarded-*` and `X-Real-IP`.
 fn set_forwarded_headers(headers: &mut HeaderMap, forwarded: &ForwardedInfo<'_>) {
     let host =
         forwarded.external.map_or_else(|| headers.get(HOST).cloned(), |external| HeaderValue::from_str(&external.host).ok());
     if let Some(host) = host {
         headers.insert(X_FORWARDED_HOST, host);
     }
-    // A proof comes through a front door, and that speaks HTTPS to the world; cloudflared then speaks HTTP to us.
+    // An authenticated request came through a front door, which serves HTTPS; only the last hop to guard is plain HTTP.
     let scheme = forwarded.external.map_or("https", |external| external.scheme);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     if let Ok(address) = HeaderValue::from_str(&forwarded.client.to_string()) {
@@ -129,7 +131,7 @@ fn set_forwarded_headers(headers: &mut HeaderMap, forwarded: &ForwardedInfo<'_>)
     }
 }
 
-/// Fields behind a body may say no more than fields before it. `own` are the names by which this front door says who somebody is.
+/// Removes from trailers what is removed from headers. `own` are the headers in which this front door names the identity.
 pub fn trailers_to_upstream(trailers: &mut HeaderMap, own: &[HeaderName]) {
     strip(trailers, |name| {
         is_hop_by_hop(name)
@@ -140,9 +142,9 @@ pub fn trailers_to_upstream(trailers: &mut HeaderMap, own: &[HeaderName]) {
     });
 }
 
-/// Makes the client's headers a backend's: strips, then says who the client is. Nothing stays that could pass for our token, in any
-/// spelling; `Host` and the token itself, which goes into `token_header`, are the caller's to set. `door` is the front door that was
-/// asked, if one was, and `own` are the names by which it says who somebody is.
+/// Turns the client's headers into those for a backend: removes what must not pass, then sets `X-Forwarded-*`. No header is kept that a backend
+/// could take for guard's identity token, in any spelling. The caller sets `Host` and the token in `token_header`. `door` is the front door
+/// that authenticated the request, if there is one, and `own` are the headers in which it names the identity.
 pub fn to_backend(
     headers: &mut HeaderMap,
     door: Option<&FrontDoor>,
@@ -154,7 +156,7 @@ pub fn to_backend(
     let host = headers.get(HOST).cloned();
     strip_nominated(headers);
     strip(headers, |name| {
-        // The application's own `Authorization` passes where ours goes elsewhere.
+        // The application's own `Authorization` passes where the identity token uses another header.
         let is_token = carries_token(name) && (name != AUTHORIZATION || *token_header == AUTHORIZATION);
         let is_ours = is_protected(name) || is_named(name, own);
         is_hop_by_hop(name) || is_ours || is_token || matches!(name, "expect" | "content-length")
@@ -169,19 +171,20 @@ pub fn to_backend(
     if let Some(host) = host {
         headers.insert(X_FORWARDED_HOST, host);
     }
-    // A front door speaks HTTPS to the world; without one, what is heard here is plain HTTP.
+    // A front door serves HTTPS; without one, the client connected by plain HTTP.
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if door.is_some() { "https" } else { "http" }));
     if let Ok(address) = HeaderValue::from_str(&client.to_string()) {
         headers.insert(X_FORWARDED_FOR, address);
     }
 }
 
-/// Whether Cloud Run could read a token out of a header of this name, or out of one that a server takes for it.
+/// Whether Cloud Run, or a server that does not tell `_` from `-`, could read a token from a header of this name.
 fn carries_token(name: &str) -> bool {
     name == AUTHORIZATION || (name.ends_with("authorization") && name.replace('_', "-") == "x-serverless-authorization")
 }
 
-/// Makes Immich's headers the client's: strips hop-by-hop and what only guard may say. `upgraded` keeps the two lines of a 101.
+/// Turns the upstream's headers into those for the client: removes hop-by-hop headers and those that only guard may write. `upgraded` sets the
+/// two headers of a 101.
 pub fn to_client(headers: &mut HeaderMap, upgraded: bool) {
     strip_nominated(headers);
     strip(headers, |name| is_hop_by_hop(name) || name == REFUSAL_HEADER.as_str() || name == REQUEST_ID_HEADER.as_str());
@@ -192,7 +195,7 @@ pub fn to_client(headers: &mut HeaderMap, upgraded: bool) {
 }
 
 /// Whether a request asks for a WebSocket (RFC 6455, 4.1): GET, `Connection` names upgrade, `Upgrade` is websocket alone.
-/// Other upgrades, `h2c` above all, are not passed on: the request then goes on as a plain one.
+/// Other upgrades, `h2c` for example, are not forwarded: the request is then handled as one without an upgrade.
 pub fn wants_websocket<B>(request: &hyper::Request<B>) -> bool {
     let headers = request.headers();
     let upgrade = header_fields::single(headers, &UPGRADE).ok().flatten();
@@ -203,13 +206,13 @@ pub fn wants_websocket<B>(request: &hyper::Request<B>) -> bool {
         && headers.get_all(CONNECTION).iter().flat_map(tokens).any(|token| token.eq_ignore_ascii_case("upgrade"))
 }
 
-/// Removes every header that any `Connection` line names, except those whose absence would change the message itself.
+/// Removes every header that a `Connection` line names, except `Host` and `Content-Length`, without which the message would be another one.
 fn strip_nominated(headers: &mut HeaderMap) {
     let nominated: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
         .flat_map(tokens)
-        // The everyday tokens are no header names: no allocation for them.
+        // The most common tokens are no header names: they are skipped without an allocation.
         .filter(|token| !["keep-alive", "close", "upgrade"].iter().any(|everyday| token.eq_ignore_ascii_case(everyday)))
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
         .filter(|name| name != HOST && name != CONTENT_LENGTH)
@@ -244,7 +247,7 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// Whether a header is one of these; with underscores read as dashes.
+/// Whether a header has one of these names, where underscores count as dashes.
 fn is_named(name: &str, own: &[HeaderName]) -> bool {
     let same = |own: &HeaderName| {
         let (own, name) = (own.as_str().bytes(), name.bytes());
@@ -253,7 +256,7 @@ fn is_named(name: &str, own: &[HeaderName]) -> bool {
     own.iter().any(same)
 }
 
-/// Whether only a front door, or guard, may write this header; with underscores read as dashes.
+/// Whether only a front door, or guard, may write this header. Underscores count as dashes.
 fn is_protected(name: &str) -> bool {
     if name.contains('_') {
         let dashed = name.replace('_', "-");

@@ -1,6 +1,7 @@
-//! A body that counts and stops: exactly N bytes pass, byte N+1 does not, and what was passed is then not a whole message.
+//! The request body on its way to the upstream, with its limits of size and of time between two pieces.
 //!
-//! The declared length is decided before a byte is read; the streamed length here. A body that stops arriving ends too.
+//! Exactly N bytes pass. At byte N+1 the upstream connection is broken off, so that the upstream has no complete message to store. A declared
+//! length is checked before a byte is read. A body that stops arriving is ended after [`STALL_LIMIT`].
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,11 +18,11 @@ use super::headers;
 use crate::header_fields::content_length;
 use crate::refusal::{Reason, Refusal};
 
-/// How long guard waits for the next byte of a body before the request counts as stalled. Time in which Immich does not take any does
-/// not count.
+/// How long guard waits for the next byte of a body before the request counts as stalled. Time in which the upstream reads nothing does not
+/// count.
 pub const STALL_LIMIT: Duration = Duration::from_secs(60);
 
-/// Refuses a request whose declared length is above the limit: nothing was read yet, and Immich was not dialled.
+/// Refuses a request whose declared length is above the limit, before its body is read and before the upstream is connected to.
 pub fn declared<B>(request: &Request<B>, limit: Option<u64>) -> Result<(), Refusal> {
     match (content_length(request.headers()), limit) {
         (Some(length), Some(limit)) if length > limit => {
@@ -31,23 +32,23 @@ pub fn declared<B>(request: &Request<B>, limit: Option<u64>) -> Result<(), Refus
     }
 }
 
-/// How the body of a request stands.
+/// The progress of a request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Progress {
-    /// More may come.
+    /// More bytes may arrive.
     Arriving,
-    /// All of it has passed.
+    /// The whole body has been forwarded.
     Whole,
-    /// Byte N+1 came.
+    /// It is larger than the limit.
     TooLarge,
-    /// No byte for [`STALL_LIMIT`].
+    /// No byte arrived for [`STALL_LIMIT`].
     Stalled,
-    /// The client broke off.
+    /// The client ended the connection inside the body.
     Broken,
 }
 
-/// The count that the body's owner and the request's owner share.
+/// The byte count and the progress of a body, shared by the body and the request's handler.
 #[derive(Debug, Default)]
 pub struct Meter {
     bytes: AtomicU64,
@@ -55,12 +56,12 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Bytes passed on so far.
+    /// The bytes forwarded so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Acquire)
     }
 
-    /// How the body stands.
+    /// The progress.
     pub fn progress(&self) -> Progress {
         match self.progress.load(Ordering::Acquire) {
             0 => Progress::Arriving,
@@ -71,7 +72,7 @@ impl Meter {
         }
     }
 
-    /// The refusal that a body's end calls for, if it ended badly.
+    /// The refusal for a body that did not end well; none for one that did, or has not ended.
     pub fn refusal(&self) -> Option<Refusal> {
         match self.progress() {
             Progress::Arriving | Progress::Whole => None,
@@ -86,32 +87,32 @@ impl Meter {
     }
 }
 
-/// Why a body ended early. The upstream connection is broken off on it, so that Immich has no whole message.
+/// Why a body ended early. The upstream connection is then broken off, so that the upstream has no complete message.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// Byte N+1 came.
+    /// It is larger than the limit.
     #[error("the body is larger than the limit")]
     TooLarge,
-    /// No byte for [`STALL_LIMIT`].
+    /// No byte arrived for [`STALL_LIMIT`].
     #[error("the body stopped arriving")]
     Stalled,
-    /// The client broke off, or sent bad chunks.
+    /// The client ended the connection, or sent malformed chunks.
     #[error("the client broke off: {0}")]
     Client(#[from] hyper::Error),
 }
 
-/// A request's body on its way to the upstream.
+/// The body of a request to an upstream.
 pub enum RequestBody {
-    /// None.
+    /// No body.
     Empty,
-    /// One that is counted.
+    /// A body that is streamed and counted.
     MeteredBody(MeteredBody),
-    /// One that is here already, so that it can be sent again; none once it was sent.
+    /// A body that is in memory, so that it can be sent again; none once it was sent.
     Whole(Option<Bytes>),
 }
 
 impl RequestBody {
-    /// Wraps a client's body. One that is known to be empty costs nothing. `own` are the names that its trailers may not have.
+    /// Wraps a client's body. `own` are the headers that are removed from its trailers.
     pub fn new(body: Incoming, limit: Option<u64>, own: &Arc<[HeaderName]>) -> (Self, Option<Arc<Meter>>) {
         if body.is_end_stream() {
             return (Self::Empty, None);
@@ -120,19 +121,19 @@ impl RequestBody {
         (Self::MeteredBody(metered), Some(meter))
     }
 
-    /// A body that is here already.
+    /// A body that is in memory.
     pub fn whole(bytes: Bytes) -> Self {
         if bytes.is_empty() { Self::Empty } else { Self::Whole(Some(bytes)) }
     }
 
-    /// Waits for all of it, `expected` bytes. Trailers are dropped: who needs them does not declare a length.
+    /// Reads the whole body, `expected` bytes, into memory. Trailers are dropped.
     pub async fn collect(mut self, expected: usize) -> Result<Bytes, BodyError> {
         let mut whole = Bytes::new();
         let mut gathered: Option<Vec<u8>> = None;
         while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
             let Ok(data) = frame?.into_data() else { continue };
             match &mut gathered {
-                // A small body is one piece, and is not copied.
+                // A body that arrives in one piece is not copied.
                 None if whole.is_empty() => whole = data,
                 None => {
                     let mut bytes = Vec::with_capacity(expected.max(whole.len() + data.len()));
@@ -147,14 +148,14 @@ impl RequestBody {
     }
 }
 
-/// The counting body.
+/// A body that counts its bytes and enforces the limits.
 pub struct MeteredBody<B = Incoming> {
     body: B,
     limit: u64,
     own: Arc<[HeaderName]>,
     meter: Arc<Meter>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// Since when the client owes a byte.
+    /// Since when guard has waited for the next byte.
     waiting_since: Option<Instant>,
 }
 
@@ -202,7 +203,7 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> MeteredBody<B> {
         Poll::Ready(Some(Ok(frame)))
     }
 
-    /// One timer for the whole body: it is moved on only when it fires, not with every frame.
+    /// Ends the body after [`STALL_LIMIT`]. One timer serves the whole body: it is reset when it fires, not with each frame.
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let deadline = *self.waiting_since.get_or_insert_with(Instant::now) + STALL_LIMIT;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(STALL_LIMIT)));
@@ -252,7 +253,7 @@ mod tests {
 
     use super::*;
 
-    /// A client that has sent these pieces and then owes more; none ends the body.
+    /// A client that has sent these pieces and then sends no more; `None` ends the body.
     struct Script(VecDeque<Option<&'static [u8]>>);
 
     impl Body for Script {

@@ -1,4 +1,4 @@
-//! The body of an answer on its way to the client: streamed frame by frame, counted, and the end of everything that the request held.
+//! The response on its way to the client: its body is streamed frame by frame and counted, and its end releases what the request held.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use super::request_body::Progress;
 use crate::refusal::{Reason, Refusal, RefusalContext};
 use crate::serve::wire::ConnectionState;
 
-/// Dropping it, at its end or early, gives back the upstream connection, closes the connection, and writes the log line.
+/// The body of a response. When it is dropped, at its end or early, the upstream connection is returned or cut, the client's connection is told
+/// that the response has ended, and the access log line is written.
 pub struct ResponseBody {
     body: Kind,
     ended: bool,
@@ -27,6 +28,7 @@ enum Kind {
     Fixed(Option<Bytes>),
 }
 
+/// What the request holds until its response has ended.
 struct InFlight {
     log: AccessLog,
     connection: Arc<ConnectionState>,
@@ -35,7 +37,7 @@ struct InFlight {
 }
 
 impl ResponseBody {
-    /// Immich's.
+    /// A body of the upstream.
     pub fn streamed(body: Incoming, lease: Lease, log: AccessLog, connection: Arc<ConnectionState>) -> Self {
         Self {
             body: Kind::Streamed(body),
@@ -44,18 +46,18 @@ impl ResponseBody {
         }
     }
 
-    /// Our own. `unread`: bytes may still come that nobody will read as a request.
+    /// A body that guard made. `unread`: more bytes of the request may arrive, which are not the next request.
     pub fn fixed(body: Bytes, unread: bool, log: AccessLog, connection: Arc<ConnectionState>) -> Self {
         Self { body: Kind::Fixed(Some(body)), ended: false, in_flight: Some(InFlight { log, connection, lease: None, unread }) }
     }
 
-    /// That of a 101: the in_flight goes on in the tunnel.
+    /// The empty body of a 101. The tunnel holds the rest of the request's state.
     pub fn empty() -> Self {
         Self { body: Kind::Fixed(None), ended: true, in_flight: None }
     }
 }
 
-/// The upstream's answer becomes the client's: streamed as it comes. One that came before the request was whole closes the connection.
+/// Streams the upstream's response to the client. If it came before the whole request body was sent, the connection is closed after it.
 pub fn stream_back(
     mut response: Response<Incoming>,
     lease: Lease,
@@ -70,7 +72,7 @@ pub fn stream_back(
     response.map(|body| ResponseBody::streamed(body, lease, log, connection))
 }
 
-/// A refusal becomes the answer.
+/// Makes the response from a refusal.
 pub fn refuse(
     refusal: Refusal,
     request: ResponseContext,
@@ -78,16 +80,16 @@ pub fn refuse(
     connection: Arc<ConnectionState>,
     refusal_context: &RefusalContext,
 ) -> Response<ResponseBody> {
-    // Bytes of the body that are still on their way are why the connection must close, and linger.
+    // Bytes of the body may still arrive, so the connection is closed, after a linger.
     let unread = !request.bodiless && log.body_progress() != Some(Progress::Whole);
-    // Where heads are not clear, what comes after them is not either (RFC 9112, 6.3).
+    // After a malformed head the rest of the connection cannot be parsed either (RFC 9112, 6.3).
     let unclear = matches!(refusal.reason, Reason::BadRequest | Reason::HeadersTooLarge);
     let response = refusal.answer(log.id, request.prefers_html, unread || unclear || request.draining, refusal_context);
     log.refuse(refusal);
     response.map(|body| ResponseBody::fixed(body, unread || unclear, log, connection))
 }
 
-/// An answer that is here already and is no refusal. Nobody reads the body of its request, if it has one.
+/// Makes the response from one that is complete already and is no refusal. The body of the request is not read.
 pub fn fixed(
     mut response: Response<Bytes>,
     bodiless: bool,
@@ -100,14 +102,14 @@ pub fn fixed(
     response.map(|body| ResponseBody::fixed(body, !bodiless, log, connection))
 }
 
-/// What a refusal has to know about its request.
+/// The facts about a request that its refusal depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseContext {
-    /// It would rather read a page than JSON.
+    /// The client prefers HTML to JSON.
     pub prefers_html: bool,
-    /// It has no body.
+    /// The request has no body.
     pub bodiless: bool,
-    /// The process is draining: the next request belongs elsewhere.
+    /// The process is draining, so the connection is closed.
     pub draining: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The admin port: `/livez`, `/readyz`, `/metrics`, and the status page at `/`. Reads only; nothing here changes anything.
+//! The admin port: `/livez`, `/readyz`, `/metrics`, and the status page at `/`. All of it is read-only.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -21,27 +21,27 @@ const IDLE_TIME: Duration = Duration::from_secs(60);
 /// The pause after an accept that failed.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 const TEXT: &str = "text/plain; charset=utf-8";
-const NOTHING_ELSE: &str = "here are /, /livez, /readyz and /metrics\n";
+const NOTHING_ELSE: &str = "not found; the paths are /, /livez, /readyz and /metrics\n";
 
-/// What a process shows of itself.
+/// The state of a process, as the admin port shows it.
 pub trait View: Send + Sync + 'static {
-    /// Whether requests can be served now; if not, why not.
+    /// Whether requests can be served now. `Err` holds the reason why not.
     fn ready(&self) -> Result<(), Cow<'static, str>>;
-    /// The exposition of its metrics.
+    /// The metrics in the text format.
     fn metrics(&self) -> String;
     /// The status page, as HTML.
     fn page(&self) -> String;
-    /// What `/health` says, as JSON, and whether all is well; none where there is no such place.
+    /// The JSON of `/health`, and whether the process is healthy; none where the process has no such path.
     fn health(&self) -> Option<(bool, String)> {
         None
     }
 }
 
-/// Serves for ever.
+/// Serves the admin port until the process ends.
 pub async fn serve(listener: TcpListener, view: Arc<dyn View>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(error = %error, "the admin port is not served"),
+        Err(error) => return tracing::error!(error = %error, "admin port not served"),
     };
     loop {
         let Ok((stream, _peer)) = listener.accept().await else {
@@ -57,7 +57,7 @@ pub async fn serve(listener: TcpListener, view: Arc<dyn View>) {
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE_TIME)
             .serve_connection(TokioIo::new(stream), service);
-        // A probe that leaves early is nobody's trouble.
+        // A probe that closes its connection early is no error.
         tokio::spawn(async move { drop(connection.await) });
     }
 }

@@ -1,7 +1,7 @@
-//! Log lines: a `tracing` event in, one line of JSON (or of text) out on stdout.
+//! Writes each `tracing` event as one line of JSON, or of text, to standard output.
 //!
-//! Own code because it is on the request path: fields go straight into a reused buffer, and a writer thread hands many lines to the
-//! kernel at once. A full buffer drops lines and says how many; it never makes a request wait.
+//! Own code because it is on the request path: fields are written directly into a reused buffer, and one thread writes many lines with one
+//! system call. When the buffer is full, lines are dropped and counted. A request never waits for the log.
 
 use std::cell::RefCell;
 use std::fmt::{Debug, Write as _};
@@ -15,9 +15,9 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry};
 
-/// The most bytes of lines that may wait for the writer.
+/// The maximum of bytes that may wait to be written.
 const MAX_WAITING_BYTES: usize = 1 << 20;
-/// How long lines gather before they are written together.
+/// How long lines are collected before they are written together.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// `GUARD_LOG_FORMAT`.
@@ -25,21 +25,21 @@ const GATHER: Duration = Duration::from_millis(5);
 pub enum Format {
     /// One JSON object a line.
     Json,
-    /// For a terminal.
+    /// Plain text, for a terminal.
     Text,
 }
 
-/// `GUARD_LOG_IDENTITY`: what the log calls a person.
+/// `GUARD_LOG_IDENTITY`: the claim by which the log names a person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogIdentity {
-    /// The stable id.
+    /// The stable id (`sub`).
     #[default]
     Sub,
-    /// The address.
+    /// The e-mail address (`email`).
     Email,
 }
 
-/// Keeps the writer; flush it before the process ends.
+/// The handle of the log. Flush it before the process ends.
 pub struct Log {
     waiting: Arc<Waiting>,
 }
@@ -62,14 +62,14 @@ impl Log {
     pub fn install(filter: EnvFilter, format: Format) -> Self {
         let waiting = Arc::new(Waiting::default());
         let writer = waiting.clone();
-        // Without a writer thread lines are dropped, counted, and nothing else suffers.
+        // Without the writer thread, lines are dropped and counted; requests are served all the same.
         let _ = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_for_ever());
         let lines = LineLayer { waiting: waiting.clone(), format };
         let _ = Registry::default().with(filter).with(lines).try_init();
         Self { waiting }
     }
 
-    /// Waits until every line so far is written.
+    /// Waits until every line so far is written, for at most a second without progress.
     pub fn flush(&self) {
         let mut lines = self.waiting.lines();
         while !lines.bytes.is_empty() || lines.writing {
@@ -124,7 +124,7 @@ impl Waiting {
                     "{{\"level\":\"warn\",\"message\":\"{dropped} log lines dropped: the reader of stdout is slow\"}}"
                 );
             }
-            // Nobody is left to tell when stdout is gone.
+            // An error means that standard output is closed, and there is no other place to report it.
             let _ = std::io::stdout().write_all(&batch);
             batch.clear();
         }
@@ -245,7 +245,7 @@ impl std::fmt::Write for Escaped<'_> {
     }
 }
 
-/// RFC 8259, section 7. In text lines it keeps a client from writing lines of its own.
+/// Escapes text as RFC 8259, section 7 does. In text lines too, so that a client cannot start a new log line.
 fn push_escaped(line: &mut String, text: &str) {
     let mut rest = text;
     while let Some(place) = rest.find(|c: char| c == '"' || c == '\\' || c.is_control()) {

@@ -1,6 +1,6 @@
-//! Every metric of the contract, as fields: the request path counts without a look-up.
+//! The metrics, each a field, so that the request path counts without a look-up.
 //!
-//! Exposition is the `OpenMetrics` text of the `prometheus-client` crate, which Prometheus reads.
+//! They are exposed in the OpenMetrics text format of the `prometheus-client` crate, which Prometheus reads.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -18,37 +18,37 @@ use crate::refusal::Reason;
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// One label; the key says which metric it belongs to.
+/// Counters that differ in the value of one label.
 type Labelled = Family<Vec<(&'static str, &'static str)>, Counter>;
 
-/// Two counters of one metric: it worked, or it did not.
+/// The counters of an operation that succeeds or fails.
 #[derive(Clone)]
 pub struct Outcome {
-    /// It worked.
+    /// It succeeded.
     pub ok: Counter,
-    /// It did not.
+    /// It failed.
     pub failed: Counter,
 }
 
-/// What became of a look-up in the cache of verified tokens.
+/// The results of look-ups in the cache of verified tokens.
 #[derive(Clone)]
 pub struct CacheResults {
-    /// Known and still good.
+    /// The token was in the cache and is still valid.
     pub hit: Counter,
-    /// Not known: it was verified.
+    /// The token was not in the cache and had to be verified.
     pub miss: Counter,
 }
 
-/// What went wrong between guard and its upstream.
+/// The errors between guard and its upstream.
 #[derive(Clone)]
 pub struct UpstreamErrors {
-    /// Not reached.
+    /// The connection failed.
     pub connect: Counter,
-    /// Not reached in time.
+    /// The connection was not established in time.
     pub timeout: Counter,
-    /// Reached, and broke off before an answer.
+    /// The connection ended before a response.
     pub exchange: Counter,
-    /// A pooled connection was closed before anything was written on it: sent again on another, nobody noticed.
+    /// A pooled connection was closed before anything was written to it, and the request was sent on another one.
     pub retried: Counter,
 }
 
@@ -59,28 +59,28 @@ pub struct Metrics {
     pub passed: Counter,
     /// Requests that were refused.
     pub refused: Counter,
-    /// Requests that the auth server answered itself: the way to sign in.
+    /// Requests that were answered with the auth server's sign-in redirect.
     pub sign_in_redirects: Counter,
     refusals: [Counter; Reason::ALL.len()],
     assertion_failures: Labelled,
     auth_requests: Labelled,
-    /// From the end of the head to the end of the answer.
+    /// Seconds from the end of the request's head to the end of the response.
     pub request_duration: Histogram,
-    /// Bytes of request bodies that were passed on.
+    /// Bytes of request bodies sent to the upstream.
     pub request_body_bytes: Counter,
-    /// Bytes of answers that were passed back.
+    /// Bytes of response bodies sent to clients.
     pub response_body_bytes: Counter,
-    /// Upstream trouble.
+    /// Errors between guard and its upstream.
     pub upstream_errors: UpstreamErrors,
-    /// Key set fetches.
+    /// Fetches of the key set.
     pub jwks_fetches: Outcome,
     jwks_keys: Gauge,
     jwks_age: Gauge<f64, AtomicU64>,
-    /// Cache look-ups.
+    /// Look-ups in the cache of verified tokens.
     pub token_cache: CacheResults,
-    /// WebSockets that are open now.
+    /// WebSockets (tunnels) that are open now.
     pub open_tunnels: Gauge,
-    /// Requests under way now.
+    /// Requests in flight now.
     pub inflight: Gauge,
 }
 
@@ -90,39 +90,40 @@ struct Build {
 }
 
 impl Metrics {
-    /// All at zero, with every label value that is known beforehand: a rate over a counter that appears late would miss its first step.
+    /// Creates all metrics at zero, with every label value that is known in advance: a rate over a counter that appears later would miss its
+    /// first increment.
     #[must_use]
     pub fn new() -> Self {
         Self::with(|_registry| {})
     }
 
-    /// The same, beside what `more` registers.
+    /// Creates all metrics, and those that `more` registers.
     #[must_use]
     pub fn with(more: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::with_prefix("guard");
         more(&mut registry);
-        registry.register("build", "The version that runs", Info::new(Build { version: env!("CARGO_PKG_VERSION") }));
+        registry.register("build", "The version of guard", Info::new(Build { version: env!("CARGO_PKG_VERSION") }));
 
         let requests = family(&mut registry, "requests", "Requests, by decision");
         let refusals = family(&mut registry, "refusals", "Refused requests, by public reason");
-        let assertion_failures = family(&mut registry, "assertion_failures", "Assertions that did not verify, by true cause");
+        let assertion_failures = family(&mut registry, "assertion_failures", "Assertions that were refused, by cause");
         let auth_requests = family(&mut registry, "auth_requests", "Requests to the auth server, by result");
         let request_duration = Histogram::new([0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0]);
         registry.register(
             "request_duration_seconds",
-            "From the end of the head to the end of the answer",
+            "Seconds from the end of the request's head to the end of the response",
             request_duration.clone(),
         );
-        let request_body_bytes = counter(&mut registry, "request_body_bytes", "Bytes of request bodies passed on");
-        let response_body_bytes = counter(&mut registry, "response_body_bytes", "Bytes of answers passed back");
-        let upstream_errors = family(&mut registry, "upstream_errors", "Trouble between guard and its upstream");
+        let request_body_bytes = counter(&mut registry, "request_body_bytes", "Bytes of request bodies sent to the upstream");
+        let response_body_bytes = counter(&mut registry, "response_body_bytes", "Bytes of response bodies sent to clients");
+        let upstream_errors = family(&mut registry, "upstream_errors", "Errors between guard and its upstream");
         let jwks_fetches = family(&mut registry, "jwks_fetches", "Fetches of the key set");
         let jwks_keys = gauge(&mut registry, "jwks_keys", "Usable keys in the current key set");
         let jwks_age = Gauge::default();
         registry.register("jwks_age_seconds", "Age of the current key set; -1 before the first", jwks_age.clone());
         let token_cache = family(&mut registry, "token_cache", "Look-ups in the cache of verified tokens");
-        let open_tunnels = gauge(&mut registry, "open_tunnels", "WebSockets that are open now");
-        let inflight = gauge(&mut registry, "inflight_requests", "Requests under way now");
+        let open_tunnels = gauge(&mut registry, "open_tunnels", "WebSocket tunnels that are open now");
+        let inflight = gauge(&mut registry, "inflight_requests", "Requests in flight now");
 
         Self {
             passed: labelled(&requests, "decision", "passed"),
@@ -162,17 +163,17 @@ impl Metrics {
         self.refusal_counter(reason).inc();
     }
 
-    /// Refusals of `reason` so far.
+    /// The number of refusals for `reason` so far.
     pub fn refusals(&self, reason: Reason) -> u64 {
         self.refusal_counter(reason).get()
     }
 
-    /// Counts an assertion that did not verify.
+    /// Counts an assertion that was refused.
     pub fn assertion_failure(&self, cause: &'static str) {
         labelled(&self.assertion_failures, "cause", cause).inc();
     }
 
-    /// Makes a cause appear at zero.
+    /// Registers a cause at zero.
     pub fn expect_assertion_failure(&self, cause: &'static str) {
         labelled(&self.assertion_failures, "cause", cause);
     }
@@ -189,14 +190,14 @@ impl Metrics {
         }
     }
 
-    /// Says how many keys there are and how old they are; `None` before the first key set.
+    /// Sets the number of keys and their age; `None` before the first key set.
     pub fn key_set(&self, keys_and_age: Option<(usize, Duration)>) {
         let (keys, age) = keys_and_age.map_or((0, -1.0), |(keys, age)| (keys, age.as_secs_f64()));
         self.jwks_keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
         self.jwks_age.set(age);
     }
 
-    /// The exposition.
+    /// All metrics in the OpenMetrics text format.
     pub fn render(&self) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail.
@@ -215,11 +216,11 @@ impl Default for Metrics {
     }
 }
 
-/// One more while it lives.
+/// Counts one in a gauge until it is dropped.
 pub struct GaugeGuard(Gauge);
 
 impl GaugeGuard {
-    /// Counts one up until dropped.
+    /// Increments the gauge; dropping the guard decrements it.
     pub fn on(gauge: &Gauge) -> Self {
         gauge.inc();
         Self(gauge.clone())

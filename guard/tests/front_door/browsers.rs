@@ -92,7 +92,7 @@ async fn is_a_stranger_again(browser: &mut Browser, own_page: &str) {
     browser.wait_for("a page of the host", &format!("location.origin == '{URL}' && document.readyState == 'complete'")).await;
     let fetch = "fetch('/api/albums').then(async answer => [answer.status, answer.redirected, (await answer.json()).message])";
     let refused = browser.eval(fetch).await;
-    assert_eq!(refused, json!([401, false, "Sign in first: this request carries no valid proof of who sent it."]));
+    assert_eq!(refused, json!([401, false, "Sign in first: this request does not show who sent it."]));
     browser.go(&format!("{URL}/page")).await;
     browser.wait_for("the provider's form", "document.title == 'Sign in'").await;
 }

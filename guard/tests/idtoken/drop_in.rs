@@ -30,7 +30,7 @@ pub(crate) fn federation(google: &Google, cloud_run: &CloudRun, folder: &Folder)
 pub(crate) async fn listening(binary: Binary) -> (Binary, SocketAddr, SocketAddr) {
     eventually("both addresses and a token in the log", || {
         let log = binary.stdout();
-        log.contains("guard idtoken is listening") && log.contains("identity token learnt")
+        log.contains("guard idtoken is listening") && log.contains("identity token loaded")
     })
     .await;
     let log = binary.stdout();

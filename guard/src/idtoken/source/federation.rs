@@ -1,5 +1,5 @@
-//! Workload identity federation: a token of another issuer in (Kubernetes projects one into the pod), a service account's identity token
-//! out, and no key anywhere.
+//! Workload identity federation: exchanges a token of another issuer (Kubernetes projects one into the pod) for an identity token of a service
+//! account, without a key.
 //!
 //! RFC 8693 (token exchange) at Google's Security Token Service, then `generateIdToken` with the federated access token directly.
 //! "Configure Workload Identity Federation with Kubernetes", Google Cloud docs: the cluster need not be reachable from the internet.
@@ -13,9 +13,9 @@ use super::{CLOUD_PLATFORM, SourceError, ask, endpoint, member, read_file};
 use crate::fetch::{Endpoint, FetchRequest};
 use crate::tls::Trust;
 
-/// The grant of RFC 8693.
+/// The grant type of RFC 8693.
 pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-/// The kind of token that is wanted.
+/// The type of the requested token.
 pub const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const STEP: &str = "the Security Token Service";
 
@@ -42,7 +42,7 @@ struct Format {
     subject_token_field_name: Option<String>,
 }
 
-/// A provider of a pool, and the account that its subjects may act for.
+/// A provider of a workload identity pool, and the service account that its subjects may impersonate.
 pub struct Federation {
     provider: String,
     subject_token_type: String,
@@ -96,7 +96,7 @@ impl Federation {
         self.impersonation.id_token(&access, audience).await
     }
 
-    /// The token as it stands in the file now: the kubelet writes a new one long before the old one ends.
+    /// Reads the current token from the file: the kubelet writes a new one before the old one expires.
     fn subject(&self) -> Result<String, SourceError> {
         let malformed = |wrong: &str| SourceError::Malformed { path: self.subject_file.clone(), wrong: wrong.to_owned() };
         let bytes = read_file(&self.subject_file)?;

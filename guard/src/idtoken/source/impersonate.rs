@@ -1,7 +1,7 @@
-//! Impersonation: an access token of somebody who may act for a service account in, that account's identity token out.
+//! Impersonation: exchanges an access token of an identity that may impersonate a service account for an identity token of that account.
 //!
-//! IAM Service Account Credentials API, `generateIdToken`. Whoever asks needs the role Workload Identity User, or Token Creator, on
-//! the account. `includeEmail` because Cloud Run's check of the invoker reads the address.
+//! IAM Service Account Credentials API, `generateIdToken`. The identity needs the role Workload Identity User, or Token Creator, on
+//! the account. `includeEmail` is set because Cloud Run's check of the invoker reads the address.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -32,7 +32,7 @@ enum SourceDocument {
     Other,
 }
 
-/// Somebody who acts for a service account.
+/// An identity that impersonates a service account.
 pub struct Impersonated {
     source: Actor,
     impersonation: Impersonation,
@@ -43,7 +43,7 @@ enum Actor {
     Key(Box<Key>),
 }
 
-/// The service account that is acted for.
+/// The service account that is impersonated.
 pub struct Impersonation {
     endpoint: Endpoint,
     delegates: Vec<String>,
@@ -73,7 +73,7 @@ impl Impersonated {
 }
 
 impl Impersonation {
-    /// Of the account that a credential file's URL names; it names `generateAccessToken`, and what is wanted here stands beside it.
+    /// The account in the URL of a credential file. That URL ends in `generateAccessToken`; `generateIdToken` has the same prefix.
     pub(super) fn of(url: &str, delegates: &[String], trust: &Trust) -> Result<Self, String> {
         const MEMBER: &str = "service_account_impersonation_url";
         let (account, _method) = url
@@ -87,7 +87,7 @@ impl Impersonation {
         })
     }
 
-    /// The account's identity token for `audience`, for somebody with this access token.
+    /// Fetches an identity token of the account for `audience` with this access token.
     pub(super) async fn id_token(&self, access: &str, audience: &str) -> Result<String, SourceError> {
         let wish = json!({"audience": audience, "includeEmail": true, "delegates": self.delegates});
         member(STEP, "token", &ask(STEP, &self.endpoint, FetchRequest::json(&wish).bearing(access)).await?)

@@ -1,6 +1,6 @@
-//! A service account's key: an assertion signed with it in, a token out.
+//! A service account's key file: exchanges an assertion that is signed with the key for a token.
 //!
-//! RFC 7523 (JWT bearer grant), with Google's claim `target_audience` in the place of a scope.
+//! RFC 7523 (JWT bearer grant), with Google's claim `target_audience` in place of a scope.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
@@ -16,17 +16,17 @@ use crate::clock::unix_seconds;
 use crate::fetch::{Endpoint, FetchRequest};
 use crate::tls::Trust;
 
-/// Who an assertion is for, wherever it is sent: Google's token endpoint by its one name.
+/// The audience of an assertion, wherever it is sent: the fixed name of Google's token endpoint.
 pub const TOKEN_AUDIENCE: &str = "https://oauth2.googleapis.com/token";
-/// The grant of RFC 7523.
+/// The grant type of RFC 7523.
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-/// How long an assertion is good, in seconds: the most that Google takes.
+/// The life of an assertion in seconds: the maximum that Google accepts.
 const LIFETIME_SECONDS: u64 = 3600;
 /// How far into the past `iat` is set, for a clock that runs ahead, in seconds.
 const FUDGE_SECONDS: u64 = 10;
 const STEP: &str = "the token endpoint";
 
-/// A key file's members, as text.
+/// The members of a key file, as text.
 #[derive(Deserialize)]
 pub struct Document {
     client_email: String,
@@ -45,7 +45,7 @@ pub struct Key {
 
 impl Document {
     pub(super) fn check(self, trust: &Trust) -> Result<Key, String> {
-        // What the parsers say could quote the key: it is not repeated.
+        // The parser's message could quote the key, so it is not repeated.
         let wanted = "private_key: wanted an RSA key as PEM, PKCS #8 (BEGIN PRIVATE KEY)";
         let der = PrivatePkcs8KeyDer::from_pem_slice(self.private_key.as_bytes()).map_err(|_| wanted.to_owned())?;
         let pair = RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()).map_err(|_| wanted.to_owned())?;

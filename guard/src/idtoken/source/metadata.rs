@@ -1,7 +1,7 @@
-//! The metadata server of a machine on Google Cloud: an audience in, a token as bare text out.
+//! The metadata server of a machine on Google Cloud: returns a token for an audience as plain text.
 //!
 //! "Verifying VM identity", Compute Engine docs: `format=full` puts the service account's e-mail into the token, which Cloud Run's check
-//! of the invoker reads. The header keeps a browser, or a server that was tricked into asking, from getting a token.
+//! of the invoker reads. The header prevents a browser, or a server that was made to send a request, from getting a token.
 
 use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
@@ -10,7 +10,7 @@ use super::{SourceError, ask};
 use crate::fetch::{Endpoint, FetchRequest};
 use crate::percent;
 
-/// Where it is if `GCE_METADATA_HOST` does not say otherwise.
+/// Its host where `GCE_METADATA_HOST` is not set.
 pub const DEFAULT_HOST: &str = "metadata.google.internal";
 const FLAVOR: HeaderName = HeaderName::from_static("metadata-flavor");
 const STEP: &str = "the metadata server (not on Google Cloud? set GOOGLE_APPLICATION_CREDENTIALS)";
@@ -21,7 +21,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// At `host` or `host:port`, always in the clear: no secret is sent, and the network is the machine's own.
+    /// The server at `host` or `host:port`, always by plain HTTP: no secret is sent, and the network is the machine's own.
     pub fn at(host: &str) -> Result<Self, SourceError> {
         let metadata = Self { host: host.to_owned() };
         metadata.endpoint("").map(|_| metadata)

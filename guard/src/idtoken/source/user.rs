@@ -1,5 +1,5 @@
-//! A person's gcloud login: a refresh token in, an access token out. Good for impersonation only: the audience of its identity tokens
-//! cannot be chosen. RFC 6749, section 6.
+//! A person's gcloud login: exchanges a refresh token for an access token. It serves for impersonation only, because the audience of its identity
+//! tokens cannot be chosen. RFC 6749, section 6.
 
 use serde::Deserialize;
 
@@ -10,7 +10,7 @@ use crate::tls::Trust;
 
 const STEP: &str = "the token endpoint (gcloud login)";
 
-/// The members of an `authorized_user`.
+/// The members of a credential file of type `authorized_user`.
 #[derive(Deserialize)]
 pub struct Document {
     client_id: String,
@@ -19,7 +19,7 @@ pub struct Document {
     token_uri: Option<String>,
 }
 
-/// A login.
+/// A gcloud login.
 pub struct User {
     document: Document,
     endpoint: Endpoint,
