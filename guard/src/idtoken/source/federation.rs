@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::impersonate::Impersonation;
-use super::{CLOUD_PLATFORM, SourceError, ask, endpoint, member, read_file};
+use super::step::{CLOUD_PLATFORM, SourceError, ask, endpoint, member, read_file};
 use crate::fetch::{Endpoint, FetchRequest};
 use crate::tls::Trust;
 

@@ -7,8 +7,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::key_file::Key;
+use super::step::{SourceError, ask, endpoint, member};
 use super::user::User;
-use super::{SourceError, ask, endpoint, key_file, member, user};
+use super::{key_file, user};
 use crate::fetch::{Endpoint, FetchRequest};
 use crate::tls::Trust;
 

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{CLOUD_PLATFORM, SourceError, ask, endpoint, member};
+use super::step::{CLOUD_PLATFORM, SourceError, ask, endpoint, member};
 use crate::clock::unix_seconds;
 use crate::fetch::{Endpoint, FetchRequest};
 use crate::tls::Trust;

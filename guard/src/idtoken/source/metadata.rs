@@ -6,7 +6,7 @@
 use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
 
-use super::{SourceError, ask};
+use super::step::{SourceError, ask};
 use crate::fetch::{Endpoint, FetchRequest};
 use crate::percent;
 

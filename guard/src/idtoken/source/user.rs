@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::key_file::TOKEN_AUDIENCE;
-use super::{SourceError, ask, endpoint, member};
+use super::step::{SourceError, ask, endpoint, member};
 use crate::fetch::{Endpoint, FetchRequest};
 use crate::tls::Trust;
 
