@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use guard::demo::google::Google;
 use support::backend;
 use support::load::{Load, Timing};
 use support::process::{Proxy, free_address};
 use support::{Outcome, Scratch, guard_binary, median, option};
+use testkit::google::Google;
 
 mod support;
 

@@ -33,7 +33,6 @@ pub mod assertion;
 pub mod clock;
 pub mod config;
 pub mod cookies;
-pub mod demo;
 pub mod fetch;
 pub mod frontdoor;
 pub mod header_fields;

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use guard::config::{LogConfig, OriginArgs, Problems};
-use guard::demo::{self, DemoArgs, DemoError};
 use guard::idtoken;
 use guard::idtoken::config::IdtokenArgs;
 use guard::nas::{self, NasCli};
@@ -31,8 +30,6 @@ enum Command {
     Nas(NasCli),
     /// Forward requests with an identity token, to Cloud Run or another backend that requires one
     Idtoken(Box<IdtokenArgs>),
-    /// Show all of it on loopback, with a tour of real requests
-    Demo(DemoArgs),
 }
 
 fn main() -> ExitCode {
@@ -40,7 +37,6 @@ fn main() -> ExitCode {
         Command::Origin(args) => run_origin(&args),
         Command::Nas(cli) => nas::run(&cli),
         Command::Idtoken(args) => run_idtoken(&args),
-        Command::Demo(args) => run_demo(&args),
     }
 }
 
@@ -90,23 +86,6 @@ fn serving(name: &'static str, log: &LogConfig, serve: impl FnOnce() -> Result<(
     };
     log.flush();
     code
-}
-
-fn run_demo(args: &DemoArgs) -> ExitCode {
-    raise_file_limit();
-    let outcome = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(DemoError::from)
-        .and_then(|runtime| runtime.block_on(demo::run(args)));
-    match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("guard demo: {error}");
-            ExitCode::from(if matches!(error, DemoError::Arguments(_)) { 2 } else { 1 })
-        }
-    }
 }
 
 /// Warns of variables that guard does not read: a misspelt one could be a limit that is not in force.

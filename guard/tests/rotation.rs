@@ -11,12 +11,12 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use guard::demo::issuer::sign_hs256;
 use guard::jwks::Document;
 use guard::origin::start::OriginServer;
 use guard::tls::Trust;
 use serde_json::json;
 use support::{admin, eventually};
+use testkit::rsa_signer::sign_hs256;
 use testkit::{Behaviour, Home, Issuer, RawClient, home};
 use tokio::sync::watch;
 

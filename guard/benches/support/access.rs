@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use guard::demo::issuer::Signer;
 use serde_json::json;
+use testkit::rsa_signer::Signer;
 
 use super::Outcome;
 use super::backend;

@@ -71,9 +71,9 @@ mod tests {
     use super::*;
     use jsonwebtoken::Algorithm;
 
-    use crate::demo::issuer::Signer;
     use crate::identity::Identity;
     use crate::jwks::KeySet;
+    use testkit::rsa_signer::Signer;
 
     fn verified(keys: &KeySet, expires: u64) -> Verified {
         let key = keys.keys()[0].id();

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::demo::issuer::{Signer, sign_hs256, unsigned};
 use crate::jwks::KeySet;
+use testkit::rsa_signer::{Signer, sign_hs256, unsigned};
 
 const NOW: u64 = 1_800_000_000;
 const ISSUER: &str = "https://family.cloudflareaccess.com";

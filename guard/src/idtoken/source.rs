@@ -21,8 +21,8 @@ use crate::tls::Trust;
 use federation::Federation;
 use key_file::Key;
 use metadata::Metadata;
-pub use step::{CLOUD_PLATFORM, SourceError};
 use step::read_file;
+pub use step::{CLOUD_PLATFORM, SourceError};
 
 /// A source of identity tokens: Google, or a script of a test.
 pub trait Source: Send + Sync + 'static {

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::demo::issuer::Signer;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use testkit::rsa_signer::Signer;
 
 /// A source that answers what the test put there, and counts.
 #[derive(Clone)]

@@ -1,18 +1,20 @@
-//! A whole way out on loopback: Google, a Cloud Run service that only its invoker may enter, and a real guard before it, as
-//! `guard idtoken` would start it.
+//! Google and Cloud Run on loopback, and a guard that attaches identity tokens, as `guard idtoken` starts it.
 //!
-//! Google and Cloud Run are the demo's own, see [`guard::demo::google`] and [`guard::demo::cloud_run`]: one imitation, proved by Google's
-//! own client, for the demo and the tests.
+//! The demo and the tests share the imitations in [`identity`] and [`cloud_run`]. Google's own client is run against them
+//! (`make test-google-auth`).
+
+pub mod cloud_run;
+pub mod identity;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use guard::demo::cloud_run::{CloudRun, Cold, Reached, SIGNATURE_REMOVED};
-pub use guard::demo::google::{ACCOUNT, Google, Seen};
 use guard::idtoken::config::IdtokenArgs;
 use guard::idtoken::start::{EgressProxy, start};
 use serde_json::Value;
 
+pub use self::cloud_run::{CloudRun, Cold, Reached, SIGNATURE_REMOVED};
+pub use self::identity::{ACCOUNT, Google, Seen};
 use crate::RawClient;
 use crate::deadline::{CONDITION, within};
 use crate::home::process_args;

@@ -65,3 +65,10 @@ where
         }
     }
 }
+
+/// A listener on a free port of loopback, not blocking.
+pub(crate) fn loopback() -> std::io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}

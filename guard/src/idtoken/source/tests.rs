@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::demo::issuer::Signer;
+use testkit::rsa_signer::Signer;
 
 struct Folder(PathBuf);
 

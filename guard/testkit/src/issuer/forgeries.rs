@@ -5,9 +5,9 @@
 
 use std::sync::LazyLock;
 
+use crate::rsa_signer::{Signer, sign_hs256, unsigned};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use guard::demo::issuer::{Signer, sign_hs256, unsigned};
 use serde_json::{Value, json};
 
 use super::keys::Scribe;

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::issuer::Signer;
+use testkit::issuer::unix_now;
+use testkit::rsa_signer::Signer;
 
 /// The largest head that is read, in bytes.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -21,7 +22,7 @@ pub async fn start(listen: &str, guard: SocketAddr, signer: Arc<Signer>, claims:
     tokio::spawn(async move {
         while let Ok((browser, _)) = listener.accept().await {
             let mut claims = claims.clone();
-            claims["exp"] = json!(super::unix_now() + 3600);
+            claims["exp"] = json!(unix_now() + 3600);
             let token = signer.mint(&claims);
             // A browser that leaves early is nobody's trouble.
             tokio::spawn(async move { drop(forward(browser, guard, &token).await) });

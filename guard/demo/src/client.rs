@@ -4,14 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use testkit::photos::piece;
+
 /// The longest that the tour waits for one answer.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// One piece of an upload.
-pub const PIECE_BYTES: usize = 64 * 1024;
 
 /// How the length of an upload is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,23 +169,4 @@ impl Client {
         }
         Ok(())
     }
-}
-
-/// The piece of the tour's file that begins at `place`: no two neighbours are alike.
-pub fn piece(place: u64, end: u64) -> Vec<u8> {
-    let length = usize::try_from(end - place).unwrap_or(usize::MAX).min(PIECE_BYTES);
-    let seed = (place / PIECE_BYTES as u64).to_le_bytes();
-    seed.iter().copied().cycle().take(length).collect()
-}
-
-/// The SHA-256 of the tour's file of that size, as hex.
-pub fn hash(total: u64) -> String {
-    let mut context = Context::new(&SHA256);
-    let mut place = 0;
-    while place < total {
-        let piece = piece(place, total);
-        context.update(&piece);
-        place += piece.len() as u64;
-    }
-    super::issuer::hex(context.finish().as_ref())
 }

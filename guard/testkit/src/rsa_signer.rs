@@ -1,9 +1,7 @@
-//! A signer of Access-shaped tokens with a throw-away key, for the demo, the tests and the benches.
+//! A signer of tokens in the shape of Cloudflare Access, with a temporary RSA key, for the demo, the tests and the benches.
 //!
 //! It can sign anything, wrong things too: the header and the claims are the caller's. The key lives in memory only and dies with
 //! the process; nothing outside the demo trusts it.
-
-use std::fmt::Write as _;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -13,6 +11,8 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+
+use crate::noise::hex;
 
 /// An RSA key pair and the `kid` under which its public half is published.
 pub struct Signer {
@@ -134,12 +134,4 @@ fn pem(label: &str, der: &[u8]) -> String {
         pem.push('\n');
     }
     pem + &format!("-----END {label}-----\n")
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -11,20 +11,26 @@ const INSIDE: &str = "GUARD_DEMO_NAS_INSIDE";
 const SHARE: &str = "nas.lan:/photos";
 
 /// Tells the story; `true` if every step was as wanted.
-pub fn run() -> io::Result<bool> {
+pub fn run(program: &Path) -> io::Result<bool> {
     if std::env::var_os(INSIDE).is_none() {
         // Only comes back when it could not be started.
         let error = Command::new("unshare")
             .args(["--user", "--map-root-user", "--mount", "--propagation", "private", "--"])
             .arg(std::env::current_exe()?)
-            .args(["demo", "nas"])
+            .args(["nas", "--guard"])
+            .arg(program)
             .env(INSIDE, "1")
             .exec();
         return Err(io::Error::new(error.kind(), format!("unshare (util-linux) is needed, and user namespaces: {error}")));
     }
     let folder = std::env::temp_dir().join(format!("guard-demo-nas-{}", std::process::id()));
-    let mut story =
-        Story { share: folder.join("library"), last_words: folder.join("termination-log"), id: String::new(), wrong: 0 };
+    let mut story = Story {
+        program: program.to_owned(),
+        share: folder.join("library"),
+        termination_message: folder.join("termination-log"),
+        id: String::new(),
+        wrong: 0,
+    };
     std::fs::create_dir_all(&story.share)?;
     let told = story.tell();
     story.pull()?;
@@ -35,8 +41,9 @@ pub fn run() -> io::Result<bool> {
 }
 
 struct Story {
+    program: PathBuf,
     share: PathBuf,
-    last_words: PathBuf,
+    termination_message: PathBuf,
     id: String,
     wrong: usize,
 }
@@ -60,7 +67,7 @@ impl Story {
             &refused,
             "Immich does not start. What kubectl describe pod shows:",
         );
-        for line in std::fs::read_to_string(&self.last_words)?.lines().take(2) {
+        for line in std::fs::read_to_string(&self.termination_message)?.lines().take(2) {
             println!("        {line}");
         }
         let empty = self.share.read_dir()?.next().is_none();
@@ -97,10 +104,10 @@ impl Story {
     }
 
     fn guard(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("/proc/self/exe");
+        let mut command = Command::new(&self.program);
         command.arg("nas").args(arguments).env_remove(INSIDE).env("GUARD_NAS_PATH", &self.share);
         command.env("GUARD_NAS_FSTYPES", "tmpfs").env("GUARD_NAS_SOURCE", SHARE).env("GUARD_NAS_MIN_FREE", "1MiB");
-        command.env("GUARD_NAS_TERMINATION_LOG", &self.last_words).env("GUARD_NAS_WAIT", "0s");
+        command.env("GUARD_NAS_TERMINATION_LOG", &self.termination_message).env("GUARD_NAS_WAIT", "0s");
         command
     }
 
@@ -133,7 +140,7 @@ impl Story {
 }
 
 fn is_mounted(share: &Path) -> io::Result<bool> {
-    let table = crate::nas::mountinfo::MountTable::read()?;
+    let table = guard::nas::mountinfo::MountTable::read()?;
     Ok(share.to_str().is_some_and(|share| table.at(share).is_some()))
 }
 

@@ -21,10 +21,10 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 
-use super::google::{ACCOUNT, Google};
-use super::photos::{Bytestream, Stored, receive};
-use crate::demo::text::Text;
-use crate::idtoken::config::{DEFAULT_MAX_BODY_BYTES, X_SERVERLESS_AUTHORIZATION};
+use super::identity::{ACCOUNT, Google};
+use crate::photos::{Bytestream, Stored, receive};
+use guard::idtoken::config::{DEFAULT_MAX_BODY_BYTES, X_SERVERLESS_AUTHORIZATION};
+use http_body_util::Full;
 
 /// What stands where the signature was, for the container.
 pub const SIGNATURE_REMOVED: &str = "SIGNATURE_REMOVED_BY_GOOGLE";
@@ -84,7 +84,7 @@ impl Reached {
 impl CloudRun {
     /// Serves on a free port, for tokens of `google`; its own URL is an audience.
     pub fn start(google: &Google) -> io::Result<Self> {
-        let listener = tokio::net::TcpListener::from_std(super::loopback()?)?;
+        let listener = tokio::net::TcpListener::from_std(crate::server::loopback()?)?;
         let address = listener.local_addr()?;
         let keys = google.key_set()["keys"].as_array().cloned().unwrap_or_default();
         let shared = Arc::new(Shared {
@@ -182,9 +182,9 @@ impl Shared {
             lock(&self.seen).without_token += 1;
             return Err(StatusCode::FORBIDDEN);
         };
-        let claims = super::google::verified(&token, &self.keys).ok_or(StatusCode::UNAUTHORIZED)?;
+        let claims = super::identity::verified(&token, &self.keys).ok_or(StatusCode::UNAUTHORIZED)?;
         let known = claims["aud"].as_str().is_some_and(|aud| lock(&self.audiences).iter().any(|known| known == aud));
-        if !known || claims["exp"].as_u64().is_none_or(|exp| exp <= super::unix_now()) {
+        if !known || claims["exp"].as_u64().is_none_or(|exp| exp <= crate::issuer::unix_now()) {
             return Err(StatusCode::UNAUTHORIZED);
         }
         if claims["email"] != ACCOUNT {
@@ -228,7 +228,7 @@ impl Shared {
 
 /// A container's answer.
 enum Reply {
-    Text(Text),
+    Text(Full<Bytes>),
     Echo(Incoming),
     File(Bytestream),
 }
@@ -266,7 +266,7 @@ impl Body for Reply {
 }
 
 fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Reply> {
-    let mut response = Response::new(Reply::Text(Text::new(text)));
+    let mut response = Response::new(Reply::Text(Full::new(text.into())));
     *response.status_mut() = status;
     response
 }

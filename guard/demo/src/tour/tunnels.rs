@@ -5,9 +5,11 @@ use std::io;
 use serde_json::json;
 
 use super::{Tour, upload_head};
-use crate::demo::client::{Client, Framing, hash};
-use crate::demo::{Home, unix_now};
-use crate::origin::start::OriginServer;
+use crate::Home;
+use crate::client::{Client, Framing};
+use testkit::issuer::unix_now;
+use testkit::noise::hex;
+use testkit::photos::hash;
 
 /// WebSockets at once: four sockets each, in this one process.
 const MANY: usize = 1000;
@@ -25,7 +27,7 @@ pub(super) async fn run(tour: &mut Tour<'_>) {
     let many = MANY.min(affordable());
     let mut sockets = Vec::new();
     for _ in 0..many {
-        match Client::open_websocket(tour.home.door.address, &token).await {
+        match Client::open_websocket(tour.home.guard.address(), &token).await {
             Ok(socket) => sockets.push(socket),
             Err(error) => return tour.step("opening WebSockets", error, false, ""),
         }
@@ -39,9 +41,9 @@ pub(super) async fn run(tour: &mut Tour<'_>) {
 
     let mut claims = tour.home.person("ada@family.example");
     claims["exp"] = json!(unix_now() + 2);
-    let brief = tour.home.signer.mint(&claims);
+    let brief = tour.home.issuer.mint(&claims);
     let ended = async {
-        let mut socket = Client::open_websocket(tour.home.door.address, &brief).await?;
+        let mut socket = Client::open_websocket(tour.home.guard.address(), &brief).await?;
         let lived = socket.echoes("still here").await;
         socket.closed().await.map(|()| lived)
     };
@@ -81,8 +83,8 @@ struct Drained {
 }
 
 async fn drain(home: &Home) -> io::Result<Drained> {
-    let door: OriginServer = home.another_door().await.map_err(io::Error::other)?;
-    let (address, token) = (door.address, home.token());
+    let mut guard = home.another_guard().await?;
+    let (address, token) = (guard.address(), home.token());
     let mut tunnels = Vec::new();
     for _ in 0..DRAINED {
         tunnels.push(Client::open_websocket(address, &token).await?);
@@ -96,7 +98,8 @@ async fn drain(home: &Home) -> io::Result<Drained> {
     downloader.send(super::get(&format!("/original?size={TRANSFER}"), &format!("Cf-Access-Jwt-Assertion: {token}\r\n"))).await?;
     let _head = downloader.head().await?;
 
-    door.stop();
+    guard.terminate();
+    guard.logged(|message| message == "draining").await?;
     let refused = idle.ask(format!("Host: photos.example.com\r\nCf-Access-Jwt-Assertion: {token}\r\n\r\n")).await?.status;
     uploader.pieces(TRANSFER / 2, TRANSFER, Framing::Declared).await?;
     let stored = uploader.answer().await?;
@@ -104,14 +107,19 @@ async fn drain(home: &Home) -> io::Result<Drained> {
     let upload = stored.status == 201 && String::from_utf8_lossy(&stored.body).contains(&wanted);
     let size = usize::try_from(TRANSFER).unwrap_or(usize::MAX);
     let file = downloader.take(size).await?;
-    let download = crate::demo::issuer::hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &file).as_ref()) == wanted;
+    let download = hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &file).as_ref()) == wanted;
     drop((uploader, downloader, idle));
     let mut closed = 0;
     for tunnel in &mut tunnels {
         closed += usize::from(tunnel.closed().await.is_ok());
     }
-    let left = tokio::task::spawn_blocking(move || door.join()).await.map_err(io::Error::other)?;
-    Ok(Drained { upload, download, tunnels: closed, refused, cut: left.connections + left.tunnels })
+    let drained = guard.logged(|message| message == "drained").await?;
+    let cut = ["cut_connections", "cut_tunnels"].iter().map(|field| drained[field].as_i64().unwrap_or(-1)).sum();
+    let status = guard.end().await?;
+    if !status.success() {
+        return Err(io::Error::other(format!("guard ended with {status}")));
+    }
+    Ok(Drained { upload, download, tunnels: closed, refused, cut })
 }
 
 /// How many WebSockets the limit of open files allows here.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Tour, get};
-use crate::demo::client::Client;
+use crate::client::Client;
 
 pub(super) async fn run(tour: &mut Tour<'_>) {
     tour.part("What the operator sees");
@@ -12,9 +12,9 @@ pub(super) async fn run(tour: &mut Tour<'_>) {
         ("/livez", "ok", "for Kubernetes"),
         ("/readyz", "ok", "for Kubernetes"),
         ("/metrics", "guard_refusals_total{reason=\"unauthorized\"}", "for Prometheus"),
-        ("/", "The door is <b class=good>open</b>", "for you, on a phone"),
+        ("/", "guard origin is <b class=good>ready</b>", "for you, on a phone"),
     ] {
-        let answer = ask(tour.home.door.admin_address, path).await;
+        let answer = ask(tour.home.guard.admin_address, path).await;
         let right = answer.as_ref().is_ok_and(|body| body.contains(wanted));
         tour.step(&format!("{path} on the admin port"), if right { "answers" } else { "does not answer" }, right, proves);
     }
@@ -23,8 +23,7 @@ pub(super) async fn run(tour: &mut Tour<'_>) {
 }
 
 async fn wrong_configuration(tour: &mut Tour<'_>) {
-    let Ok(program) = std::env::current_exe() else { return };
-    let mut command = std::process::Command::new(program);
+    let mut command = std::process::Command::new(&tour.home.program);
     command.env_clear().arg("origin").env("GUARD_UPSTREAM", "immich").env("GUARD_MAX_BODY", "plenty").env("GUARD_GRACE", "soon");
     let output = tokio::task::spawn_blocking(move || command.output()).await;
     let Ok(Ok(output)) = output else { return tour.step("a wrong configuration", "cannot be tried", false, "") };

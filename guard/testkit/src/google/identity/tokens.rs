@@ -8,12 +8,12 @@ use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
 use super::{ACCOUNT, CLUSTER, PROVIDER, SUBJECT, Shared, lock};
-use crate::demo::issuer::hex;
-use crate::demo::unix_now;
-use crate::idtoken::source::CLOUD_PLATFORM;
-use crate::idtoken::source::key_file::TOKEN_AUDIENCE;
-use crate::jwks::KeySet;
-use crate::random;
+use crate::issuer::unix_now;
+use crate::noise::hex;
+use guard::idtoken::source::CLOUD_PLATFORM;
+use guard::idtoken::source::key_file::TOKEN_AUDIENCE;
+use guard::jwks::KeySet;
+use guard::random;
 
 /// The claims of a token whose RS256 signature fits a key of that set, by its `kid`. Nothing else is looked at.
 pub(crate) fn verified(token: &str, keys: &[Value]) -> Option<Value> {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 #[test]
 fn the_tour_ends_with_every_step_as_wanted() -> std::io::Result<()> {
-    let output = Command::new(env!("CARGO_BIN_EXE_guard")).args(["demo", "--tour"]).output()?;
+    let output = Command::new(env!("CARGO_BIN_EXE_guard-demo")).args(["--tour"]).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && !said.contains('✗'), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(())
@@ -12,7 +12,7 @@ fn the_tour_ends_with_every_step_as_wanted() -> std::io::Result<()> {
 
 #[test]
 fn a_demo_before_something_that_is_no_url_says_so_and_exits_2() -> std::io::Result<()> {
-    let output = Command::new(env!("CARGO_BIN_EXE_guard")).args(["demo", "--tour", "--upstream", "immich"]).output()?;
+    let output = Command::new(env!("CARGO_BIN_EXE_guard-demo")).args(["--tour", "--upstream", "immich"]).output()?;
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("GUARD_UPSTREAM"));
     Ok(())
@@ -20,7 +20,7 @@ fn a_demo_before_something_that_is_no_url_says_so_and_exits_2() -> std::io::Resu
 
 #[test]
 fn the_story_of_the_way_out_is_as_wanted_in_every_step() -> std::io::Result<()> {
-    let output = Command::new(env!("CARGO_BIN_EXE_guard")).args(["demo", "idtoken"]).output()?;
+    let output = Command::new(env!("CARGO_BIN_EXE_guard-demo")).args(["idtoken"]).output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && !said.contains('✗'), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     Ok(())

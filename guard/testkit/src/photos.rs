@@ -21,8 +21,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::client::piece;
-use super::issuer::hex;
+use crate::noise::hex;
+
+/// One piece of the file that the tour uploads and downloads, in bytes.
+pub const PIECE_BYTES: usize = 64 * 1024;
 
 /// A running photo server.
 pub struct Photos {
@@ -49,7 +51,7 @@ pub struct Stored {
 impl Photos {
     /// Serves on a free port.
     pub fn start() -> io::Result<Self> {
-        let listener = tokio::net::TcpListener::from_std(super::loopback()?)?;
+        let listener = tokio::net::TcpListener::from_std(crate::server::loopback()?)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         let state = shared.clone();
@@ -121,7 +123,7 @@ impl Shared {
     }
 }
 
-pub(super) async fn receive(body: Incoming) -> Result<Stored, hyper::Error> {
+pub(crate) async fn receive(body: Incoming) -> Result<Stored, hyper::Error> {
     let mut body = std::pin::pin!(body);
     let mut hash = digest::Context::new(&SHA256);
     let mut bytes = 0;
@@ -179,7 +181,7 @@ async fn short_frame(stream: &mut TokioIo<Upgraded>) -> io::Result<Vec<u8>> {
 }
 
 /// Text, or the tour's file made as it is sent.
-pub(super) struct Bytestream {
+pub(crate) struct Bytestream {
     place: u64,
     end: u64,
     text: Option<Bytes>,
@@ -187,7 +189,7 @@ pub(super) struct Bytestream {
 
 impl Bytestream {
     /// So many bytes of the tour's file.
-    pub(super) fn of(size: u64) -> Self {
+    pub(crate) fn of(size: u64) -> Self {
         Self { place: 0, end: size, text: None }
     }
 }
@@ -244,6 +246,25 @@ fn picture(path: &str) -> String {
         );
     }
     svg + "</svg>"
+}
+
+/// The piece of the tour's file that begins at `place`: no two neighbours are alike.
+pub fn piece(place: u64, end: u64) -> Vec<u8> {
+    let length = usize::try_from(end - place).unwrap_or(usize::MAX).min(PIECE_BYTES);
+    let seed = (place / PIECE_BYTES as u64).to_le_bytes();
+    seed.iter().copied().cycle().take(length).collect()
+}
+
+/// The SHA-256 of the tour's file of that size, as hex.
+pub fn hash(total: u64) -> String {
+    let mut context = digest::Context::new(&SHA256);
+    let mut place = 0;
+    while place < total {
+        let piece = piece(place, total);
+        context.update(&piece);
+        place += piece.len() as u64;
+    }
+    hex(context.finish().as_ref())
 }
 
 const PAGE: &str = include_str!("photos.html");

@@ -18,7 +18,7 @@ use super::steps::Steps;
 pub async fn run(home: &Home) -> bool {
     let mut tour = Tour { home, steps: Steps::new() };
     println!(
-        "guard demo: a front door, a guard and a photo server on loopback. Every line below is a request that was really sent."
+        "guard-demo: a front door, a guard and a photo server on loopback. Every line below is a request that was really sent."
     );
     entry::run(&mut tour).await;
     framing::run(&mut tour).await;
@@ -50,7 +50,7 @@ impl Tour<'_> {
 
     /// Asks once, on a connection of its own.
     async fn ask(&self, bytes: impl AsRef<[u8]>) -> io::Result<Answer> {
-        Client::connect(self.home.door.address).await?.ask(bytes).await
+        Client::connect(self.home.guard.address()).await?.ask(bytes).await
     }
 
     /// Asks for the ping with this token.

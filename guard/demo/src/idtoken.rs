@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use hyper::StatusCode;
 use serde_json::Value;
 
-use super::client::{Answer, Client, Framing, hash};
-use super::cloud_run::{CloudRun, Cold, SIGNATURE_REMOVED};
-use super::google::Google;
+use super::client::{Answer, Client, Framing};
 use super::steps::Steps;
-use super::{DemoError, unix_now};
-use crate::config::ProcessArgs;
-use crate::idtoken::config::{DEFAULT_MAX_BODY_BYTES, IdtokenArgs};
-use crate::idtoken::start::{EgressProxy, start};
+use crate::DemoError;
+use crate::guard_process::GuardProcess;
+use guard::idtoken::config::DEFAULT_MAX_BODY_BYTES;
+use testkit::google::{CloudRun, Cold, Google, SIGNATURE_REMOVED};
+use testkit::issuer::unix_now;
+use testkit::photos::hash;
 
 /// A preview, as Immich sends it to machine learning.
 const PICTURE_BYTES: u64 = 500_000;
@@ -24,6 +24,7 @@ const PICTURE_BYTES: u64 = 500_000;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Story {
+    program: PathBuf,
     google: Google,
     cloud_run: CloudRun,
     folder: PathBuf,
@@ -31,13 +32,13 @@ struct Story {
 }
 
 /// Tells the story; `true` if every step was as wanted.
-pub async fn run() -> Result<bool, DemoError> {
+pub async fn run(program: &Path) -> Result<bool, DemoError> {
     let google = Google::start()?;
     let cloud_run = CloudRun::start(&google)?;
     let folder = std::env::temp_dir().join(format!("guard-demo-idtoken-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     println!("guard idtoken: Immich at home, its machine learning on Cloud Run, which lets nobody in without a token of Google.");
-    let mut story = Story { google, cloud_run, folder, steps: Steps::new() };
+    let mut story = Story { program: program.to_owned(), google, cloud_run, folder, steps: Steps::new() };
     let told = story.tell().await;
     std::fs::remove_dir_all(&story.folder)?;
     told?;
@@ -51,15 +52,15 @@ impl Story {
         self.wants(403, "a request without a token, as Immich sends it", &answer, "Immich cannot put one on");
 
         self.steps.part("Through guard, with a token of the pod and no key anywhere (workload identity federation)");
-        let way_out = self.open(Some(&self.federation()?)).await?;
-        self.pictures(&way_out).await?;
-        self.spoofs(&way_out).await;
-        self.rests(&way_out).await?;
+        let guard = self.open(Some(&self.federation()?)).await?;
+        self.pictures(&guard).await?;
+        self.spoofs(&guard).await;
+        self.rests(&guard).await?;
         self.google.switch_off(true);
-        let answer = ask(way_out.addresses[0], &get("/", "")).await;
+        let answer = ask(guard.address(), &get("/", "")).await;
         self.wants(200, "Google is down", &answer, "the token is good for an hour, and is renewed 22 minutes before its end");
         self.google.switch_off(false);
-        way_out.stop();
+        drop(guard);
 
         self.steps.part("A role that was forgotten");
         self.forgets_a_role().await?;
@@ -72,16 +73,16 @@ impl Story {
             (None, "the metadata server", "on Google's own machines"),
             (Some(login), "a gcloud login that acts for the account", "on a developer's laptop"),
         ] {
-            let way_out = self.open(file.as_deref()).await?;
-            let answer = ask(way_out.addresses[0], &get("/", "")).await;
+            let guard = self.open(file.as_deref()).await?;
+            let answer = ask(guard.address(), &get("/", "")).await;
             self.wants(200, done, &answer, proves);
-            way_out.stop();
+            drop(guard);
         }
         Ok(())
     }
 
-    async fn pictures(&mut self, way_out: &EgressProxy) -> Result<(), DemoError> {
-        let mut client = Client::connect(way_out.addresses[0]).await?;
+    async fn pictures(&mut self, guard: &GuardProcess) -> Result<(), DemoError> {
+        let mut client = Client::connect(guard.address()).await?;
         client.upload("POST /predict HTTP/1.1\r\nHost: ml\r\n", PICTURE_BYTES, Framing::Declared).await?;
         let answer = client.answer().await?;
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -98,10 +99,10 @@ impl Story {
         Ok(())
     }
 
-    async fn spoofs(&mut self, way_out: &EgressProxy) {
+    async fn spoofs(&mut self, guard: &GuardProcess) {
         let lines =
             "X-Serverless-Authorization: Bearer mine\r\nX_Serverless_Authorization: Bearer mine\r\nAuthorization: Bearer app\r\n";
-        let answer = ask(way_out.addresses[0], &get("/", lines)).await;
+        let answer = ask(guard.address(), &get("/", lines)).await;
         self.wants(200, "a client that brings tokens of its own", &answer, "");
         let reached = self.cloud_run.last();
         let kept = reached.as_ref().is_some_and(|reached| {
@@ -115,21 +116,21 @@ impl Story {
         );
     }
 
-    async fn rests(&mut self, way_out: &EgressProxy) -> Result<(), DemoError> {
+    async fn rests(&mut self, guard: &GuardProcess) -> Result<(), DemoError> {
         let before = self.cloud_run.seen().requests;
-        let answer = ask(way_out.addresses[0], &get("/ping", "")).await;
+        let answer = ask(guard.address(), &get("/ping", "")).await;
         self.wants(200, "Immich's ping, every 30 s", &answer, "answered here");
         let woken = self.cloud_run.seen().requests - before;
         self.steps.step("what Cloud Run sees of it", format!("{woken} requests"), woken == 0, "it may sleep, and costs nothing");
 
         self.cloud_run.chill(2, Cold { status: StatusCode::TOO_MANY_REQUESTS, retry_after: Some(0) });
-        let answer = ask(way_out.addresses[0], &get("/", "")).await;
+        let answer = ask(guard.address(), &get("/", "")).await;
         let attempts = self.cloud_run.seen().requests - before;
         self.wants(200, "while it wakes up: two times 429 by Cloud Run itself", &answer, "sent again, within a budget");
         self.steps.step("how often it was asked", format!("{attempts} times"), attempts == 3, "the container saw one");
 
         let dialled = self.cloud_run.seen().connections;
-        let mut client = Client::connect(way_out.addresses[0]).await?;
+        let mut client = Client::connect(guard.address()).await?;
         let answer = client
             .ask(format!("POST /predict HTTP/1.1\r\nHost: ml\r\nContent-Length: {}\r\n\r\n", DEFAULT_MAX_BODY_BYTES + 1))
             .await;
@@ -141,17 +142,18 @@ impl Story {
 
     async fn forgets_a_role(&mut self) -> Result<(), DemoError> {
         self.google.bind(false);
-        let way_out = self.open(Some(&self.federation()?)).await?;
+        let guard = self.open(Some(&self.federation()?)).await?;
         let began = Instant::now();
-        let answer = ask(way_out.addresses[0], &get("/", "")).await;
+        let answer = ask(guard.address(), &get("/", "")).await;
         self.wants(503, "the pod may not act for the service account", &answer, "at once: Immich goes on to its next URL");
-        let why = way_out.tokens[0].trouble().unwrap_or_default();
-        self.steps.step("what the log says", "403", why.contains("getOpenIdToken"), &why);
+        let event = guard.logged(|message| message.starts_with("identity token not fetched")).await?;
+        let why = event["error"].as_str().unwrap_or_default();
+        self.steps.step("what the log says", "403", why.contains("getOpenIdToken"), why);
         self.google.bind(true);
         let mut status = 503;
         while status == 503 && began.elapsed() < PATIENCE {
             tokio::time::sleep(Duration::from_millis(50)).await;
-            status = ask(way_out.addresses[0], &get("/", "")).await.map_or(0, |answer| answer.status);
+            status = ask(guard.address(), &get("/", "")).await.map_or(0, |answer| answer.status);
         }
         self.steps.step("the role is given", status, status == 200, "healed without a restart");
         let bare = self.cloud_run.seen().without_token;
@@ -161,23 +163,22 @@ impl Story {
             bare == 1,
             "only the very first, not through guard",
         );
-        way_out.stop();
+        drop(guard);
         Ok(())
     }
 
     /// A guard that gets its tokens by this credential file, or by the metadata server.
-    async fn open(&self, credentials: Option<&Path>) -> Result<EgressProxy, DemoError> {
-        let some = |text: &str| Some(text.to_owned());
-        let args = IdtokenArgs {
-            backend: vec![format!("127.0.0.1:0={}", self.cloud_run.url())],
-            google_application_credentials: credentials.map(|path| path.display().to_string()),
-            gce_metadata_host: Some(self.google.host()),
-            process: ProcessArgs { admin_listen: some("127.0.0.1:0"), grace: some("1s"), ..ProcessArgs::default() },
-            ..IdtokenArgs::default()
-        };
-        let way_out = start(&args.check()?)?;
-        way_out.tokens[0].attempted().await;
-        Ok(way_out)
+    async fn open(&self, credentials: Option<&Path>) -> Result<GuardProcess, DemoError> {
+        let mut variables = vec![
+            ("GUARD_IDTOKEN_BACKENDS", format!("127.0.0.1:0={}", self.cloud_run.url())),
+            ("GCE_METADATA_HOST", self.google.host()),
+            ("GUARD_ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
+            ("GUARD_GRACE", "1s".to_owned()),
+        ];
+        variables.extend(credentials.map(|path| ("GOOGLE_APPLICATION_CREDENTIALS", path.display().to_string())));
+        let guard = GuardProcess::start(&self.program, &["idtoken"], &variables).await?;
+        guard.logged(|message| message.starts_with("identity token ")).await?;
+        Ok(guard)
     }
 
     /// The credential file of federation, and beside it the token that a cluster would project into the pod.

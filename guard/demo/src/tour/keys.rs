@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Tour, get};
-use crate::demo::client::Client;
-use crate::demo::issuer::Signer;
+use crate::client::Client;
+use testkit::Behaviour;
+use testkit::rsa_signer::Signer;
 
 /// Clients that go on asking while the keys change.
 const CLIENTS: usize = 8;
@@ -21,12 +22,12 @@ pub(super) async fn run(tour: &mut Tour<'_>) {
     let (old, new) = (home.token(), Arc::new(Signer::generate()));
     let newer = new.mint(&home.person("ada@family.example"));
     // The new key is published beside the old one, as Cloudflare does for seven days; then both are used at once.
-    home.keys.publish(vec![new.jwk(), home.signer.jwk()]);
+    home.issuer.publish(vec![new.jwk(), home.issuer.signer().jwk()]);
     let tasks: Vec<_> = (0..CLIENTS)
         .map(|number| {
             let mut tokens = [old.clone(), newer.clone()];
             tokens.rotate_left(number % 2);
-            tokio::spawn(ask_in_turn(home.door.address, tokens))
+            tokio::spawn(ask_in_turn(home.guard.address(), tokens))
         })
         .collect();
     let mut passed = 0;
@@ -41,23 +42,23 @@ pub(super) async fn run(tour: &mut Tour<'_>) {
         "nobody is sent away",
     );
 
-    home.keys.switch_off(true);
+    home.issuer.behave(Behaviour::Fail(503));
     let answer = tour.ask_with(&newer).await;
     tour.wants(200, "the key server is down", &answer, "the last good keys serve on (a day at most)");
 
-    let before = home.keys.fetches();
+    let before = home.issuer.fetches();
     let unknown = Signer::generate()
         .sign(&json!({"alg": "RS256", "kid": "f".repeat(64), "typ": "JWT"}), &home.person("ada@family.example"));
-    let flood = ask_many(home.door.address, &unknown, FLOOD).await;
+    let flood = ask_many(home.guard.address(), &unknown, FLOOD).await;
     tour.step("10 000 requests that name a key nobody knows", format!("401, {flood} times"), flood == FLOOD, "");
-    let fetches = home.keys.fetches() - before;
+    let fetches = home.issuer.fetches() - before;
     tour.step(
         "how often they made the guard ask for keys",
         fetches,
         fetches <= 1,
         "once a minute at most: no storm on the front door",
     );
-    home.keys.switch_off(false);
+    home.issuer.behave(Behaviour::Serve);
 }
 
 async fn ask_in_turn(address: std::net::SocketAddr, tokens: [String; 2]) -> usize {

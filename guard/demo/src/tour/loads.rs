@@ -3,9 +3,9 @@
 use std::io;
 
 use super::{Tour, upload_head};
-use crate::config::DEFAULT_MAX_BODY_BYTES as LIMIT;
-use crate::demo::client::{Answer, Client, Framing, hash};
-use crate::demo::photos::Photos;
+use crate::client::{Answer, Client, Framing};
+use guard::config::DEFAULT_MAX_BODY_BYTES as LIMIT;
+use testkit::photos::{Photos, hash};
 
 /// How often the blind upload is tried.
 const BLIND_TRIES: usize = 5;
@@ -62,7 +62,7 @@ async fn declared_too_large(tour: &mut Tour<'_>) {
 
 /// What came of the sending, and of the listening afterwards.
 async fn upload(tour: &Tour<'_>, total: u64, framing: Framing) -> io::Result<(io::Result<()>, Answer)> {
-    let mut client = Client::connect(tour.home.door.address).await?;
+    let mut client = Client::connect(tour.home.guard.address()).await?;
     let sent = client.upload(&upload_head(&tour.home.token()), total, framing).await;
     Ok((sent, client.answer().await?))
 }

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::tokens::Wish;
 use super::{ACCOUNT, PROVIDER, Seen, Shared, lock};
-use crate::demo::text::Text;
-use crate::demo::unix_now;
-use crate::idtoken::source::CLOUD_PLATFORM;
-use crate::idtoken::source::federation::{ACCESS_TOKEN, TOKEN_EXCHANGE};
-use crate::idtoken::source::key_file::JWT_BEARER;
+use crate::issuer::unix_now;
+use guard::idtoken::source::CLOUD_PLATFORM;
+use guard::idtoken::source::federation::{ACCESS_TOKEN, TOKEN_EXCHANGE};
+use guard::idtoken::source::key_file::JWT_BEARER;
+use http_body_util::Full;
 
 pub(super) const CLIENT_SECRET: &str = "d-FL95Q19q7MQmFpd7hHD0Ty";
 pub(super) const REFRESH_TOKEN: &str = "1//03demo-refresh-token";
@@ -21,10 +21,10 @@ pub(super) const REFRESH_TOKEN: &str = "1//03demo-refresh-token";
 const KEPT_UNTIL_SECONDS: u64 = 300;
 
 /// Good, and which count goes up; or not, and why.
-type Outcome = Result<(Text, fn(&mut Seen)), (StatusCode, Value)>;
+type Outcome = Result<(Full<Bytes>, fn(&mut Seen)), (StatusCode, Value)>;
 
 impl Shared {
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Text> {
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         // The sender lives as long as this value.
         let _ = self.held.subscribe().wait_for(|held| !held).await;
         let (parts, body) = request.into_parts();
@@ -42,7 +42,7 @@ impl Shared {
                 (&Method::GET, "/computeMetadata/v1/instance/service-accounts/default/") => {
                     good(json_text(&json!({"aliases": ["default"], "email": ACCOUNT, "scopes": [CLOUD_PLATFORM]})), |_| {})
                 }
-                (&Method::GET, "/" | "/computeMetadata/v1/instance") => good(Text::new("computeMetadata/\n"), |_| {}),
+                (&Method::GET, "/" | "/computeMetadata/v1/instance") => good(Full::from("computeMetadata/\n"), |_| {}),
                 (&Method::GET, "/oauth2/v3/certs") => good(json_text(&json!({"keys": [self.authority.jwk()]})), |_| {}),
                 (&Method::POST, "/token") => self.token(&form(&body)),
                 (&Method::POST, "/v1/token") => self.exchange(&form(&body)),
@@ -81,7 +81,7 @@ impl Shared {
         if *expires < unix_now() + KEPT_UNTIL_SECONDS {
             (*token, *expires) = self.id_token(audience);
         }
-        good(Text::new(token.clone()), |seen| seen.metadata += 1)
+        good(Full::from(token.clone()), |seen| seen.metadata += 1)
     }
 
     fn token(&self, form: &[(String, String)]) -> Outcome {
@@ -144,7 +144,7 @@ impl Shared {
         }
     }
 
-    fn access(&self) -> Text {
+    fn access(&self) -> Full<Bytes> {
         json_text(&json!({
             "access_token": self.access_token(), "expires_in": 3599, "token_type": "Bearer", "issued_token_type": ACCESS_TOKEN,
         }))
@@ -152,7 +152,7 @@ impl Shared {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is one arm of many that end with an outcome")]
-fn good(text: Text, count: fn(&mut Seen)) -> Outcome {
+fn good(text: Full<Bytes>, count: fn(&mut Seen)) -> Outcome {
     Ok((text, count))
 }
 
@@ -160,8 +160,8 @@ fn google_error(status: StatusCode, message: &str) -> (StatusCode, Value) {
     (status, json!({"error": {"code": status.as_u16(), "message": message, "status": "REFUSED"}}))
 }
 
-fn json_text(value: &Value) -> Text {
-    Text::new(value.to_string())
+fn json_text(value: &Value) -> Full<Bytes> {
+    Full::from(value.to_string())
 }
 
 async fn read(body: Incoming) -> String {

@@ -1,7 +1,7 @@
 //! Requests that two servers could read differently.
 
 use super::Tour;
-use crate::demo::photos::Photos;
+use testkit::photos::Photos;
 
 pub(super) async fn run(tour: &mut Tour<'_>) {
     tour.part("What can be misunderstood is refused");

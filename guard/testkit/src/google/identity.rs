@@ -2,7 +2,7 @@
 //! credentials API on one port, and the key that their tokens are signed with.
 //!
 //! Strict where the real ones are: an assertion, a subject's token and a bearer are verified, not believed. It counts what it answered,
-//! and can be down, slow to change its mind, or without an IAM binding. `guard demo idtoken` and the tests share it.
+//! and can be down, slow to change its mind, or without an IAM binding. `guard-demo idtoken` and the tests share it.
 
 mod answers;
 mod tokens;
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub(crate) use self::tokens::verified;
-use super::issuer::Signer;
+use crate::rsa_signer::Signer;
 
 /// The service account that may invoke the backend.
 pub const ACCOUNT: &str = "immich-ml@family-photos.example";
@@ -81,7 +81,7 @@ struct Shared {
 impl Google {
     /// Serves on a free port.
     pub fn start() -> io::Result<Self> {
-        let listener = tokio::net::TcpListener::from_std(super::loopback()?)?;
+        let listener = tokio::net::TcpListener::from_std(crate::server::loopback()?)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             authority: Signer::generate(),
@@ -166,7 +166,7 @@ impl Google {
 
     /// The token that the cluster projects into the pod, good for so many seconds.
     pub fn pod_token(&self, seconds: u64) -> String {
-        let now = super::unix_now();
+        let now = crate::issuer::unix_now();
         let claims = json!({
             "iss": CLUSTER, "sub": SUBJECT, "aud": [format!("https:{PROVIDER}")], "iat": now, "nbf": now, "exp": now + seconds,
         });
