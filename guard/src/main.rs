@@ -73,7 +73,7 @@ fn misconfigured(name: &str, problems: &Problems) -> ExitCode {
 
 /// Runs a serving process: installs the log, serves, flushes the log.
 fn serving(name: &'static str, log: &LogConfig, serve: impl FnOnce() -> Result<(), Box<dyn std::error::Error>>) -> ExitCode {
-    let log = Log::install(log.filter(), log.format);
+    let log = Log::install(log.filter.clone(), log.format);
     warn_of_unknown_variables();
     raise_file_limit();
     let code = match serve() {

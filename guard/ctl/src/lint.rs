@@ -13,6 +13,7 @@ mod flux;
 pub mod image;
 pub mod inventory;
 pub mod network;
+pub mod object;
 pub mod policies;
 pub mod quantity;
 pub mod read;
@@ -24,11 +25,13 @@ pub mod yaml;
 
 use std::io::Write as _;
 
+use crate::severity::Severity;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use finding::{Finding, Severity};
-use inventory::{Inventory, Object};
+use finding::Finding;
+use inventory::Inventory;
+use object::Object;
 use policies::{POLICIES, Policy};
 
 /// What `guardctl lint` takes.

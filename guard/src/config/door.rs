@@ -14,7 +14,7 @@ use crate::allow_list::AllowList;
 pub use forward_auth::{ForwardAuthArgs, ForwardAuthConfig};
 pub use signed::{AssertionArgs, KeysAt, SharedSecret, SignedConfig, Signer};
 use table::Parts;
-pub use table::{FRONT_DOORS, FrontDoorKind};
+pub use table::{DEFAULT as DEFAULT_FRONT_DOOR, FRONT_DOORS, FrontDoorKind};
 
 /// What flags and variables said about the front door.
 #[derive(Args, Clone, Debug, Default)]

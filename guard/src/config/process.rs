@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use rustls::pki_types::CertificateDer;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use super::{Reader, everywhere, given, read, units};
 use crate::telemetry::log::{Format, LogIdentity};
@@ -58,18 +58,11 @@ pub struct ProcessConfig {
 #[derive(Clone, Debug)]
 pub struct LogConfig {
     /// Level or filter directives; checked.
-    pub filter: String,
+    pub filter: Targets,
     /// JSON or text.
     pub format: Format,
     /// What a person is called.
     pub identity: LogIdentity,
-}
-
-impl LogConfig {
-    /// The filter, ready to install.
-    pub fn filter(&self) -> EnvFilter {
-        EnvFilter::builder().parse_lossy(&self.filter)
-    }
 }
 
 impl ProcessArgs {
@@ -89,7 +82,12 @@ impl ProcessArgs {
             _ => Err(format!("a number from 1 to {MAX_WORKERS}")),
         });
         let log = LogConfig {
-            filter: r.value("GUARD_LOG", given(self.log.as_deref()), "info".to_owned(), read::filter),
+            filter: r.value(
+                "GUARD_LOG",
+                given(self.log.as_deref()),
+                Targets::new().with_default(LevelFilter::INFO),
+                read::filter,
+            ),
             format: r.value("GUARD_LOG_FORMAT", given(self.log_format.as_deref()), Format::Json, |text| match text {
                 "json" => Ok(Format::Json),
                 "text" => Ok(Format::Text),

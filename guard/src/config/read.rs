@@ -7,7 +7,7 @@ use hyper::header::HeaderName;
 use jsonwebtoken::Algorithm;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 use super::{Authority, External, ServerUrl};
 use crate::key;
@@ -170,9 +170,9 @@ pub(super) fn emails(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// A filter that `tracing` understands.
-pub(super) fn filter(text: &str) -> Result<String, String> {
-    let wanted = "a level (error, warn, info, debug, trace) or tracing filter directives";
-    EnvFilter::builder().parse(text).map(|_| text.to_owned()).map_err(|_| wanted.to_owned())
+pub(super) fn filter(text: &str) -> Result<Targets, String> {
+    let wanted = "a level (error, warn, info, debug, trace), or a list such as info,guard::serve=debug";
+    text.parse().map_err(|_| wanted.to_owned())
 }
 
 fn unbracketed(host: &str) -> String {

@@ -11,9 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Registry};
 
 /// The maximum of bytes that may wait to be written.
 const MAX_WAITING_BYTES: usize = 1 << 20;
@@ -59,7 +60,7 @@ struct Lines {
 
 impl Log {
     /// Installs the process's subscriber. A second call changes nothing.
-    pub fn install(filter: EnvFilter, format: Format) -> Self {
+    pub fn install(filter: Targets, format: Format) -> Self {
         let waiting = Arc::new(Waiting::default());
         let writer = waiting.clone();
         // Without the writer thread, lines are dropped and counted; requests are served all the same.

@@ -16,9 +16,14 @@ pub(super) fn apply(inventory: &Inventory<'_>, findings: &mut Vec<Finding>) {
             let (id, reason) = entry.split_once(':').map_or((entry, ""), |(id, reason)| (id.trim(), reason.trim()));
             if Policy::find(id).is_none() {
                 let wanted = "an id of `guardctl lint --list`";
-                Sink::new(&EXCEPTION_INVALID, findings).add(object, &field, format!("`{id}`, which is no policy"), wanted);
+                Sink::new(EXCEPTION_INVALID.id, EXCEPTION_INVALID.severity, findings).add(
+                    object,
+                    &field,
+                    format!("`{id}`, which is no policy"),
+                    wanted,
+                );
             } else if reason.is_empty() {
-                Sink::new(&EXCEPTION_INVALID, findings).add(
+                Sink::new(EXCEPTION_INVALID.id, EXCEPTION_INVALID.severity, findings).add(
                     object,
                     &field,
                     format!("`{id}` without a reason"),
@@ -29,7 +34,12 @@ pub(super) fn apply(inventory: &Inventory<'_>, findings: &mut Vec<Finding>) {
                 findings.retain(|finding| finding.index != object.index || finding.id != id);
                 if findings.len() == before {
                     let found = format!("`{id}`, which finds nothing here");
-                    Sink::new(&EXCEPTION_UNUSED, findings).add(object, &field, found, "no exception");
+                    Sink::new(EXCEPTION_UNUSED.id, EXCEPTION_UNUSED.severity, findings).add(
+                        object,
+                        &field,
+                        found,
+                        "no exception",
+                    );
                 }
             }
         }

@@ -6,7 +6,8 @@ use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::inventory::{Inventory, Labels};
+use super::inventory::Inventory;
+use super::object::Labels;
 use super::workload::Workload;
 
 /// Whether the labels match. An empty selector matches everything.

@@ -4,8 +4,9 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::finding::{Finding, Severity};
+use super::finding::Finding;
 use super::passes;
+use crate::severity::Severity;
 
 /// The JSON report's version: it grows, and changes only when a field goes or gets another meaning.
 const SCHEMA: &str = "guardctl.lint/v1";

@@ -4,7 +4,7 @@ use super::services::selected;
 use super::tunnel::tunnels;
 use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
-use crate::lint::workload::{Role, Spot, Workload};
+use crate::lint::workload::{ContainerRef, Role, Workload};
 
 /// Go's `ProxyFromEnvironment` reads each in both cases.
 const PROXIES: [&str; 3] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
@@ -12,14 +12,14 @@ const PROXIES: [&str; 3] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
 const DIAGNOSTICS_FLAG: &str = "--management-diagnostics";
 const DIAGNOSTICS: &str = "TUNNEL_MANAGEMENT_DIAGNOSTICS";
 
-fn each<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Item = (&'i Workload<'o>, Spot<'i>)> {
+fn each<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Item = (&'i Workload<'o>, ContainerRef<'i>)> {
     tunnels(inventory).filter_map(|workload| Some((workload, workload.main()?)))
 }
 
 /// `tunnel-proxy-env`
 pub fn proxy_variables(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for (workload, spot) in each(inventory) {
-        for variable in workload.variables(inventory, spot) {
+        for variable in inventory.variables(workload, spot) {
             if PROXIES.contains(&variable.name.to_ascii_uppercase().as_str()) {
                 sink.add(workload.object, variable.field, variable.name, "unset");
             }
@@ -44,7 +44,7 @@ pub fn metrics(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// `tunnel-diagnostics`
 pub fn diagnostics(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for (workload, spot) in each(inventory) {
-        let variable = workload.variable(inventory, spot, DIAGNOSTICS).and_then(|variable| variable.value);
+        let variable = inventory.variable(workload, spot, DIAGNOSTICS).and_then(|variable| variable.value);
         let value = spot.flag(DIAGNOSTICS_FLAG).map(str::to_owned).or(variable);
         if value.as_deref() != Some("false") {
             let found = value.unwrap_or_else(|| "unset, which is true".to_owned());
@@ -57,7 +57,7 @@ pub fn diagnostics(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 pub fn log_level(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for (workload, spot) in each(inventory) {
         for (flag, variable) in [("--loglevel", "TUNNEL_LOGLEVEL"), ("--transport-loglevel", "TUNNEL_TRANSPORT_LOGLEVEL")] {
-            let value = workload.variable(inventory, spot, variable).and_then(|variable| variable.value);
+            let value = inventory.variable(workload, spot, variable).and_then(|variable| variable.value);
             if spot.flag(flag).map(str::to_owned).or(value).as_deref() == Some("debug") {
                 let found = format!("{flag} debug: every header is logged, tokens too");
                 sink.add(workload.object, spot.field("args"), found, "info or less");

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Volume, VolumeMount};
 
 use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
-use crate::lint::workload::{Role, Spot, Variable, Workload};
+use crate::lint::workload::{ContainerRef, Role, Variable, Workload};
 
 /// Names the file (Immich, "Environment variables").
 const VARIABLE: &str = "IMMICH_CONFIG_FILE";
@@ -21,7 +21,7 @@ const WANTED: &str = "a file of a Secret, such as immich-oidc";
 pub fn source(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in readers(inventory) {
         for spot in workload.all_containers() {
-            let Some(variable) = workload.variable(inventory, spot, VARIABLE) else { continue };
+            let Some(variable) = inventory.variable(workload, spot, VARIABLE) else { continue };
             if let Some(found) = fault(workload, spot, &variable) {
                 sink.add(workload.object, variable.field, found, WANTED);
             }
@@ -35,7 +35,7 @@ pub fn waits(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let files: Vec<_> = workload
             .all_containers()
             .filter_map(|spot| {
-                let path = workload.variable(inventory, spot, VARIABLE)?.value?;
+                let path = inventory.variable(workload, spot, VARIABLE)?.value?;
                 Some(mount_of(spot, &path)?.0.name.clone())
             })
             .collect();
@@ -67,7 +67,7 @@ fn readers<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Item = &'i Wor
 }
 
 /// Why the file is not one of a Secret.
-fn fault(workload: &Workload<'_>, spot: Spot<'_>, variable: &Variable) -> Option<String> {
+fn fault(workload: &Workload<'_>, spot: ContainerRef<'_>, variable: &Variable) -> Option<String> {
     let path = match variable.value.as_deref() {
         None => return Some(format!("{VARIABLE} from elsewhere: nobody can tell which file it is")),
         Some(path) if !path.starts_with('/') => return Some(format!("`{path}`, no absolute path")),
@@ -80,7 +80,7 @@ fn fault(workload: &Workload<'_>, spot: Spot<'_>, variable: &Variable) -> Option
 }
 
 /// The mount that a path leads into, the innermost one, and what is left of the path in the volume.
-fn mount_of<'s>(spot: Spot<'s>, path: &str) -> Option<(&'s VolumeMount, String)> {
+fn mount_of<'s>(spot: ContainerRef<'s>, path: &str) -> Option<(&'s VolumeMount, String)> {
     let mounts = spot.container.volume_mounts.iter().flatten();
     let (mount, rest) = mounts
         .filter_map(|mount| Some((mount, Path::new(path).strip_prefix(&mount.mount_path).ok()?)))

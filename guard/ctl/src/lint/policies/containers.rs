@@ -4,13 +4,13 @@ use k8s_openapi::api::core::v1::{ResourceRequirements, SecurityContext};
 
 use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
-use crate::lint::workload::{Role, Spot, Workload};
+use crate::lint::workload::{ContainerRef, Role, Workload};
 
-fn each<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Workload<'i>, Spot<'i>)> {
+fn each<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Workload<'i>, ContainerRef<'i>)> {
     inventory.workloads.iter().flat_map(|workload| workload.all_containers().map(move |spot| (workload, spot)))
 }
 
-fn context<'s>(spot: &Spot<'s>) -> Option<&'s SecurityContext> {
+fn context<'s>(spot: &ContainerRef<'s>) -> Option<&'s SecurityContext> {
     spot.container.security_context.as_ref()
 }
 

@@ -3,7 +3,7 @@
 use crate::lint::finding::Sink;
 use crate::lint::image::Image;
 use crate::lint::inventory::Inventory;
-use crate::lint::workload::{Role, Spot, Workload};
+use crate::lint::workload::{ContainerRef, Role, Workload};
 
 /// Tags that their owners move.
 const FLOATING: [&str; 8] = ["latest", "release", "main", "master", "edge", "nightly", "stable", "dev"];
@@ -11,7 +11,9 @@ const FLOATING: [&str; 8] = ["latest", "release", "main", "master", "edge", "nig
 /// Suffixes of machine learning's image, one for each kind of accelerator.
 const ACCELERATORS: [&str; 5] = ["-cuda", "-openvino", "-armnn", "-rocm", "-rknn"];
 
-fn each_image<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Workload<'i>, Spot<'i>, &'i str, Image<'i>)> {
+fn each_image<'i>(
+    inventory: &'i Inventory<'_>,
+) -> impl Iterator<Item = (&'i Workload<'i>, ContainerRef<'i>, &'i str, Image<'i>)> {
     inventory.workloads.iter().flat_map(|workload| {
         workload.all_containers().map(move |spot| {
             let reference = spot.container.image.as_deref().unwrap_or_default();

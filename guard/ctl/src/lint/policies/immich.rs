@@ -71,7 +71,7 @@ pub fn nas_install(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 pub fn mount_check_ignored(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in &inventory.workloads {
         for spot in workload.all_containers() {
-            for variable in workload.variables(inventory, spot) {
+            for variable in inventory.variables(workload, spot) {
                 if CHECK_SWITCHES.contains(&variable.name.as_str()) {
                     sink.add(
                         workload.object,
@@ -123,7 +123,7 @@ pub fn workers(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     let mut narrowed = Vec::new();
     for workload in of_role(inventory, Role::Server).chain(same_image(inventory)) {
         let Some(spot) = workload.main() else { continue };
-        let list = |name| workload.variable(inventory, spot, name);
+        let list = |name| inventory.variable(workload, spot, name);
         let (include, exclude) = (list("IMMICH_WORKERS_INCLUDE"), list("IMMICH_WORKERS_EXCLUDE"));
         let names =
             |text: &str| text.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect::<Vec<_>>();
@@ -158,7 +158,7 @@ pub fn obsolete_variables(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             continue;
         }
         for spot in workload.containers() {
-            for variable in workload.variables(inventory, spot) {
+            for variable in inventory.variables(workload, spot) {
                 let instead = OBSOLETE.iter().find(|(name, _)| *name == variable.name).map(|(_, instead)| *instead);
                 let unread = role == Some(Role::MachineLearning) && variable.name == "IMMICH_CONFIG_FILE";
                 if let Some(wanted) = instead.or(unread.then_some("unset: machine learning reads no configuration file")) {
@@ -182,7 +182,7 @@ pub fn ml_server_secrets(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             sink.add(workload.object, field, format!("the Secret {name}, which others use"), "no secret");
         }
         for spot in workload.containers() {
-            for variable in workload.variables(inventory, spot) {
+            for variable in inventory.variables(workload, spot) {
                 if ["DB_", "REDIS_", "POSTGRES_"].iter().any(|prefix| variable.name.starts_with(prefix)) {
                     sink.add(workload.object, variable.field, variable.name, "unset: machine learning talks to no database");
                 }
@@ -215,7 +215,7 @@ fn secrets(workload: &Workload<'_>) -> Vec<(String, String)> {
 pub fn ml_bind_address(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in of_role(inventory, Role::MachineLearning) {
         let Some(spot) = workload.main() else { continue };
-        let host = workload.variable(inventory, spot, "IMMICH_HOST").and_then(|variable| variable.value);
+        let host = inventory.variable(workload, spot, "IMMICH_HOST").and_then(|variable| variable.value);
         if host.as_deref() != Some("0.0.0.0") {
             let found = host.map_or_else(|| "IMMICH_HOST unset, which is [::]".to_owned(), |host| format!("IMMICH_HOST={host}"));
             sink.add(workload.object, spot.field("env"), found, "IMMICH_HOST=0.0.0.0");

@@ -6,8 +6,9 @@ use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort, Net
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::lint::finding::Sink;
-use crate::lint::inventory::{Inventory, Object};
+use crate::lint::inventory::Inventory;
 use crate::lint::network::{describe, governs, is_everything, means, reaches, selects};
+use crate::lint::object::Object;
 use crate::lint::workload::{Role, Workload};
 
 /// Who may connect to whom. The server also takes the LAN, through its `NodePort`.
@@ -48,10 +49,6 @@ fn specs<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Object, 
     inventory.network_policies.iter().filter_map(|policy| Some((policy.object, policy.typed.spec.as_ref()?)))
 }
 
-fn of_role<'i, 'o>(inventory: &'i Inventory<'o>, role: Role) -> impl Iterator<Item = &'i Workload<'o>> {
-    inventory.workloads.iter().filter(move |workload| workload.role() == Some(role))
-}
-
 fn names(spec: &NetworkPolicySpec, direction: &str) -> bool {
     spec.policy_types.iter().flatten().any(|it| it == direction)
 }
@@ -86,7 +83,7 @@ pub fn default_deny(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// `network-peers`
 pub fn peers(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for (target, allowed) in PEERS {
-        for workload in of_role(inventory, target) {
+        for workload in inventory.with_role(target) {
             for (object, spec) in specs(inventory) {
                 if !governs(&object.namespace, spec.pod_selector.as_ref(), workload) {
                     continue;
@@ -132,7 +129,7 @@ fn is_allowed(inventory: &Inventory<'_>, peer: &NetworkPolicyPeer, namespace: &s
 pub fn edge_missing(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for (from, to) in EDGES {
         for (source, target) in
-            of_role(inventory, from).flat_map(|source| of_role(inventory, to).map(move |target| (source, target)))
+            inventory.with_role(from).flat_map(|source| inventory.with_role(to).map(move |target| (source, target)))
         {
             let opens = |peers: Option<&Vec<NetworkPolicyPeer>>,
                          ports: Option<&Vec<NetworkPolicyPort>>,
@@ -176,7 +173,7 @@ pub fn edge_missing(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// `tunnel-reach`
 pub fn tunnel_reach(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for (from, to) in ENDS {
-        for source in of_role(inventory, from) {
+        for source in inventory.with_role(from) {
             let own = specs(inventory).filter(|(object, spec)| governs(&object.namespace, spec.pod_selector.as_ref(), source));
             for (object, spec) in own {
                 for (place, peer) in spec.egress.iter().flatten().flat_map(|rule| rule.to.iter().flatten()).enumerate() {

@@ -4,7 +4,8 @@ use k8s_openapi::api::core::v1::Volume;
 
 use super::placeholder::placeholder;
 use crate::lint::finding::Sink;
-use crate::lint::inventory::{Inventory, Object};
+use crate::lint::inventory::Inventory;
+use crate::lint::object::Object;
 use crate::lint::workload::{Role, Workload};
 
 /// Below it even a well-behaved process is cut off.
@@ -56,7 +57,7 @@ fn time_to_end(inventory: &Inventory<'_>, workload: &Workload<'_>) -> Option<(i6
         }
         _ => return None,
     };
-    let variable = workload.variable(inventory, spot, variable).and_then(|variable| variable.value);
+    let variable = inventory.variable(workload, spot, variable).and_then(|variable| variable.value);
     let own = spot.flag(flag).map(str::to_owned).or(variable).and_then(|text| seconds(&text)).unwrap_or(default);
     let hook = spot.container.lifecycle.as_ref().and_then(|it| it.pre_stop.as_ref()).and_then(|it| it.sleep.as_ref());
     Some((own + hook.map_or(0, |sleep| sleep.seconds), why))

@@ -6,12 +6,12 @@ use crate::lint::finding::Sink;
 use crate::lint::image::Image;
 use crate::lint::inventory::Inventory;
 use crate::lint::quantity;
-use crate::lint::workload::{Role, Spot, Workload};
+use crate::lint::workload::{ContainerRef, Role, Workload};
 
 /// Immich's documentation: a memory limit below it makes large imports fail.
 const MIN_MEMORY_BYTES: u64 = 2 << 30;
 
-fn each<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Workload<'i>, Spot<'i>)> {
+fn each<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Workload<'i>, ContainerRef<'i>)> {
     let databases = inventory.workloads.iter().filter(|workload| workload.role() == Some(Role::Postgres));
     databases.filter_map(|workload| Some((workload, workload.main()?)))
 }

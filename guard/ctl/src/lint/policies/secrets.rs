@@ -140,7 +140,7 @@ fn url_password(value: &str) -> Option<&str> {
 pub fn private_identifier(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in &inventory.workloads {
         for spot in workload.all_containers() {
-            for variable in workload.variables(inventory, spot) {
+            for variable in inventory.variables(workload, spot) {
                 let value = variable.value.unwrap_or_default();
                 let private = PRIVATE.contains(&variable.name.as_str()) && !value.is_empty() && !value.contains("$(");
                 if private && !is_example(&value) && !is_in_cluster(&value) {

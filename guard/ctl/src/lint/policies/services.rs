@@ -3,7 +3,8 @@
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::lint::finding::Sink;
-use crate::lint::inventory::{Inventory, Labels};
+use crate::lint::inventory::Inventory;
+use crate::lint::object::Labels;
 use crate::lint::workload::Workload;
 
 /// The only way in from the LAN.
