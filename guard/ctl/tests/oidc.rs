@@ -189,7 +189,7 @@ fn wrong_answers_write_nothing() {
 }
 
 /// A file with one line changed or added.
-fn findings(yaml: &str) -> Vec<(Weight, String)> {
+fn findings(yaml: &str) -> Vec<(Severity, String)> {
     check::text(yaml).unwrap().into_iter().map(|finding| (finding.severity, finding.to_string())).collect()
 }
 
