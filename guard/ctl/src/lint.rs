@@ -25,11 +25,10 @@ pub mod yaml;
 
 use std::io::Write as _;
 
-use crate::severity::Severity;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use finding::Finding;
+use finding::{Finding, passes};
 use inventory::Inventory;
 use object::Object;
 use policies::{POLICIES, Policy};
@@ -118,9 +117,4 @@ pub fn check(objects: &[Object]) -> Vec<Finding> {
     exception::apply(&inventory, &mut findings);
     findings.sort_by_key(|finding| finding.index);
     findings
-}
-
-/// Whether the findings let a build pass.
-pub fn passes(findings: &[Finding], strict: bool) -> bool {
-    !findings.iter().any(|finding| strict || finding.severity == Severity::Error)
 }

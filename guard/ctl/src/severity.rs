@@ -1,19 +1,19 @@
-//! How serious a finding is: of a manifest, or of Immich's configuration.
+//! The severity of a finding, of `guardctl lint` and of `guardctl oidc check`.
 
 use serde::Serialize;
 
-/// The severity of a finding.
+/// Whether a finding fails the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The check fails.
+    /// Fails.
     Error,
-    /// The check passes, except with `--strict`.
+    /// Advice. Fails only with `--strict`, where the command has it.
     Warning,
 }
 
 impl Severity {
-    /// The word that is printed.
+    /// Returns the severity as it is printed.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Error => "error",

@@ -29,9 +29,14 @@ pub struct Finding {
     pub index: usize,
 }
 
-/// The page and anchor where the reason of a policy is written.
+/// Returns where the reason of a policy is written.
 pub fn link(id: &str) -> String {
     format!("docs/policies.md#{id}")
+}
+
+/// Whether the findings let a build pass. With `strict`, a warning fails it too.
+pub fn passes(findings: &[Finding], strict: bool) -> bool {
+    !findings.iter().any(|finding| strict || finding.severity == Severity::Error)
 }
 
 /// Collects the findings of one policy.
@@ -42,7 +47,7 @@ pub struct Sink<'f> {
 }
 
 impl<'f> Sink<'f> {
-    /// Creates a sink for the policy of this id and severity.
+    /// Makes a sink that adds to `findings` under the id and severity of one policy.
     pub fn new(id: &'static str, severity: Severity, findings: &'f mut Vec<Finding>) -> Self {
         Self { id, severity, findings }
     }

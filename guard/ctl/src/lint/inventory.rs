@@ -60,40 +60,40 @@ impl<'o> Inventory<'o> {
         self.objects.iter().filter(move |object| object.kind == kind)
     }
 
-    /// A config map by name.
-    pub fn config_map(&self, namespace: &str, name: &str) -> Option<&Typed<'o, ConfigMap>> {
-        self.config_maps.iter().find(|map| map.object.namespace == namespace && map.object.name == name)
-    }
-
     /// The workloads of one role.
     pub fn with_role(&self, role: Role) -> impl Iterator<Item = &Workload<'o>> {
         self.workloads.iter().filter(move |workload| workload.role() == Some(role))
     }
 
-    /// The variables of a container: its own, and those of a `ConfigMap` of these manifests.
-    pub fn variables(&self, workload: &Workload<'_>, container: ContainerRef<'_>) -> Vec<Variable> {
+    /// A config map by name.
+    pub fn config_map(&self, namespace: &str, name: &str) -> Option<&Typed<'o, ConfigMap>> {
+        self.config_maps.iter().find(|map| map.object.namespace == namespace && map.object.name == name)
+    }
+
+    /// Returns the environment variables of a container: its own, and those of each `ConfigMap` of the inventory that it names.
+    pub fn variables(&self, container: ContainerRef<'_>) -> Vec<Variable> {
         let mut variables = Vec::new();
-        for (place, from) in container.container.env_from.iter().flatten().enumerate() {
+        for (index, from) in container.spec.env_from.iter().flatten().enumerate() {
             let Some(reference) = &from.config_map_ref else { continue };
-            let Some(map) = self.config_map(&workload.object.namespace, &reference.name) else { continue };
+            let Some(map) = self.config_map(container.namespace(), &reference.name) else { continue };
             let prefix = from.prefix.as_deref().unwrap_or_default();
             variables.extend(map.typed.data.iter().flatten().map(|(key, value)| Variable {
                 name: format!("{prefix}{key}"),
                 value: Some(value.clone()),
-                field: container.field(&format!("envFrom[{place}]")),
+                field: container.field(&format!("envFrom[{index}]")),
             }));
         }
-        variables.extend(container.container.env.iter().flatten().enumerate().map(|(place, variable)| Variable {
+        variables.extend(container.spec.env.iter().flatten().enumerate().map(|(index, variable)| Variable {
             name: variable.name.clone(),
             value: if variable.value_from.is_some() { None } else { Some(variable.value.clone().unwrap_or_default()) },
-            field: container.field(&format!("env[{place}]")),
+            field: container.field(&format!("env[{index}]")),
         }));
         variables
     }
 
-    /// One variable of a container. The last one of a name counts, as in Kubernetes.
-    pub fn variable(&self, workload: &Workload<'_>, container: ContainerRef<'_>, name: &str) -> Option<Variable> {
-        self.variables(workload, container).into_iter().rev().find(|variable| variable.name == name)
+    /// Returns one environment variable of a container. If a name is there twice, the last one counts, as in Kubernetes.
+    pub fn variable(&self, container: ContainerRef<'_>, name: &str) -> Option<Variable> {
+        self.variables(container).into_iter().rev().find(|variable| variable.name == name)
     }
 
     /// The labels of a namespace; Kubernetes itself adds its name.

@@ -1,4 +1,4 @@
-//! One Kubernetes object as it was read, and beside its type.
+//! One Kubernetes object as it was read, and an object with its decoded type.
 
 use std::collections::BTreeMap;
 

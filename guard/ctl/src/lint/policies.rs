@@ -43,7 +43,12 @@ impl Policy {
         POLICIES.iter().find(|policy| policy.id == id)
     }
 
-    /// Where its reason is written.
+    /// Makes a sink for the findings of this policy.
+    pub(super) fn sink<'f>(&self, findings: &'f mut Vec<Finding>) -> Sink<'f> {
+        Sink::new(self.id, self.severity, findings)
+    }
+
+    /// Returns where the reason of this policy is written.
     pub fn link(&self) -> String {
         finding::link(self.id)
     }
@@ -185,7 +190,7 @@ pub static POLICIES: &[Policy] = &[
 pub fn check(inventory: &Inventory<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for policy in POLICIES {
-        (policy.check)(inventory, &mut Sink::new(policy.id, policy.severity, &mut findings));
+        (policy.check)(inventory, &mut policy.sink(&mut findings));
     }
     findings
 }

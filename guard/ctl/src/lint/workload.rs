@@ -46,25 +46,30 @@ pub struct Workload<'o> {
     pub strategy: Option<String>,
 }
 
-/// A container and where it stands.
+/// A container with its place in a workload.
 #[derive(Clone, Copy)]
 pub struct ContainerRef<'w> {
     /// The container.
-    pub container: &'w Container,
+    pub spec: &'w Container,
     list: &'static str,
-    place: usize,
+    index: usize,
     workload: &'w Workload<'w>,
 }
 
 impl ContainerRef<'_> {
     /// JSON path of one of its fields.
     pub fn field(&self, field: &str) -> String {
-        self.workload.field(&format!("{}[{}].{field}", self.list, self.place))
+        self.workload.field(&format!("{}[{}].{field}", self.list, self.index))
+    }
+
+    /// Returns the namespace of its workload.
+    pub fn namespace(&self) -> &str {
+        &self.workload.object.namespace
     }
 
     /// Command and arguments, as they would be in argv.
     pub fn argv(&self) -> Vec<&str> {
-        let words = self.container.command.iter().chain(&self.container.args);
+        let words = self.spec.command.iter().chain(&self.spec.args);
         words.flatten().map(String::as_str).collect()
     }
 
@@ -99,7 +104,7 @@ impl<'o> Workload<'o> {
 
     /// Its containers, without those that end before them.
     pub fn containers(&self) -> impl Iterator<Item = ContainerRef<'_>> {
-        self.spots("containers", &self.spec.containers)
+        self.containers_of("containers", &self.spec.containers)
     }
 
     /// Its containers, also those that run first.
@@ -109,11 +114,11 @@ impl<'o> Workload<'o> {
 
     /// Its containers that run first.
     pub fn init_containers(&self) -> impl Iterator<Item = ContainerRef<'_>> {
-        self.spots("initContainers", self.spec.init_containers.as_deref().unwrap_or_default())
+        self.containers_of("initContainers", self.spec.init_containers.as_deref().unwrap_or_default())
     }
 
-    fn spots<'w>(&'w self, list: &'static str, containers: &'w [Container]) -> impl Iterator<Item = ContainerRef<'w>> {
-        containers.iter().enumerate().map(move |(place, container)| ContainerRef { container, list, place, workload: self })
+    fn containers_of<'w>(&'w self, list: &'static str, containers: &'w [Container]) -> impl Iterator<Item = ContainerRef<'w>> {
+        containers.iter().enumerate().map(move |(index, spec)| ContainerRef { spec, list, index, workload: self })
     }
 
     /// Its volumes with their places.
@@ -142,7 +147,7 @@ impl<'o> Workload<'o> {
             _ => None,
         };
         by_name.or_else(|| {
-            self.containers().find_map(|spot| role_of_image(spot.container.image.as_deref()?)).filter(|_| self.is_lasting())
+            self.containers().find_map(|container| role_of_image(container.spec.image.as_deref()?)).filter(|_| self.is_lasting())
         })
     }
 
@@ -150,7 +155,7 @@ impl<'o> Workload<'o> {
     pub fn main(&self) -> Option<ContainerRef<'_>> {
         let role = self.role();
         let by_image =
-            self.containers().find(|spot| spot.container.image.as_deref().and_then(role_of_image) == role && role.is_some());
+            self.containers().find(|container| container.spec.image.as_deref().and_then(role_of_image) == role && role.is_some());
         by_image.or_else(|| self.containers().next())
     }
 }

@@ -22,7 +22,7 @@ const GOOGLE: &str = "https://accounts.google.com";
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Its severity: an error keeps Immich from starting, or everyone from signing in.
+    /// An error: Immich does not start, or nobody can sign in. A warning: it works, but not as expected.
     pub severity: Severity,
     /// Which key.
     pub path: String,

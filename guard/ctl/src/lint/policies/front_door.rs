@@ -15,21 +15,26 @@ const FRONT_DOOR: &str = "GUARD_FRONT_DOOR";
 /// `front-door`
 pub fn front_door(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in inventory.with_role(Role::Guard) {
-        let Some(spot) = workload.main() else { continue };
-        let chosen = inventory.variable(workload, spot, FRONT_DOOR);
+        let Some(container) = workload.main() else { continue };
+        let chosen = inventory.variable(container, FRONT_DOOR);
         // From a Secret it cannot be known here.
         let Some(name) = chosen.map_or(Some(DEFAULT_FRONT_DOOR.to_owned()), |variable| variable.value) else { continue };
         let Some(door) = FRONT_DOORS.iter().find(|door| door.name == name) else {
             let wanted = FRONT_DOORS.iter().map(|door| door.name).collect::<Vec<_>>().join(", ");
-            sink.add(workload.object, spot.field("env"), format!("{FRONT_DOOR}={name}"), wanted);
+            sink.add(workload.object, container.field("env"), format!("{FRONT_DOOR}={name}"), wanted);
             continue;
         };
-        let variables = inventory.variables(workload, spot);
+        let variables = inventory.variables(container);
         // What a Secret brings as a whole cannot be known here either.
-        let is_known = spot.container.env_from.iter().flatten().all(|from| from.secret_ref.is_none());
+        let is_known = container.spec.env_from.iter().flatten().all(|from| from.secret_ref.is_none());
         for needed in door.required.iter().filter(|_| is_known) {
             if !variables.iter().any(|variable| variable.name == **needed) {
-                sink.add(workload.object, spot.field("env"), format!("no {needed}"), format!("{FRONT_DOOR}={name} needs it"));
+                sink.add(
+                    workload.object,
+                    container.field("env"),
+                    format!("no {needed}"),
+                    format!("{FRONT_DOOR}={name} needs it"),
+                );
             }
         }
         for variable in variables {
@@ -47,16 +52,16 @@ pub fn front_door(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 pub fn public_proxy_secret(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in inventory.with_role(Role::PublicProxy) {
         let wanted = "none: a link is all that it may show, and that needs no key";
-        for spot in workload.all_containers() {
-            for (place, variable) in spot.container.env.iter().flatten().enumerate() {
+        for container in workload.all_containers() {
+            for (place, variable) in container.spec.env.iter().flatten().enumerate() {
                 let from_secret = variable.value_from.as_ref().is_some_and(|from| from.secret_key_ref.is_some());
                 if variable.name.contains("API_KEY") || (from_secret && variable.name != "PUBLIC_BASE_URL") {
-                    sink.add(workload.object, spot.field(&format!("env[{place}]")), format!("`{}`", variable.name), wanted);
+                    sink.add(workload.object, container.field(&format!("env[{place}]")), format!("`{}`", variable.name), wanted);
                 }
             }
-            for (place, from) in spot.container.env_from.iter().flatten().enumerate() {
+            for (place, from) in container.spec.env_from.iter().flatten().enumerate() {
                 if from.secret_ref.is_some() {
-                    sink.add(workload.object, spot.field(&format!("envFrom[{place}]")), "a whole Secret", wanted);
+                    sink.add(workload.object, container.field(&format!("envFrom[{place}]")), "a whole Secret", wanted);
                 }
             }
         }
