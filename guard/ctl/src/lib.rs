@@ -5,3 +5,4 @@
 pub mod lint;
 pub mod oidc;
 pub mod scan;
+pub mod severity;

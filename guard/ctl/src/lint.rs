@@ -13,6 +13,7 @@ mod flux;
 pub mod image;
 pub mod inventory;
 pub mod network;
+pub mod object;
 pub mod policies;
 pub mod quantity;
 pub mod read;
@@ -27,8 +28,9 @@ use std::io::Write as _;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use finding::{Finding, Severity};
-use inventory::{Inventory, Object};
+use finding::{Finding, passes};
+use inventory::Inventory;
+use object::Object;
 use policies::{POLICIES, Policy};
 
 /// What `guardctl lint` takes.
@@ -115,9 +117,4 @@ pub fn check(objects: &[Object]) -> Vec<Finding> {
     exception::apply(&inventory, &mut findings);
     findings.sort_by_key(|finding| finding.index);
     findings
-}
-
-/// Whether the findings let a build pass.
-pub fn passes(findings: &[Finding], strict: bool) -> bool {
-    !findings.iter().any(|finding| strict || finding.severity == Severity::Error)
 }

@@ -16,8 +16,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
+use crate::severity::Severity;
 use answers::Answers;
-use check::Weight;
 
 /// The largest file that is read, in bytes: a Secret of Kubernetes holds no more.
 pub const MAX_BYTES: u64 = 1024 * 1024;
@@ -67,7 +67,7 @@ pub fn run(args: &OidcArgs) -> anyhow::Result<bool> {
             for finding in &findings {
                 println!("{finding}");
             }
-            let errors = findings.iter().filter(|finding| finding.weight == Weight::Error).count();
+            let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
             let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
             println!("{}: {}, {}", file.display(), count(errors, "error"), count(findings.len() - errors, "warning"));
             Ok(errors == 0)
@@ -88,7 +88,7 @@ fn render(args: &RenderArgs) -> anyhow::Result<bool> {
     for finding in &findings {
         eprintln!("{finding}");
     }
-    if findings.iter().any(|finding| finding.weight == Weight::Error) {
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
         eprintln!("nothing was written");
         return Ok(false);
     }

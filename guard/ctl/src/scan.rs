@@ -6,6 +6,7 @@ pub mod allow;
 pub mod detect;
 mod files;
 mod hosts;
+pub mod kind;
 mod tokens;
 
 use std::io::Write as _;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use allow::AllowList;
-use detect::Kind;
+use kind::Kind;
 
 /// On a line, with a reason after it: what is found there is meant to be there.
 const MARKER: &str = "scan:allow ";

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use guardctl::lint::check;
-use guardctl::lint::inventory::Object;
+use guardctl::lint::object::Object;
 use serde_json::json;
 
 const OIDC: &str = "immich-oidc.yaml";

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use guardctl::lint::inventory::Object;
+use guardctl::lint::object::Object;
 use guardctl::lint::{check, yaml};
 use serde_json::{Value, json};
 

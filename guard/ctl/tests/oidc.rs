@@ -5,8 +5,9 @@ use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
 use guardctl::lint::yaml::{Dialect, values};
-use guardctl::oidc::check::{self, Weight};
+use guardctl::oidc::check;
 use guardctl::oidc::{render, schema};
+use guardctl::severity::Severity;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -188,8 +189,8 @@ fn wrong_answers_write_nothing() {
 }
 
 /// A file with one line changed or added.
-fn findings(yaml: &str) -> Vec<(Weight, String)> {
-    check::text(yaml).unwrap().into_iter().map(|finding| (finding.weight, finding.to_string())).collect()
+fn findings(yaml: &str) -> Vec<(Severity, String)> {
+    check::text(yaml).unwrap().into_iter().map(|finding| (finding.severity, finding.to_string())).collect()
 }
 
 #[test]
@@ -206,78 +207,90 @@ fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
         format!("oauth:\n{}  {line}\n", kept.collect::<String>())
     };
     for (yaml, weight, wanted) in [
-        (oauth("enabled: yes"), Weight::Error, "oauth.enabled: found \"yes\", wanted true or false"),
-        (oauth("timeout: soon"), Weight::Error, "oauth.timeout: found text, wanted a whole number, 1 or more"),
-        (oauth("timeout: 0"), Weight::Error, "oauth.timeout: found 0, wanted a whole number, 1 or more"),
-        (oauth("buttonText: 7"), Weight::Error, "oauth.buttonText: found a number, wanted text"),
-        (oauth("clientSecret: 12345"), Weight::Error, "oauth.clientSecret: found a number, wanted text"),
-        (oauth("clientSecret: ''"), Weight::Error, "oauth.clientSecret: not set"),
-        (oauth("clientSecret: ${OIDC_SECRET}"), Weight::Warning, "Immich puts no variables into this file"),
-        (oauth("clientSecret: \"a\\nb\""), Weight::Error, "line break"),
-        (oauth("issuerUrl: https://accounts.google.com"), Weight::Warning, "Google refuses app.immich://"),
-        (oauth("issuerUrl: https://accounts.google.com"), Weight::Warning, "oauth.roleClaim: Google sends no role"),
-        (oauth("endSessionEndpoint: auth.example.com/end"), Weight::Error, "oauth.endSessionEndpoint: found text, wanted a URL"),
+        (oauth("enabled: yes"), Severity::Error, "oauth.enabled: found \"yes\", wanted true or false"),
+        (oauth("timeout: soon"), Severity::Error, "oauth.timeout: found text, wanted a whole number, 1 or more"),
+        (oauth("timeout: 0"), Severity::Error, "oauth.timeout: found 0, wanted a whole number, 1 or more"),
+        (oauth("buttonText: 7"), Severity::Error, "oauth.buttonText: found a number, wanted text"),
+        (oauth("clientSecret: 12345"), Severity::Error, "oauth.clientSecret: found a number, wanted text"),
+        (oauth("clientSecret: ''"), Severity::Error, "oauth.clientSecret: not set"),
+        (oauth("clientSecret: ${OIDC_SECRET}"), Severity::Warning, "Immich puts no variables into this file"),
+        (oauth("clientSecret: \"a\\nb\""), Severity::Error, "line break"),
+        (oauth("issuerUrl: https://accounts.google.com"), Severity::Warning, "Google refuses app.immich://"),
+        (oauth("issuerUrl: https://accounts.google.com"), Severity::Warning, "oauth.roleClaim: Google sends no role"),
+        (
+            oauth("endSessionEndpoint: auth.example.com/end"),
+            Severity::Error,
+            "oauth.endSessionEndpoint: found text, wanted a URL",
+        ),
         (
             oauth("allowInsecureRequests: true\n  issuerUrl: http://auth.lan/").replacen(
                 "  issuerUrl: https://auth.example.com/\n",
                 "",
                 1,
             ),
-            Weight::Warning,
+            Severity::Warning,
             "http: whoever listens",
         ),
-        (oauth("clientSecret: 'a '"), Weight::Warning, "white space"),
-        (oauth("issuerUrl: http://auth.example.com/"), Weight::Error, "found http, wanted https"),
-        (oauth("issuerUrl: https://user@auth.example.com/"), Weight::Error, "wanted the issuer's URL"),
-        (oauth("signingAlgorithm: HS256"), Weight::Error, "give the provider a signing key"),
-        (oauth("signingAlgorithm: RSA"), Weight::Error, "found \"RSA\", wanted RS256"),
-        (oauth("signingAlgorithm: none"), Weight::Error, "found \"none\", wanted RS256"),
-        (oauth("scope: openid profile"), Weight::Error, "found \"openid profile\", wanted email in it"),
-        (oauth("scope: email profile"), Weight::Error, "wanted openid in it"),
-        (oauth("defaultStorageQuota: 0"), Weight::Error, "0 is a quota of nothing"),
-        (oauth("defaultStorageQuota: lots"), Weight::Error, "found text, wanted a whole number, 0 or more, or null for none"),
-        (oauth("tokenEndpointAuthMethod: basic"), Weight::Error, "found \"basic\", wanted one of client_secret_post"),
-        (oauth("mobileOverrideEnabled: true"), Weight::Error, "wanted https://HOST/api/oauth/mobile-redirect"),
-        (oauth("mobileRedirectUri: https://photos.example.com/api/oauth/mobile-redirect"), Weight::Warning, "not used"),
-        (oauth("autoLaunch: true"), Weight::Warning, "/auth/login?autoLaunch=0"),
-        (oauth("clientID: x"), Weight::Warning, "did you mean oauth.clientId?"),
-        (oauth("accountManagementUrl: auth.example.com"), Weight::Error, "oauth.accountManagementUrl: found text, wanted a URL"),
-        (oauth("timeout: 30_000"), Weight::Error, "oauth.timeout: found text, wanted a whole number"),
-        (oauth("quota: 5"), Weight::Warning, "Immich v3 has no such key"),
-        ("oauth: true\n".to_owned(), Weight::Error, "oauth: found true or false, wanted keys below it"),
-        ("oauth:\n  enabled: false\npasswordLogin:\n  enabled: false\n".to_owned(), Weight::Error, "nobody could sign in"),
+        (oauth("clientSecret: 'a '"), Severity::Warning, "white space"),
+        (oauth("issuerUrl: http://auth.example.com/"), Severity::Error, "found http, wanted https"),
+        (oauth("issuerUrl: https://user@auth.example.com/"), Severity::Error, "wanted the issuer's URL"),
+        (oauth("signingAlgorithm: HS256"), Severity::Error, "give the provider a signing key"),
+        (oauth("signingAlgorithm: RSA"), Severity::Error, "found \"RSA\", wanted RS256"),
+        (oauth("signingAlgorithm: none"), Severity::Error, "found \"none\", wanted RS256"),
+        (oauth("scope: openid profile"), Severity::Error, "found \"openid profile\", wanted email in it"),
+        (oauth("scope: email profile"), Severity::Error, "wanted openid in it"),
+        (oauth("defaultStorageQuota: 0"), Severity::Error, "0 is a quota of nothing"),
+        (oauth("defaultStorageQuota: lots"), Severity::Error, "found text, wanted a whole number, 0 or more, or null for none"),
+        (oauth("tokenEndpointAuthMethod: basic"), Severity::Error, "found \"basic\", wanted one of client_secret_post"),
+        (oauth("mobileOverrideEnabled: true"), Severity::Error, "wanted https://HOST/api/oauth/mobile-redirect"),
+        (oauth("mobileRedirectUri: https://photos.example.com/api/oauth/mobile-redirect"), Severity::Warning, "not used"),
+        (oauth("autoLaunch: true"), Severity::Warning, "/auth/login?autoLaunch=0"),
+        (oauth("clientID: x"), Severity::Warning, "did you mean oauth.clientId?"),
+        (
+            oauth("accountManagementUrl: auth.example.com"),
+            Severity::Error,
+            "oauth.accountManagementUrl: found text, wanted a URL",
+        ),
+        (oauth("timeout: 30_000"), Severity::Error, "oauth.timeout: found text, wanted a whole number"),
+        (oauth("quota: 5"), Severity::Warning, "Immich v3 has no such key"),
+        ("oauth: true\n".to_owned(), Severity::Error, "oauth: found true or false, wanted keys below it"),
+        ("oauth:\n  enabled: false\npasswordLogin:\n  enabled: false\n".to_owned(), Severity::Error, "nobody could sign in"),
         (
             "machineLearning:\n  urls: []\n".to_owned(),
-            Weight::Error,
+            Severity::Error,
             "found an empty list, wanted a list of text, with at least one",
         ),
-        ("machineLearning:\n  urls: [ml:3003]\n".to_owned(), Weight::Error, "wanted URLs"),
-        ("machineLearning:\n  urls: http://ml:3003\n".to_owned(), Weight::Error, "found text, wanted a list of text"),
-        ("machineLearning:\n  urls: ['http://ml:3003/base']\n".to_owned(), Weight::Warning, "a path in a URL is dropped"),
-        ("ffmpeg:\n  targetResolution: 720\n".to_owned(), Weight::Error, "ffmpeg.targetResolution: found a number, wanted text"),
-        ("ffmpeg:\n  acceptedVideoCodecs: [h264, h266]\n".to_owned(), Weight::Error, "wanted a list of h264, hevc, vp9, av1"),
-        ("logging:\n  level: info\n".to_owned(), Weight::Error, "found \"info\", wanted one of verbose, debug, log"),
+        ("machineLearning:\n  urls: [ml:3003]\n".to_owned(), Severity::Error, "wanted URLs"),
+        ("machineLearning:\n  urls: http://ml:3003\n".to_owned(), Severity::Error, "found text, wanted a list of text"),
+        ("machineLearning:\n  urls: ['http://ml:3003/base']\n".to_owned(), Severity::Warning, "a path in a URL is dropped"),
+        (
+            "ffmpeg:\n  targetResolution: 720\n".to_owned(),
+            Severity::Error,
+            "ffmpeg.targetResolution: found a number, wanted text",
+        ),
+        ("ffmpeg:\n  acceptedVideoCodecs: [h264, h266]\n".to_owned(), Severity::Error, "wanted a list of h264, hevc, vp9, av1"),
+        ("logging:\n  level: info\n".to_owned(), Severity::Error, "found \"info\", wanted one of verbose, debug, log"),
         (
             "server:\n  externalDomain: https://photos.example.com/immich\n".to_owned(),
-            Weight::Warning,
+            Severity::Warning,
             "cannot live below a path",
         ),
-        ("nightlyTasks:\n  startTime: 3am\n".to_owned(), Weight::Error, "found \"3am\", wanted HH:MM"),
-        ("image:\n  preview:\n    quality: 101\n".to_owned(), Weight::Error, "found 101, wanted a whole number from 1 to 100"),
-        ("backup:\n  database:\n    cronExpression: daily\n".to_owned(), Weight::Error, "wanted five or six fields"),
+        ("nightlyTasks:\n  startTime: 3am\n".to_owned(), Severity::Error, "found \"3am\", wanted HH:MM"),
+        ("image:\n  preview:\n    quality: 101\n".to_owned(), Severity::Error, "found 101, wanted a whole number from 1 to 100"),
+        ("backup:\n  database:\n    cronExpression: daily\n".to_owned(), Severity::Error, "wanted five or six fields"),
         (
             "ffmpeg:\n  realtime:\n    resolutions: [360]\n".to_owned(),
-            Weight::Error,
+            Severity::Error,
             "wanted a list of 480, 720, 1080, 1440, 2160",
         ),
         (
             "integrityChecks:\n  missingFiles:\n    enabled: 'true'\n".to_owned(),
-            Weight::Error,
+            Severity::Error,
             "found \"true\", wanted true or false",
         ),
-        ("oauth:\n".to_owned(), Weight::Error, "oauth: found nothing, wanted keys below it"),
-        ("storageTemplates:\n  enabled: true\n".to_owned(), Weight::Warning, "storageTemplates"),
-        ("- oauth\n".to_owned(), Weight::Error, "found a list, wanted keys"),
+        ("oauth:\n".to_owned(), Severity::Error, "oauth: found nothing, wanted keys below it"),
+        ("storageTemplates:\n  enabled: true\n".to_owned(), Severity::Warning, "storageTemplates"),
+        ("- oauth\n".to_owned(), Severity::Error, "found a list, wanted keys"),
     ] {
         let found = findings(&yaml);
         let hit = found.iter().any(|(found, text)| *found == weight && text.contains(wanted));
@@ -300,7 +313,7 @@ fn a_misspelt_section_is_asked_about_like_a_key() {
         ("ffmpeg:\n  realtme: {}\n", "ffmpeg.realtime?"),
     ] {
         let found = findings(yaml);
-        let [(Weight::Warning, text)] = found.as_slice() else { panic!("{yaml}: {found:?}") };
+        let [(Severity::Warning, text)] = found.as_slice() else { panic!("{yaml}: {found:?}") };
         assert!(text.ends_with(&format!("ignores it, did you mean {meant}")), "{text}");
     }
 }
@@ -354,7 +367,7 @@ fn every_key_refuses_what_is_of_another_type() {
         let place = config.pointer_mut(&format!("/{}", path.replace('.', "/"))).unwrap();
         *place = json!({"of": "another type"});
         let found = check::value(&config);
-        let named = |finding: &check::Finding| finding.weight == Weight::Error && finding.path == *path;
+        let named = |finding: &check::Finding| finding.severity == Severity::Error && finding.path == *path;
         assert!(found.iter().any(named), "{path}: {found:?}");
     }
 }

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use guardctl::lint::check;
 use guardctl::lint::finding::Finding;
-use guardctl::lint::inventory::Object;
+use guardctl::lint::object::Object;
 use guardctl::lint::policies::POLICIES;
 use guardctl::lint::yaml;
 use serde_json::Value;

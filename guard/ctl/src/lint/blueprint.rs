@@ -8,7 +8,7 @@ pub mod models;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::inventory::{Object, Typed};
+use super::object::{Object, Typed};
 use super::strict::join;
 use k8s_openapi::api::core::v1::ConfigMap;
 

@@ -1,6 +1,6 @@
 //! Exceptions that an object grants itself: an annotation that names the policy and says why. One that is not needed is a finding too.
 
-use super::finding::{Finding, Sink};
+use super::finding::Finding;
 use super::inventory::Inventory;
 use super::policies::{EXCEPTION_INVALID, EXCEPTION_UNUSED, Policy};
 
@@ -16,20 +16,15 @@ pub(super) fn apply(inventory: &Inventory<'_>, findings: &mut Vec<Finding>) {
             let (id, reason) = entry.split_once(':').map_or((entry, ""), |(id, reason)| (id.trim(), reason.trim()));
             if Policy::find(id).is_none() {
                 let wanted = "an id of `guardctl lint --list`";
-                Sink::new(&EXCEPTION_INVALID, findings).add(object, &field, format!("`{id}`, which is no policy"), wanted);
+                EXCEPTION_INVALID.sink(findings).add(object, &field, format!("`{id}`, which is no policy"), wanted);
             } else if reason.is_empty() {
-                Sink::new(&EXCEPTION_INVALID, findings).add(
-                    object,
-                    &field,
-                    format!("`{id}` without a reason"),
-                    format!("{id}: why"),
-                );
+                EXCEPTION_INVALID.sink(findings).add(object, &field, format!("`{id}` without a reason"), format!("{id}: why"));
             } else {
                 let before = findings.len();
                 findings.retain(|finding| finding.index != object.index || finding.id != id);
                 if findings.len() == before {
                     let found = format!("`{id}`, which finds nothing here");
-                    Sink::new(&EXCEPTION_UNUSED, findings).add(object, &field, found, "no exception");
+                    EXCEPTION_UNUSED.sink(findings).add(object, &field, found, "no exception");
                 }
             }
         }

@@ -2,28 +2,8 @@
 
 use serde::Serialize;
 
-use super::inventory::Object;
-use super::policies::Policy;
-
-/// Whether a finding fails the build.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Fails.
-    Error,
-    /// Advice; fails with `--strict`.
-    Warning,
-}
-
-impl Severity {
-    /// As printed.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warning => "warning",
-        }
-    }
-}
+use super::object::Object;
+use crate::severity::Severity;
 
 /// What a policy found in an object.
 #[derive(Clone, Debug, Serialize)]
@@ -49,28 +29,39 @@ pub struct Finding {
     pub index: usize,
 }
 
+/// Returns where the reason of a policy is written.
+pub fn link(id: &str) -> String {
+    format!("docs/policies.md#{id}")
+}
+
+/// Whether the findings let a build pass. With `strict`, a warning fails it too.
+pub fn passes(findings: &[Finding], strict: bool) -> bool {
+    !findings.iter().any(|finding| strict || finding.severity == Severity::Error)
+}
+
 /// Collects the findings of one policy.
 pub struct Sink<'f> {
-    policy: &'static Policy,
+    id: &'static str,
+    severity: Severity,
     findings: &'f mut Vec<Finding>,
 }
 
 impl<'f> Sink<'f> {
-    /// A sink for one policy.
-    pub fn new(policy: &'static Policy, findings: &'f mut Vec<Finding>) -> Self {
-        Self { policy, findings }
+    /// Makes a sink that adds to `findings` under the id and severity of one policy.
+    pub fn new(id: &'static str, severity: Severity, findings: &'f mut Vec<Finding>) -> Self {
+        Self { id, severity, findings }
     }
 
     /// Adds a finding.
     pub fn add(&mut self, object: &Object, field: impl Into<String>, found: impl Into<String>, wanted: impl Into<String>) {
         self.findings.push(Finding {
-            id: self.policy.id,
-            severity: self.policy.severity,
+            id: self.id,
+            severity: self.severity,
             object: object.title(),
             field: field.into(),
             found: found.into(),
             wanted: wanted.into(),
-            link: self.policy.link(),
+            link: link(self.id),
             source: object.source.clone(),
             index: object.index,
         });

@@ -1,88 +1,17 @@
 //! The objects of one cluster, typed and joined: what every policy asks.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, PodSpec, PodTemplateSpec, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::blueprint::Blueprint;
+use super::object::{Labels, Object, Typed};
 use super::schema;
 use super::strict::{Fault, decode};
-use super::workload::Workload;
-
-/// Labels of an object or a pod.
-pub type Labels = BTreeMap<String, String>;
-
-/// One object as it was read.
-#[derive(Clone, Debug)]
-pub struct Object {
-    /// Place in the stream.
-    pub index: usize,
-    /// Where it was read from.
-    pub source: String,
-    /// `apps/v1`.
-    pub api_version: String,
-    /// `Deployment`.
-    pub kind: String,
-    /// `metadata.name`.
-    pub name: String,
-    /// `metadata.namespace`; empty if it has none.
-    pub namespace: String,
-    /// All of it.
-    pub value: Value,
-}
-
-impl Object {
-    /// An object of a value; `None` if it has no apiVersion, kind and name.
-    pub fn new(index: usize, source: &str, value: Value) -> Option<Self> {
-        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        Some(Self {
-            index,
-            source: source.to_owned(),
-            api_version: text("/apiVersion")?,
-            kind: text("/kind")?,
-            name: text("/metadata/name")?,
-            namespace: text("/metadata/namespace").unwrap_or_default(),
-            value,
-        })
-    }
-
-    /// Kind and name, as people write them.
-    pub fn title(&self) -> String {
-        let slash = if self.namespace.is_empty() { "" } else { "/" };
-        format!("{} {}{slash}{}", self.kind, self.namespace, self.name)
-    }
-
-    /// A label or annotation.
-    pub fn metadata(&self, map: &str, key: &str) -> Option<&str> {
-        self.value.get("metadata")?.get(map)?.get(key)?.as_str()
-    }
-
-    /// All labels.
-    pub fn labels(&self) -> Labels {
-        let map = self.value.pointer("/metadata/labels").and_then(Value::as_object);
-        map.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
-    }
-
-    /// Whether Kubernetes itself knows the kind: a custom resource's group has a dot that is not `k8s.io`'s.
-    pub fn is_built_in(&self) -> bool {
-        let group = self.api_version.split_once('/').map_or("", |(group, _)| group);
-        !group.contains('.') || group.ends_with(".k8s.io")
-    }
-}
-
-/// An object beside its type.
-pub struct Typed<'o, T> {
-    /// As it was read.
-    pub object: &'o Object,
-    /// As Kubernetes understands it.
-    pub typed: T,
-}
+use super::workload::{ContainerRef, Variable, Workload};
 
 /// Everything in one cluster's manifests.
 pub struct Inventory<'o> {
@@ -134,6 +63,32 @@ impl<'o> Inventory<'o> {
     /// A config map by name.
     pub fn config_map(&self, namespace: &str, name: &str) -> Option<&Typed<'o, ConfigMap>> {
         self.config_maps.iter().find(|map| map.object.namespace == namespace && map.object.name == name)
+    }
+
+    /// Returns the environment variables of a container: its own, and those of each `ConfigMap` of the inventory that it names.
+    pub fn variables(&self, container: ContainerRef<'_>) -> Vec<Variable> {
+        let mut variables = Vec::new();
+        for (index, from) in container.spec.env_from.iter().flatten().enumerate() {
+            let Some(reference) = &from.config_map_ref else { continue };
+            let Some(map) = self.config_map(container.namespace(), &reference.name) else { continue };
+            let prefix = from.prefix.as_deref().unwrap_or_default();
+            variables.extend(map.typed.data.iter().flatten().map(|(key, value)| Variable {
+                name: format!("{prefix}{key}"),
+                value: Some(value.clone()),
+                field: container.field(&format!("envFrom[{index}]")),
+            }));
+        }
+        variables.extend(container.spec.env.iter().flatten().enumerate().map(|(index, variable)| Variable {
+            name: variable.name.clone(),
+            value: if variable.value_from.is_some() { None } else { Some(variable.value.clone().unwrap_or_default()) },
+            field: container.field(&format!("env[{index}]")),
+        }));
+        variables
+    }
+
+    /// Returns one environment variable of a container. If a name is there twice, the last one counts, as in Kubernetes.
+    pub fn variable(&self, container: ContainerRef<'_>, name: &str) -> Option<Variable> {
+        self.variables(container).into_iter().rev().find(|variable| variable.name == name)
     }
 
     /// The labels of a namespace; Kubernetes itself adds its name.

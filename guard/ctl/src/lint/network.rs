@@ -6,7 +6,8 @@ use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::inventory::{Inventory, Labels};
+use super::inventory::Inventory;
+use super::object::Labels;
 use super::workload::Workload;
 
 /// Whether the labels match. An empty selector matches everything.
@@ -51,7 +52,7 @@ pub fn means(inventory: &Inventory<'_>, peer: &NetworkPolicyPeer, namespace: &st
 /// Whether one of a rule's ports is one of the workload's container ports. No port at all means every port.
 pub fn reaches(ports: Option<&Vec<NetworkPolicyPort>>, workload: &Workload<'_>) -> bool {
     let Some(ports) = ports.filter(|ports| !ports.is_empty()) else { return true };
-    let declared = || workload.containers().flat_map(|spot| spot.container.ports.iter().flatten());
+    let declared = || workload.containers().flat_map(|container| container.spec.ports.iter().flatten());
     ports.iter().any(|port| match &port.port {
         None => true,
         Some(IntOrString::Int(number)) => declared().any(|it| it.container_port == *number),

@@ -19,8 +19,9 @@ pub mod secrets;
 pub mod services;
 pub mod tunnel;
 
-use super::finding::{Finding, Severity, Sink};
+use super::finding::{self, Finding, Sink};
 use super::inventory::Inventory;
+use crate::severity::Severity;
 
 /// Looks at a cluster's objects and adds what it finds.
 pub type Check = fn(&Inventory<'_>, &mut Sink<'_>);
@@ -42,9 +43,14 @@ impl Policy {
         POLICIES.iter().find(|policy| policy.id == id)
     }
 
-    /// Where its reason is written.
+    /// Makes a sink for the findings of this policy.
+    pub(super) fn sink<'f>(&self, findings: &'f mut Vec<Finding>) -> Sink<'f> {
+        Sink::new(self.id, self.severity, findings)
+    }
+
+    /// Returns where the reason of this policy is written.
     pub fn link(&self) -> String {
-        format!("docs/policies.md#{}", self.id)
+        finding::link(self.id)
     }
 }
 
@@ -184,7 +190,7 @@ pub static POLICIES: &[Policy] = &[
 pub fn check(inventory: &Inventory<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for policy in POLICIES {
-        (policy.check)(inventory, &mut Sink::new(policy, &mut findings));
+        (policy.check)(inventory, &mut policy.sink(&mut findings));
     }
     findings
 }

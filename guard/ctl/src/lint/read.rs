@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use super::inventory::Object;
+use super::object::Object;
 use super::yaml;
 
 /// The objects that a path means.

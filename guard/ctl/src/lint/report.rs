@@ -4,8 +4,8 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::finding::{Finding, Severity};
-use super::passes;
+use super::finding::{Finding, passes};
+use crate::severity::Severity;
 
 /// The JSON report's version: it grows, and changes only when a field goes or gets another meaning.
 const SCHEMA: &str = "guardctl.lint/v1";

@@ -183,25 +183,9 @@ impl<'v> SeqAccess<'v> for Items<'v, '_> {
 /// The known name that is written most like this one, if a slip of the fingers explains the difference.
 fn nearest(key: &str, fields: &'static [&'static str]) -> Option<&'static str> {
     let lower = key.to_lowercase();
-    let distances = fields.iter().map(|field| (distance(&lower, &field.to_lowercase()), *field));
+    let distances = fields.iter().map(|field| (strsim::levenshtein(&lower, &field.to_lowercase()), *field));
     let (least, field) = distances.min_by_key(|(distance, _)| *distance)?;
     (least <= 1 + key.len() / 5).then_some(field)
-}
-
-/// Levenshtein's: how many letters to insert, delete or replace.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

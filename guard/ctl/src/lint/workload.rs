@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 
 use super::image::Image;
-use super::inventory::{Inventory, Labels, Object};
+use super::object::{Labels, Object};
 
 /// A part of the stack that policies know by name. The names are fixed: see specs and docs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,25 +46,30 @@ pub struct Workload<'o> {
     pub strategy: Option<String>,
 }
 
-/// A container and where it stands.
+/// A container with its place in a workload.
 #[derive(Clone, Copy)]
-pub struct Spot<'w> {
+pub struct ContainerRef<'w> {
     /// The container.
-    pub container: &'w Container,
+    pub spec: &'w Container,
     list: &'static str,
-    place: usize,
+    index: usize,
     workload: &'w Workload<'w>,
 }
 
-impl Spot<'_> {
+impl ContainerRef<'_> {
     /// JSON path of one of its fields.
     pub fn field(&self, field: &str) -> String {
-        self.workload.field(&format!("{}[{}].{field}", self.list, self.place))
+        self.workload.field(&format!("{}[{}].{field}", self.list, self.index))
+    }
+
+    /// Returns the namespace of its workload.
+    pub fn namespace(&self) -> &str {
+        &self.workload.object.namespace
     }
 
     /// Command and arguments, as they would be in argv.
     pub fn argv(&self) -> Vec<&str> {
-        let words = self.container.command.iter().chain(&self.container.args);
+        let words = self.spec.command.iter().chain(&self.spec.args);
         words.flatten().map(String::as_str).collect()
     }
 
@@ -98,22 +103,22 @@ impl<'o> Workload<'o> {
     }
 
     /// Its containers, without those that end before them.
-    pub fn containers(&self) -> impl Iterator<Item = Spot<'_>> {
-        self.spots("containers", &self.spec.containers)
+    pub fn containers(&self) -> impl Iterator<Item = ContainerRef<'_>> {
+        self.containers_of("containers", &self.spec.containers)
     }
 
     /// Its containers, also those that run first.
-    pub fn all_containers(&self) -> impl Iterator<Item = Spot<'_>> {
+    pub fn all_containers(&self) -> impl Iterator<Item = ContainerRef<'_>> {
         self.init_containers().chain(self.containers())
     }
 
     /// Its containers that run first.
-    pub fn init_containers(&self) -> impl Iterator<Item = Spot<'_>> {
-        self.spots("initContainers", self.spec.init_containers.as_deref().unwrap_or_default())
+    pub fn init_containers(&self) -> impl Iterator<Item = ContainerRef<'_>> {
+        self.containers_of("initContainers", self.spec.init_containers.as_deref().unwrap_or_default())
     }
 
-    fn spots<'w>(&'w self, list: &'static str, containers: &'w [Container]) -> impl Iterator<Item = Spot<'w>> {
-        containers.iter().enumerate().map(move |(place, container)| Spot { container, list, place, workload: self })
+    fn containers_of<'w>(&'w self, list: &'static str, containers: &'w [Container]) -> impl Iterator<Item = ContainerRef<'w>> {
+        containers.iter().enumerate().map(move |(index, spec)| ContainerRef { spec, list, index, workload: self })
     }
 
     /// Its volumes with their places.
@@ -142,42 +147,16 @@ impl<'o> Workload<'o> {
             _ => None,
         };
         by_name.or_else(|| {
-            self.containers().find_map(|spot| role_of_image(spot.container.image.as_deref()?)).filter(|_| self.is_lasting())
+            self.containers().find_map(|container| role_of_image(container.spec.image.as_deref()?)).filter(|_| self.is_lasting())
         })
     }
 
     /// The container that makes it what it is: the one with the role's image, or the first.
-    pub fn main(&self) -> Option<Spot<'_>> {
+    pub fn main(&self) -> Option<ContainerRef<'_>> {
         let role = self.role();
         let by_image =
-            self.containers().find(|spot| spot.container.image.as_deref().and_then(role_of_image) == role && role.is_some());
+            self.containers().find(|container| container.spec.image.as_deref().and_then(role_of_image) == role && role.is_some());
         by_image.or_else(|| self.containers().next())
-    }
-
-    /// The variables of a container: its own, and those of a `ConfigMap` that is at hand.
-    pub fn variables(&self, inventory: &Inventory<'o>, spot: Spot<'_>) -> Vec<Variable> {
-        let mut variables = Vec::new();
-        for (place, from) in spot.container.env_from.iter().flatten().enumerate() {
-            let Some(reference) = &from.config_map_ref else { continue };
-            let Some(map) = inventory.config_map(&self.object.namespace, &reference.name) else { continue };
-            let prefix = from.prefix.as_deref().unwrap_or_default();
-            variables.extend(map.typed.data.iter().flatten().map(|(key, value)| Variable {
-                name: format!("{prefix}{key}"),
-                value: Some(value.clone()),
-                field: spot.field(&format!("envFrom[{place}]")),
-            }));
-        }
-        variables.extend(spot.container.env.iter().flatten().enumerate().map(|(place, variable)| Variable {
-            name: variable.name.clone(),
-            value: if variable.value_from.is_some() { None } else { Some(variable.value.clone().unwrap_or_default()) },
-            field: spot.field(&format!("env[{place}]")),
-        }));
-        variables
-    }
-
-    /// The value of one variable. The last one of a name counts, as in Kubernetes.
-    pub fn variable(&self, inventory: &Inventory<'o>, spot: Spot<'_>, name: &str) -> Option<Variable> {
-        self.variables(inventory, spot).into_iter().rev().find(|variable| variable.name == name)
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::check::{self, Finding, Weight};
+use super::check::{self, Finding};
+use crate::severity::Severity;
 
 /// The way back into the phone app (Immich, "OAuth authentication").
 const APP_CALLBACK: &str = "app.immich:///oauth-callback";
@@ -143,7 +144,7 @@ impl Answers {
         let wrong = external.into_iter().chain(lan).filter(|(_, url, _)| !check::is_origin(url));
         wrong
             .map(|(flag, url, example)| Finding {
-                weight: Weight::Error,
+                severity: Severity::Error,
                 path: flag.to_owned(),
                 text: format!("found {url:?}, wanted scheme, host and port alone, such as {example}"),
             })

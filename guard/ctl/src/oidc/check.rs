@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::schema::{self, Kind};
 use crate::lint::yaml::{Dialect, values};
+use crate::severity::Severity;
 
 /// Where an admin gets in when the issuer does not answer and `autoLaunch` is on (Immich, "OAuth authentication").
 const WAY_BACK: &str = "/auth/login?autoLaunch=0";
@@ -18,20 +19,11 @@ const ALGORITHMS: [&str; 10] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS
 /// Refuses the app's scheme, and sends no role.
 const GOOGLE: &str = "https://accounts.google.com";
 
-/// How much a finding weighs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
-    /// Immich does not start, or nobody can sign in.
-    Error,
-    /// It works, and somebody will wonder.
-    Warning,
-}
-
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How much it weighs.
-    pub weight: Weight,
+    /// An error: Immich does not start, or nobody can sign in. A warning: it works, but not as expected.
+    pub severity: Severity,
     /// Which key.
     pub path: String,
     /// What was found, what is wanted.
@@ -40,11 +32,7 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let weight = match self.weight {
-            Weight::Error => "error",
-            Weight::Warning => "warning",
-        };
-        write!(f, "{weight}: {}: {}", self.path, self.text)
+        write!(f, "{}: {}: {}", self.severity.label(), self.path, self.text)
     }
 }
 
@@ -73,11 +61,11 @@ pub fn value(config: &Value) -> Vec<Finding> {
 }
 
 fn error(path: &str, text: impl Into<String>) -> Finding {
-    Finding { weight: Weight::Error, path: path.to_owned(), text: text.into() }
+    Finding { severity: Severity::Error, path: path.to_owned(), text: text.into() }
 }
 
 fn warning(path: &str, text: impl Into<String>) -> Finding {
-    Finding { weight: Weight::Warning, path: path.to_owned(), text: text.into() }
+    Finding { severity: Severity::Warning, path: path.to_owned(), text: text.into() }
 }
 
 /// Every key known, every value of its type.

@@ -214,23 +214,7 @@ pub fn nearest(path: &str) -> Option<&'static str> {
         let end = known.match_indices('.').nth(depth - 1).map_or(known.len(), |(at, _)| at);
         (known.split('.').count() >= depth).then(|| &known[..end])
     });
-    let near = |known: &str| distance(&known.to_lowercase(), &path.to_lowercase());
+    let near = |known: &str| strsim::levenshtein(&known.to_lowercase(), &path.to_lowercase());
     let (best, steps) = known.map(|known| (known, near(known))).min_by_key(|(_, steps)| *steps)?;
     (steps <= 3).then_some(best)
-}
-
-/// How many letters have to be changed, added or taken away (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (diagonal + usize::from(a != *b)).min(above + 1).min(row[j] + 1);
-            diagonal = above;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use super::detect::Kind;
+use super::kind::Kind;
 
 /// Beside the files that it is about, in the scanned directory.
 pub const FILE: &str = ".guardctl-scan";

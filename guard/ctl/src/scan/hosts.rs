@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::detect::Kind;
+use super::kind::Kind;
 
 /// Everyone's: the sites that the docs and manifests point to. A name matches itself and what is below it.
 const PUBLIC: &[&str] = &[

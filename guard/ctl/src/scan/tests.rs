@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::allow::AllowList;
-use super::detect::Kind;
+use super::kind::Kind;
 use super::{redact, text};
 
 fn kinds(path: &str, line: &str) -> Vec<Kind> {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::detect::Kind;
+use super::kind::Kind;
 
 /// RFC 7468: begin and end of a private key's first line.
 #[rustfmt::skip] // on one line they would be what they look for

@@ -4,7 +4,7 @@ use super::services::selected;
 use super::tunnel::tunnels;
 use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
-use crate::lint::workload::{Role, Spot, Workload};
+use crate::lint::workload::{ContainerRef, Role, Workload};
 
 /// Go's `ProxyFromEnvironment` reads each in both cases.
 const PROXIES: [&str; 3] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
@@ -12,14 +12,14 @@ const PROXIES: [&str; 3] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
 const DIAGNOSTICS_FLAG: &str = "--management-diagnostics";
 const DIAGNOSTICS: &str = "TUNNEL_MANAGEMENT_DIAGNOSTICS";
 
-fn each<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Item = (&'i Workload<'o>, Spot<'i>)> {
+fn each<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Item = (&'i Workload<'o>, ContainerRef<'i>)> {
     tunnels(inventory).filter_map(|workload| Some((workload, workload.main()?)))
 }
 
 /// `tunnel-proxy-env`
 pub fn proxy_variables(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot) in each(inventory) {
-        for variable in workload.variables(inventory, spot) {
+    for (workload, container) in each(inventory) {
+        for variable in inventory.variables(container) {
             if PROXIES.contains(&variable.name.to_ascii_uppercase().as_str()) {
                 sink.add(workload.object, variable.field, variable.name, "unset");
             }
@@ -43,24 +43,29 @@ pub fn metrics(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 
 /// `tunnel-diagnostics`
 pub fn diagnostics(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot) in each(inventory) {
-        let variable = workload.variable(inventory, spot, DIAGNOSTICS).and_then(|variable| variable.value);
-        let value = spot.flag(DIAGNOSTICS_FLAG).map(str::to_owned).or(variable);
+    for (workload, container) in each(inventory) {
+        let variable = inventory.variable(container, DIAGNOSTICS).and_then(|variable| variable.value);
+        let value = container.flag(DIAGNOSTICS_FLAG).map(str::to_owned).or(variable);
         if value.as_deref() != Some("false") {
             let found = value.unwrap_or_else(|| "unset, which is true".to_owned());
-            sink.add(workload.object, spot.field("args"), found, format!("{DIAGNOSTICS_FLAG}=false, or {DIAGNOSTICS}=false"));
+            sink.add(
+                workload.object,
+                container.field("args"),
+                found,
+                format!("{DIAGNOSTICS_FLAG}=false, or {DIAGNOSTICS}=false"),
+            );
         }
     }
 }
 
 /// `tunnel-loglevel`
 pub fn log_level(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot) in each(inventory) {
+    for (workload, container) in each(inventory) {
         for (flag, variable) in [("--loglevel", "TUNNEL_LOGLEVEL"), ("--transport-loglevel", "TUNNEL_TRANSPORT_LOGLEVEL")] {
-            let value = workload.variable(inventory, spot, variable).and_then(|variable| variable.value);
-            if spot.flag(flag).map(str::to_owned).or(value).as_deref() == Some("debug") {
+            let value = inventory.variable(container, variable).and_then(|variable| variable.value);
+            if container.flag(flag).map(str::to_owned).or(value).as_deref() == Some("debug") {
                 let found = format!("{flag} debug: every header is logged, tokens too");
-                sink.add(workload.object, spot.field("args"), found, "info or less");
+                sink.add(workload.object, container.field("args"), found, "info or less");
             }
         }
     }
@@ -68,28 +73,27 @@ pub fn log_level(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 
 /// `tunnel-token-argv`
 pub fn token_in_argv(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot) in each(inventory) {
-        if spot.flag("--token").is_some() || spot.argv().iter().any(|word| word.starts_with("eyJ")) {
+    for (workload, container) in each(inventory) {
+        if container.flag("--token").is_some() || container.argv().iter().any(|word| word.starts_with("eyJ")) {
             let found = "the token, for everyone who may list processes or read the object";
-            sink.add(workload.object, spot.field("args"), found, "--token-file with a mounted Secret");
+            sink.add(workload.object, container.field("args"), found, "--token-file with a mounted Secret");
         }
     }
 }
 
 /// `tunnel-probes`
 pub fn probes(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot) in each(inventory) {
-        let container = spot.container;
+    for (workload, container) in each(inventory) {
         let path = |probe: &Option<k8s_openapi::api::core::v1::Probe>| {
             probe.as_ref().and_then(|probe| probe.http_get.as_ref()).and_then(|get| get.path.clone()).unwrap_or_default()
         };
-        if path(&container.liveness_probe) == "/ready" {
+        if path(&container.spec.liveness_probe) == "/ready" {
             let found = "/ready, which fails while the internet is away";
-            sink.add(workload.object, spot.field("livenessProbe.httpGet.path"), found, "/healthcheck");
+            sink.add(workload.object, container.field("livenessProbe.httpGet.path"), found, "/healthcheck");
         }
-        let readiness = path(&container.readiness_probe);
-        if container.readiness_probe.is_some() && readiness != "/ready" {
-            sink.add(workload.object, spot.field("readinessProbe.httpGet.path"), format!("`{readiness}`"), "/ready");
+        let readiness = path(&container.spec.readiness_probe);
+        if container.spec.readiness_probe.is_some() && readiness != "/ready" {
+            sink.add(workload.object, container.field("readinessProbe.httpGet.path"), format!("`{readiness}`"), "/ready");
         }
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Volume, VolumeMount};
 
 use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
-use crate::lint::workload::{Role, Spot, Variable, Workload};
+use crate::lint::workload::{ContainerRef, Role, Variable, Workload};
 
 /// Names the file (Immich, "Environment variables").
 const VARIABLE: &str = "IMMICH_CONFIG_FILE";
@@ -20,9 +20,9 @@ const WANTED: &str = "a file of a Secret, such as immich-oidc";
 /// `immich-config-source`
 pub fn source(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in readers(inventory) {
-        for spot in workload.all_containers() {
-            let Some(variable) = workload.variable(inventory, spot, VARIABLE) else { continue };
-            if let Some(found) = fault(workload, spot, &variable) {
+        for container in workload.all_containers() {
+            let Some(variable) = inventory.variable(container, VARIABLE) else { continue };
+            if let Some(found) = fault(workload, container, &variable) {
                 sink.add(workload.object, variable.field, found, WANTED);
             }
         }
@@ -34,9 +34,9 @@ pub fn waits(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in readers(inventory) {
         let files: Vec<_> = workload
             .all_containers()
-            .filter_map(|spot| {
-                let path = workload.variable(inventory, spot, VARIABLE)?.value?;
-                Some(mount_of(spot, &path)?.0.name.clone())
+            .filter_map(|container| {
+                let path = inventory.variable(container, VARIABLE)?.value?;
+                Some(mount_of(container, &path)?.0.name.clone())
             })
             .collect();
         for (place, volume) in workload.volumes() {
@@ -67,21 +67,21 @@ fn readers<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Item = &'i Wor
 }
 
 /// Why the file is not one of a Secret.
-fn fault(workload: &Workload<'_>, spot: Spot<'_>, variable: &Variable) -> Option<String> {
+fn fault(workload: &Workload<'_>, container: ContainerRef<'_>, variable: &Variable) -> Option<String> {
     let path = match variable.value.as_deref() {
         None => return Some(format!("{VARIABLE} from elsewhere: nobody can tell which file it is")),
         Some(path) if !path.starts_with('/') => return Some(format!("`{path}`, no absolute path")),
         Some(path) => path,
     };
-    let Some((mount, file)) = mount_of(spot, path) else { return Some(format!("`{path}`, where no volume is mounted")) };
+    let Some((mount, file)) = mount_of(container, path) else { return Some(format!("`{path}`, where no volume is mounted")) };
     // A mount without its volume is refused by the API server.
     let (_, volume) = workload.volumes().find(|(_, volume)| volume.name == mount.name)?;
     source_fault(volume, &file).map(|found| format!("`{path}`, {found}"))
 }
 
 /// The mount that a path leads into, the innermost one, and what is left of the path in the volume.
-fn mount_of<'s>(spot: Spot<'s>, path: &str) -> Option<(&'s VolumeMount, String)> {
-    let mounts = spot.container.volume_mounts.iter().flatten();
+fn mount_of<'s>(container: ContainerRef<'s>, path: &str) -> Option<(&'s VolumeMount, String)> {
+    let mounts = container.spec.volume_mounts.iter().flatten();
     let (mount, rest) = mounts
         .filter_map(|mount| Some((mount, Path::new(path).strip_prefix(&mount.mount_path).ok()?)))
         .max_by_key(|(mount, _)| Path::new(&mount.mount_path).components().count())?;

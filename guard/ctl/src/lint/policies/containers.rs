@@ -4,77 +4,88 @@ use k8s_openapi::api::core::v1::{ResourceRequirements, SecurityContext};
 
 use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
-use crate::lint::workload::{Role, Spot, Workload};
+use crate::lint::workload::{ContainerRef, Role, Workload};
 
-fn each<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Workload<'i>, Spot<'i>)> {
-    inventory.workloads.iter().flat_map(|workload| workload.all_containers().map(move |spot| (workload, spot)))
+fn each<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Workload<'i>, ContainerRef<'i>)> {
+    inventory.workloads.iter().flat_map(|workload| workload.all_containers().map(move |container| (workload, container)))
 }
 
-fn context<'s>(spot: &Spot<'s>) -> Option<&'s SecurityContext> {
-    spot.container.security_context.as_ref()
+fn context<'s>(container: &ContainerRef<'s>) -> Option<&'s SecurityContext> {
+    container.spec.security_context.as_ref()
 }
 
 /// `run-as-non-root`
 pub fn run_as_non_root(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot) in each(inventory) {
+    for (workload, container) in each(inventory) {
         let pod = workload.spec.security_context.as_ref();
-        let non_root = context(&spot).and_then(|it| it.run_as_non_root).or_else(|| pod?.run_as_non_root);
-        let user = context(&spot).and_then(|it| it.run_as_user).or_else(|| pod?.run_as_user);
+        let non_root = context(&container).and_then(|it| it.run_as_non_root).or_else(|| pod?.run_as_non_root);
+        let user = context(&container).and_then(|it| it.run_as_user).or_else(|| pod?.run_as_user);
         if non_root != Some(true) {
             let found = non_root.map_or("unset, here and in the pod", |_| "false");
-            sink.add(workload.object, spot.field("securityContext.runAsNonRoot"), found, "true");
+            sink.add(workload.object, container.field("securityContext.runAsNonRoot"), found, "true");
         } else if user == Some(0) {
-            sink.add(workload.object, spot.field("securityContext.runAsUser"), "0", "another user");
+            sink.add(workload.object, container.field("securityContext.runAsUser"), "0", "another user");
         }
     }
 }
 
 /// `seccomp-profile`
 pub fn seccomp_profile(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot) in each(inventory) {
+    for (workload, container) in each(inventory) {
         let pod = workload.spec.security_context.as_ref().and_then(|it| it.seccomp_profile.as_ref());
-        let profile = context(&spot).and_then(|it| it.seccomp_profile.as_ref()).or(pod).map(|profile| profile.type_.as_str());
+        let profile =
+            context(&container).and_then(|it| it.seccomp_profile.as_ref()).or(pod).map(|profile| profile.type_.as_str());
         if !matches!(profile, Some("RuntimeDefault" | "Localhost")) {
             let found = profile.unwrap_or("unset, here and in the pod");
-            sink.add(workload.object, spot.field("securityContext.seccompProfile"), found, "RuntimeDefault");
+            sink.add(workload.object, container.field("securityContext.seccompProfile"), found, "RuntimeDefault");
         }
     }
 }
 
 /// `privilege-escalation`
 pub fn privilege_escalation(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot) in each(inventory) {
-        if context(&spot).and_then(|it| it.privileged) == Some(true) {
-            sink.add(workload.object, spot.field("securityContext.privileged"), "true", "unset");
+    for (workload, container) in each(inventory) {
+        if context(&container).and_then(|it| it.privileged) == Some(true) {
+            sink.add(workload.object, container.field("securityContext.privileged"), "true", "unset");
         }
-        if context(&spot).and_then(|it| it.allow_privilege_escalation) != Some(false) {
-            sink.add(workload.object, spot.field("securityContext.allowPrivilegeEscalation"), "unset or true", "false");
+        if context(&container).and_then(|it| it.allow_privilege_escalation) != Some(false) {
+            sink.add(workload.object, container.field("securityContext.allowPrivilegeEscalation"), "unset or true", "false");
         }
     }
 }
 
 /// `drop-capabilities`
 pub fn drop_capabilities(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot) in each(inventory) {
-        let capabilities = context(&spot).and_then(|it| it.capabilities.as_ref());
+    for (workload, container) in each(inventory) {
+        let capabilities = context(&container).and_then(|it| it.capabilities.as_ref());
         let drop: Vec<_> =
             capabilities.and_then(|it| it.drop.as_deref()).unwrap_or_default().iter().map(String::as_str).collect();
         let add = capabilities.and_then(|it| it.add.as_deref()).unwrap_or_default();
         if !drop.contains(&"ALL") {
-            sink.add(workload.object, spot.field("securityContext.capabilities.drop"), format!("[{}]", drop.join(", ")), "[ALL]");
+            sink.add(
+                workload.object,
+                container.field("securityContext.capabilities.drop"),
+                format!("[{}]", drop.join(", ")),
+                "[ALL]",
+            );
         }
         if !add.is_empty() {
-            sink.add(workload.object, spot.field("securityContext.capabilities.add"), format!("[{}]", add.join(", ")), "unset");
+            sink.add(
+                workload.object,
+                container.field("securityContext.capabilities.add"),
+                format!("[{}]", add.join(", ")),
+                "unset",
+            );
         }
     }
 }
 
 /// `read-only-root`
 pub fn read_only_root(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot) in each(inventory) {
-        if context(&spot).and_then(|it| it.read_only_root_filesystem) != Some(true) {
+    for (workload, container) in each(inventory) {
+        if context(&container).and_then(|it| it.read_only_root_filesystem) != Some(true) {
             let wanted = "true, with an emptyDir where it writes";
-            sink.add(workload.object, spot.field("securityContext.readOnlyRootFilesystem"), "unset or false", wanted);
+            sink.add(workload.object, container.field("securityContext.readOnlyRootFilesystem"), "unset or false", wanted);
         }
     }
 }
@@ -82,22 +93,27 @@ pub fn read_only_root(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// `resources`
 pub fn resources(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     let none = ResourceRequirements::default();
-    for (workload, spot) in each(inventory) {
-        let resources = spot.container.resources.as_ref().unwrap_or(&none);
+    for (workload, container) in each(inventory) {
+        let resources = container.spec.resources.as_ref().unwrap_or(&none);
         let requests = |name| resources.requests.iter().flatten().any(|(key, _)| key == name);
         let limits = |name| resources.limits.iter().flatten().any(|(key, _)| key == name);
         for name in ["cpu", "memory"] {
             if !requests(name) {
-                sink.add(workload.object, spot.field(&format!("resources.requests.{name}")), "unset", "what it needs to run");
+                sink.add(
+                    workload.object,
+                    container.field(&format!("resources.requests.{name}")),
+                    "unset",
+                    "what it needs to run",
+                );
             }
         }
         if !limits("memory") {
-            sink.add(workload.object, spot.field("resources.limits.memory"), "unset", "what it may use before it is killed");
+            sink.add(workload.object, container.field("resources.limits.memory"), "unset", "what it may use before it is killed");
         }
         if limits("cpu") {
             sink.add(
                 workload.object,
-                spot.field("resources.limits.cpu"),
+                container.field("resources.limits.cpu"),
                 "set",
                 "unset: it is throttled on an idle machine otherwise",
             );
@@ -108,8 +124,8 @@ pub fn resources(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// `readiness-probe`
 pub fn readiness_probe(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in inventory.workloads.iter().filter(|workload| workload.is_lasting()) {
-        for spot in workload.containers().filter(|spot| spot.container.readiness_probe.is_none()) {
-            sink.add(workload.object, spot.field("readinessProbe"), "unset", "a probe that fails while it cannot serve");
+        for container in workload.containers().filter(|container| container.spec.readiness_probe.is_none()) {
+            sink.add(workload.object, container.field("readinessProbe"), "unset", "a probe that fails while it cannot serve");
         }
     }
 }
@@ -120,9 +136,9 @@ pub fn startup_probe(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         if !matches!(workload.role(), Some(Role::Server | Role::Postgres)) {
             continue;
         }
-        if let Some(spot) = workload.main().filter(|spot| spot.container.startup_probe.is_none()) {
+        if let Some(container) = workload.main().filter(|container| container.spec.startup_probe.is_none()) {
             let wanted = "a probe that gives migrations or recovery their time";
-            sink.add(workload.object, spot.field("startupProbe"), "unset", wanted);
+            sink.add(workload.object, container.field("startupProbe"), "unset", wanted);
         }
     }
 }

@@ -52,21 +52,26 @@ fn of_role<'i, 'o>(inventory: &'i Inventory<'o>, role: Role) -> impl Iterator<It
 /// `front-door`
 pub fn front_door(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in of_role(inventory, Role::Guard) {
-        let Some(spot) = workload.main() else { continue };
-        let chosen = workload.variable(inventory, spot, FRONT_DOOR);
+        let Some(container) = workload.main() else { continue };
+        let chosen = inventory.variable(container, FRONT_DOOR);
         // From a Secret it cannot be known here.
         let Some(name) = chosen.map_or(Some("cloudflare-access".to_owned()), |variable| variable.value) else { continue };
         let Some(door) = DOORS.iter().find(|door| door.name == name) else {
             let wanted = DOORS.iter().map(|door| door.name).collect::<Vec<_>>().join(", ");
-            sink.add(workload.object, spot.field("env"), format!("{FRONT_DOOR}={name}"), wanted);
+            sink.add(workload.object, container.field("env"), format!("{FRONT_DOOR}={name}"), wanted);
             continue;
         };
-        let variables = workload.variables(inventory, spot);
+        let variables = inventory.variables(container);
         // What a Secret brings as a whole cannot be known here either.
-        let is_known = spot.container.env_from.iter().flatten().all(|from| from.secret_ref.is_none());
+        let is_known = container.spec.env_from.iter().flatten().all(|from| from.secret_ref.is_none());
         for needed in door.needs.iter().filter(|_| is_known) {
             if !variables.iter().any(|variable| variable.name == **needed) {
-                sink.add(workload.object, spot.field("env"), format!("no {needed}"), format!("{FRONT_DOOR}={name} needs it"));
+                sink.add(
+                    workload.object,
+                    container.field("env"),
+                    format!("no {needed}"),
+                    format!("{FRONT_DOOR}={name} needs it"),
+                );
             }
         }
         for variable in variables {
@@ -83,16 +88,16 @@ pub fn front_door(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 pub fn public_proxy_secret(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in of_role(inventory, Role::PublicProxy) {
         let wanted = "none: a link is all that it may show, and that needs no key";
-        for spot in workload.all_containers() {
-            for (place, variable) in spot.container.env.iter().flatten().enumerate() {
+        for container in workload.all_containers() {
+            for (place, variable) in container.spec.env.iter().flatten().enumerate() {
                 let from_secret = variable.value_from.as_ref().is_some_and(|from| from.secret_key_ref.is_some());
                 if variable.name.contains("API_KEY") || (from_secret && variable.name != "PUBLIC_BASE_URL") {
-                    sink.add(workload.object, spot.field(&format!("env[{place}]")), format!("`{}`", variable.name), wanted);
+                    sink.add(workload.object, container.field(&format!("env[{place}]")), format!("`{}`", variable.name), wanted);
                 }
             }
-            for (place, from) in spot.container.env_from.iter().flatten().enumerate() {
+            for (place, from) in container.spec.env_from.iter().flatten().enumerate() {
                 if from.secret_ref.is_some() {
-                    sink.add(workload.object, spot.field(&format!("envFrom[{place}]")), "a whole Secret", wanted);
+                    sink.add(workload.object, container.field(&format!("envFrom[{place}]")), "a whole Secret", wanted);
                 }
             }
         }

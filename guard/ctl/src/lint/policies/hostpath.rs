@@ -33,12 +33,12 @@ pub fn type_directory(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// `mount-propagation`
 pub fn mount_propagation(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in &inventory.workloads {
-        for spot in workload.all_containers() {
-            for (place, mount) in spot.container.volume_mounts.iter().flatten().enumerate() {
+        for container in workload.all_containers() {
+            for (place, mount) in container.spec.volume_mounts.iter().flatten().enumerate() {
                 if let Some(mode) = mount.mount_propagation.as_deref().filter(|mode| *mode != "None") {
                     sink.add(
                         workload.object,
-                        spot.field(&format!("volumeMounts[{place}].mountPropagation")),
+                        container.field(&format!("volumeMounts[{place}].mountPropagation")),
                         mode,
                         "unset or None",
                     );

@@ -3,7 +3,7 @@
 use crate::lint::finding::Sink;
 use crate::lint::image::Image;
 use crate::lint::inventory::Inventory;
-use crate::lint::workload::{Role, Spot, Workload};
+use crate::lint::workload::{ContainerRef, Role, Workload};
 
 /// Tags that their owners move.
 const FLOATING: [&str; 8] = ["latest", "release", "main", "master", "edge", "nightly", "stable", "dev"];
@@ -11,40 +11,42 @@ const FLOATING: [&str; 8] = ["latest", "release", "main", "master", "edge", "nig
 /// Suffixes of machine learning's image, one for each kind of accelerator.
 const ACCELERATORS: [&str; 5] = ["-cuda", "-openvino", "-armnn", "-rocm", "-rknn"];
 
-fn each_image<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Workload<'i>, Spot<'i>, &'i str, Image<'i>)> {
+fn each_image<'i>(
+    inventory: &'i Inventory<'_>,
+) -> impl Iterator<Item = (&'i Workload<'i>, ContainerRef<'i>, &'i str, Image<'i>)> {
     inventory.workloads.iter().flat_map(|workload| {
-        workload.all_containers().map(move |spot| {
-            let reference = spot.container.image.as_deref().unwrap_or_default();
-            (workload, spot, reference, Image::parse(reference))
+        workload.all_containers().map(move |container| {
+            let reference = container.spec.image.as_deref().unwrap_or_default();
+            (workload, container, reference, Image::parse(reference))
         })
     })
 }
 
 /// `image-digest`
 pub fn digest(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot, reference, image) in each_image(inventory) {
+    for (workload, container, reference, image) in each_image(inventory) {
         if !image.is_local() && (image.tag.is_none() || !image.is_pinned()) {
-            sink.add(workload.object, spot.field("image"), format!("`{reference}`"), "name:tag@sha256:digest");
+            sink.add(workload.object, container.field("image"), format!("`{reference}`"), "name:tag@sha256:digest");
         }
     }
 }
 
 /// `image-floating-tag`
 pub fn floating_tag(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot, reference, image) in each_image(inventory) {
+    for (workload, container, reference, image) in each_image(inventory) {
         if !image.is_local() && image.tag.is_some_and(|tag| FLOATING.contains(&tag)) {
-            sink.add(workload.object, spot.field("image"), format!("`{reference}`"), "the tag of one version");
+            sink.add(workload.object, container.field("image"), format!("`{reference}`"), "the tag of one version");
         }
     }
 }
 
 /// `image-unpublished`
 pub fn unpublished(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot, reference, image) in each_image(inventory) {
+    for (workload, container, reference, image) in each_image(inventory) {
         if image.is_unpublished() {
             sink.add(
                 workload.object,
-                spot.field("image"),
+                container.field("image"),
                 format!("`{reference}`"),
                 "the digest of a published image, or localhost/…",
             );
@@ -57,15 +59,15 @@ pub fn pair(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     let of_role = |role| {
         let running = inventory.workloads.iter().filter(move |workload| workload.role() == Some(role));
         running.filter_map(|workload| {
-            let spot = workload.main()?;
-            Some((workload, spot, Image::parse(spot.container.image.as_deref()?).tag?))
+            let container = workload.main()?;
+            Some((workload, container, Image::parse(container.spec.image.as_deref()?).tag?))
         })
     };
     for (_, _, server) in of_role(Role::Server) {
-        for (workload, spot, tag) in of_role(Role::MachineLearning) {
+        for (workload, container, tag) in of_role(Role::MachineLearning) {
             let plain = ACCELERATORS.iter().find_map(|suffix| tag.strip_suffix(suffix)).unwrap_or(tag);
             if plain != server {
-                sink.add(workload.object, spot.field("image"), format!("tag {tag}"), format!("{server}, as the server has"));
+                sink.add(workload.object, container.field("image"), format!("tag {tag}"), format!("{server}, as the server has"));
             }
         }
     }

@@ -41,8 +41,8 @@ fn is_guard(word: &str) -> bool {
 /// `nas-exec`
 pub fn nas_exec(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in of_role(inventory, Role::Server) {
-        let Some(spot) = workload.main() else { continue };
-        let command: Vec<_> = spot.container.command.iter().flatten().map(String::as_str).collect();
+        let Some(container) = workload.main() else { continue };
+        let command: Vec<_> = container.spec.command.iter().flatten().map(String::as_str).collect();
         let gated = match command.as_slice() {
             [guard, "nas", "exec", rest @ ..] if is_guard(guard) => {
                 rest.iter().position(|word| *word == "--").is_some_and(|place| place + 1 < rest.len())
@@ -51,7 +51,12 @@ pub fn nas_exec(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         };
         if !gated {
             let found = if command.is_empty() { "unset".to_owned() } else { format!("[{}]", command.join(", ")) };
-            sink.add(workload.object, spot.field("command"), found, "[/guard/guard, nas, exec, --, the image's own entrypoint…]");
+            sink.add(
+                workload.object,
+                container.field("command"),
+                found,
+                "[/guard/guard, nas, exec, --, the image's own entrypoint…]",
+            );
         }
     }
 }
@@ -59,7 +64,8 @@ pub fn nas_exec(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// `nas-install`
 pub fn nas_install(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in of_role(inventory, Role::Server) {
-        let installs = workload.init_containers().any(|spot| spot.argv().windows(2).any(|words| words == ["nas", "install"]));
+        let installs =
+            workload.init_containers().any(|container| container.argv().windows(2).any(|words| words == ["nas", "install"]));
         if !installs {
             let wanted = "one that runs guard nas install --to /guard/guard";
             sink.add(workload.object, workload.field("initContainers"), "none that installs the gate", wanted);
@@ -70,8 +76,8 @@ pub fn nas_install(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// `mount-check-ignored`
 pub fn mount_check_ignored(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in &inventory.workloads {
-        for spot in workload.all_containers() {
-            for variable in workload.variables(inventory, spot) {
+        for container in workload.all_containers() {
+            for variable in inventory.variables(container) {
                 if CHECK_SWITCHES.contains(&variable.name.as_str()) {
                     sink.add(
                         workload.object,
@@ -88,14 +94,14 @@ pub fn mount_check_ignored(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// `media-location`
 pub fn media_location(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in of_role(inventory, Role::Server) {
-        let Some(spot) = workload.main() else { continue };
-        let mounts = || spot.container.volume_mounts.iter().flatten().enumerate();
+        let Some(container) = workload.main() else { continue };
+        let mounts = || container.spec.volume_mounts.iter().flatten().enumerate();
         for (place, mount) in mounts().filter(|(_, mount)| mount.mount_path.starts_with("/usr/src/app/upload")) {
-            sink.add(workload.object, spot.field(&format!("volumeMounts[{place}].mountPath")), &mount.mount_path, "/data");
+            sink.add(workload.object, container.field(&format!("volumeMounts[{place}].mountPath")), &mount.mount_path, "/data");
         }
         if !mounts().any(|(_, mount)| mount.mount_path.trim_end_matches('/') == "/data") {
             let found = "nothing at /data: the image has an anonymous volume there, which goes with the pod";
-            sink.add(workload.object, spot.field("volumeMounts"), found, "the library at /data");
+            sink.add(workload.object, container.field("volumeMounts"), found, "the library at /data");
         }
     }
 }
@@ -103,16 +109,16 @@ pub fn media_location(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// `immich-liveness`
 pub fn liveness(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in of_role(inventory, Role::Server) {
-        let Some(spot) = workload.main() else { continue };
-        let Some(probe) = &spot.container.liveness_probe else { continue };
+        let Some(container) = workload.main() else { continue };
+        let Some(probe) = &container.spec.liveness_probe else { continue };
         if probe.http_get.is_some() {
             let wanted = "exec: guard nas probe --definite, which fails only for what a restart heals";
-            sink.add(workload.object, spot.field("livenessProbe.httpGet"), "an HTTP probe", wanted);
+            sink.add(workload.object, container.field("livenessProbe.httpGet"), "an HTTP probe", wanted);
         }
         let timeout = probe.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS);
         if timeout < MIN_LIVENESS_TIMEOUT_SECONDS {
             let wanted = format!("{MIN_LIVENESS_TIMEOUT_SECONDS} s or more");
-            sink.add(workload.object, spot.field("livenessProbe.timeoutSeconds"), format!("{timeout} s"), wanted);
+            sink.add(workload.object, container.field("livenessProbe.timeoutSeconds"), format!("{timeout} s"), wanted);
         }
     }
 }
@@ -122,8 +128,8 @@ pub fn workers(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     let mut running = BTreeSet::new();
     let mut narrowed = Vec::new();
     for workload in of_role(inventory, Role::Server).chain(same_image(inventory)) {
-        let Some(spot) = workload.main() else { continue };
-        let list = |name| workload.variable(inventory, spot, name);
+        let Some(container) = workload.main() else { continue };
+        let list = |name| inventory.variable(container, name);
         let (include, exclude) = (list("IMMICH_WORKERS_INCLUDE"), list("IMMICH_WORKERS_EXCLUDE"));
         let names =
             |text: &str| text.split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect::<Vec<_>>();
@@ -146,7 +152,7 @@ fn same_image<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Item = &'i 
     inventory.workloads.iter().filter(|workload| {
         let runs_server = |image: &str| image.contains("/immich-server");
         workload.role() != Some(Role::Server)
-            && workload.containers().any(|spot| spot.container.image.as_deref().is_some_and(runs_server))
+            && workload.containers().any(|container| container.spec.image.as_deref().is_some_and(runs_server))
     })
 }
 
@@ -157,8 +163,8 @@ pub fn obsolete_variables(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         if !matches!(role, Some(Role::Server | Role::MachineLearning)) {
             continue;
         }
-        for spot in workload.containers() {
-            for variable in workload.variables(inventory, spot) {
+        for container in workload.containers() {
+            for variable in inventory.variables(container) {
                 let instead = OBSOLETE.iter().find(|(name, _)| *name == variable.name).map(|(_, instead)| *instead);
                 let unread = role == Some(Role::MachineLearning) && variable.name == "IMMICH_CONFIG_FILE";
                 if let Some(wanted) = instead.or(unread.then_some("unset: machine learning reads no configuration file")) {
@@ -181,8 +187,8 @@ pub fn ml_server_secrets(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         for (field, name) in secrets(workload).into_iter().filter(|(_, name)| of_others.contains(name)) {
             sink.add(workload.object, field, format!("the Secret {name}, which others use"), "no secret");
         }
-        for spot in workload.containers() {
-            for variable in workload.variables(inventory, spot) {
+        for container in workload.containers() {
+            for variable in inventory.variables(container) {
                 if ["DB_", "REDIS_", "POSTGRES_"].iter().any(|prefix| variable.name.starts_with(prefix)) {
                     sink.add(workload.object, variable.field, variable.name, "unset: machine learning talks to no database");
                 }
@@ -198,14 +204,14 @@ fn secrets(workload: &Workload<'_>) -> Vec<(String, String)> {
         let name = volume.secret.as_ref().and_then(|secret| secret.secret_name.clone());
         secrets.extend(name.map(|name| (workload.field(&format!("volumes[{place}].secret")), name)));
     }
-    for spot in workload.all_containers() {
-        for (place, from) in spot.container.env_from.iter().flatten().enumerate() {
+    for container in workload.all_containers() {
+        for (place, from) in container.spec.env_from.iter().flatten().enumerate() {
             let name = from.secret_ref.as_ref().map(|secret| secret.name.clone());
-            secrets.extend(name.map(|name| (spot.field(&format!("envFrom[{place}].secretRef")), name)));
+            secrets.extend(name.map(|name| (container.field(&format!("envFrom[{place}].secretRef")), name)));
         }
-        for (place, variable) in spot.container.env.iter().flatten().enumerate() {
+        for (place, variable) in container.spec.env.iter().flatten().enumerate() {
             let name = variable.value_from.as_ref().and_then(|from| from.secret_key_ref.as_ref()).map(|key| key.name.clone());
-            secrets.extend(name.map(|name| (spot.field(&format!("env[{place}].valueFrom.secretKeyRef")), name)));
+            secrets.extend(name.map(|name| (container.field(&format!("env[{place}].valueFrom.secretKeyRef")), name)));
         }
     }
     secrets
@@ -214,11 +220,11 @@ fn secrets(workload: &Workload<'_>) -> Vec<(String, String)> {
 /// `ml-bind-address`
 pub fn ml_bind_address(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in of_role(inventory, Role::MachineLearning) {
-        let Some(spot) = workload.main() else { continue };
-        let host = workload.variable(inventory, spot, "IMMICH_HOST").and_then(|variable| variable.value);
+        let Some(container) = workload.main() else { continue };
+        let host = inventory.variable(container, "IMMICH_HOST").and_then(|variable| variable.value);
         if host.as_deref() != Some("0.0.0.0") {
             let found = host.map_or_else(|| "IMMICH_HOST unset, which is [::]".to_owned(), |host| format!("IMMICH_HOST={host}"));
-            sink.add(workload.object, spot.field("env"), found, "IMMICH_HOST=0.0.0.0");
+            sink.add(workload.object, container.field("env"), found, "IMMICH_HOST=0.0.0.0");
         }
     }
 }

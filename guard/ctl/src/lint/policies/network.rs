@@ -6,8 +6,9 @@ use k8s_openapi::api::networking::v1::{NetworkPolicyPeer, NetworkPolicyPort, Net
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::lint::finding::Sink;
-use crate::lint::inventory::{Inventory, Object};
+use crate::lint::inventory::Inventory;
 use crate::lint::network::{describe, governs, is_everything, means, reaches, selects};
+use crate::lint::object::Object;
 use crate::lint::workload::{Role, Workload};
 
 /// Who may connect to whom. The server also takes the LAN, through its `NodePort`.

@@ -4,7 +4,8 @@ use k8s_openapi::api::core::v1::Volume;
 
 use super::placeholder::placeholder;
 use crate::lint::finding::Sink;
-use crate::lint::inventory::{Inventory, Object};
+use crate::lint::inventory::Inventory;
+use crate::lint::object::Object;
 use crate::lint::workload::{Role, Workload};
 
 /// Below it even a well-behaved process is cut off.
@@ -48,7 +49,7 @@ pub fn grace_period(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 
 /// How long what runs in the pod takes to end, by its own configuration.
 fn time_to_end(inventory: &Inventory<'_>, workload: &Workload<'_>) -> Option<(i64, &'static str)> {
-    let spot = workload.main()?;
+    let container = workload.main()?;
     let (flag, variable, default, why) = match workload.role()? {
         Role::Guard => ("--grace", "GUARD_GRACE", 25, "guard drains (GUARD_GRACE and the preStop sleep)"),
         Role::Tunnel | Role::ShareTunnel => {
@@ -56,9 +57,9 @@ fn time_to_end(inventory: &Inventory<'_>, workload: &Workload<'_>) -> Option<(i6
         }
         _ => return None,
     };
-    let variable = workload.variable(inventory, spot, variable).and_then(|variable| variable.value);
-    let own = spot.flag(flag).map(str::to_owned).or(variable).and_then(|text| seconds(&text)).unwrap_or(default);
-    let hook = spot.container.lifecycle.as_ref().and_then(|it| it.pre_stop.as_ref()).and_then(|it| it.sleep.as_ref());
+    let variable = inventory.variable(container, variable).and_then(|variable| variable.value);
+    let own = container.flag(flag).map(str::to_owned).or(variable).and_then(|text| seconds(&text)).unwrap_or(default);
+    let hook = container.spec.lifecycle.as_ref().and_then(|it| it.pre_stop.as_ref()).and_then(|it| it.sleep.as_ref());
     Some((own + hook.map_or(0, |sleep| sleep.seconds), why))
 }
 
@@ -135,7 +136,7 @@ fn is_written_on_one_node(inventory: &Inventory<'_>, workload: &Workload<'_>, vo
             !modes.is_empty() && !modes.iter().any(|mode| mode == "ReadWriteMany" || mode == "ReadOnlyMany")
         });
     let written = || {
-        let mounts = workload.all_containers().flat_map(|spot| spot.container.volume_mounts.iter().flatten());
+        let mounts = workload.all_containers().flat_map(|container| container.spec.volume_mounts.iter().flatten());
         mounts.filter(|mount| mount.name == volume.name).any(|mount| mount.read_only != Some(true))
     };
     on_one_node && written()

@@ -6,47 +6,52 @@ use crate::lint::finding::Sink;
 use crate::lint::image::Image;
 use crate::lint::inventory::Inventory;
 use crate::lint::quantity;
-use crate::lint::workload::{Role, Spot, Workload};
+use crate::lint::workload::{ContainerRef, Role, Workload};
 
 /// Immich's documentation: a memory limit below it makes large imports fail.
 const MIN_MEMORY_BYTES: u64 = 2 << 30;
 
-fn each<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Workload<'i>, Spot<'i>)> {
+fn each<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Workload<'i>, ContainerRef<'i>)> {
     let databases = inventory.workloads.iter().filter(|workload| workload.role() == Some(Role::Postgres));
     databases.filter_map(|workload| Some((workload, workload.main()?)))
 }
 
 /// `postgres-major`
 pub fn major(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot) in each(inventory) {
-        let tag = spot.container.image.as_deref().and_then(|image| Image::parse(image).tag).unwrap_or_default();
+    for (workload, container) in each(inventory) {
+        let tag = container.spec.image.as_deref().and_then(|image| Image::parse(image).tag).unwrap_or_default();
         if !tag.starts_with(|c: char| c.is_ascii_digit()) {
-            sink.add(workload.object, spot.field("image"), format!("tag `{tag}`"), "14-…: another major cannot read the data");
+            sink.add(
+                workload.object,
+                container.field("image"),
+                format!("tag `{tag}`"),
+                "14-…: another major cannot read the data",
+            );
         }
     }
 }
 
 /// `postgres-memory`
 pub fn memory(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot) in each(inventory) {
-        let limit = spot.container.resources.as_ref().and_then(|it| it.limits.as_ref()?.get("memory"));
+    for (workload, container) in each(inventory) {
+        let limit = container.spec.resources.as_ref().and_then(|it| it.limits.as_ref()?.get("memory"));
         if let Some(limit) = limit.filter(|limit| quantity::parse(&limit.0).is_none_or(|bytes| bytes < MIN_MEMORY_BYTES)) {
-            sink.add(workload.object, spot.field("resources.limits.memory"), &limit.0, "2Gi or more");
+            sink.add(workload.object, container.field("resources.limits.memory"), &limit.0, "2Gi or more");
         }
     }
 }
 
 /// `postgres-command`
 pub fn command(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for (workload, spot) in each(inventory) {
-        if spot.container.command.as_ref().is_some_and(|command| !command.is_empty()) {
+    for (workload, container) in each(inventory) {
+        if container.spec.command.as_ref().is_some_and(|command| !command.is_empty()) {
             let wanted = "unset: the image's entrypoint writes the configuration that loads the vector extension";
-            sink.add(workload.object, spot.field("command"), "set", wanted);
+            sink.add(workload.object, container.field("command"), "set", wanted);
         }
-        let args = spot.container.args.as_deref().unwrap_or_default();
+        let args = container.spec.args.as_deref().unwrap_or_default();
         if !args.is_empty() && !args.iter().any(|arg| arg.contains("config_file=")) {
             let wanted = "postgres -c config_file=/etc/postgresql/postgresql.conf among them";
-            sink.add(workload.object, spot.field("args"), args.join(" "), wanted);
+            sink.add(workload.object, container.field("args"), args.join(" "), wanted);
         }
     }
 }
@@ -54,11 +59,11 @@ pub fn command(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// `postgres-shm`
 pub fn shm(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     let in_memory = |volume: &Volume| volume.empty_dir.as_ref().is_some_and(|dir| dir.medium.as_deref() == Some("Memory"));
-    for (workload, spot) in each(inventory) {
-        let mut mounts = spot.container.volume_mounts.iter().flatten().filter(|mount| mount.mount_path == "/dev/shm");
+    for (workload, container) in each(inventory) {
+        let mut mounts = container.spec.volume_mounts.iter().flatten().filter(|mount| mount.mount_path == "/dev/shm");
         if !mounts.any(|mount| workload.volumes().any(|(_, volume)| volume.name == mount.name && in_memory(volume))) {
             let found = "nothing at /dev/shm: Kubernetes gives 64 MiB";
-            sink.add(workload.object, spot.field("volumeMounts"), found, "an emptyDir with medium Memory, 128Mi or more");
+            sink.add(workload.object, container.field("volumeMounts"), found, "an emptyDir with medium Memory, 128Mi or more");
         }
     }
 }

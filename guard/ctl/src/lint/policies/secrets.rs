@@ -42,13 +42,13 @@ pub fn object(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// `literal-credential`
 pub fn literal(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in &inventory.workloads {
-        for spot in workload.all_containers() {
-            for (place, variable) in spot.container.env.iter().flatten().enumerate() {
+        for container in workload.all_containers() {
+            for (place, variable) in container.spec.env.iter().flatten().enumerate() {
                 if is_credential(&variable.name, variable.value.as_deref().unwrap_or_default()) {
                     let found = format!("{} with a value", variable.name);
                     sink.add(
                         workload.object,
-                        spot.field(&format!("env[{place}].value")),
+                        container.field(&format!("env[{place}].value")),
                         found,
                         "valueFrom.secretKeyRef, or a file",
                     );
@@ -139,8 +139,8 @@ fn url_password(value: &str) -> Option<&str> {
 /// `private-identifier`
 pub fn private_identifier(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in &inventory.workloads {
-        for spot in workload.all_containers() {
-            for variable in workload.variables(inventory, spot) {
+        for container in workload.all_containers() {
+            for variable in inventory.variables(container) {
                 let value = variable.value.unwrap_or_default();
                 let private = PRIVATE.contains(&variable.name.as_str()) && !value.is_empty() && !value.contains("$(");
                 if private && !is_example(&value) && !is_in_cluster(&value) {

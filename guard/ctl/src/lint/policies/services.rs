@@ -3,7 +3,8 @@
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::lint::finding::Sink;
-use crate::lint::inventory::{Inventory, Labels};
+use crate::lint::inventory::Inventory;
+use crate::lint::object::Labels;
 use crate::lint::workload::Workload;
 
 /// The only way in from the LAN.
@@ -67,7 +68,7 @@ pub fn port(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let Some(spec) = &service.typed.spec else { continue };
         let Some(selector) = &spec.selector else { continue };
         for workload in selected(inventory, &service.object.namespace, selector) {
-            let declared: Vec<_> = workload.containers().flat_map(|spot| spot.container.ports.iter().flatten()).collect();
+            let declared: Vec<_> = workload.containers().flat_map(|container| container.spec.ports.iter().flatten()).collect();
             for (place, port) in spec.ports.iter().flatten().enumerate() {
                 let target = port.target_port.clone().unwrap_or(IntOrString::Int(port.port));
                 let there = declared.iter().any(|it| match &target {

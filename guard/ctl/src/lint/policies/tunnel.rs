@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::lint::finding::Sink;
-use crate::lint::inventory::{Inventory, Object};
+use crate::lint::inventory::Inventory;
+use crate::lint::object::Object;
 use crate::lint::workload::{Role, Workload};
 use crate::lint::yaml;
 
