@@ -133,7 +133,7 @@ where
         }
     }
 
-    /// Closes connections that have been idle for too long. The worker calls it once a second.
+    /// Closes connections that have been idle for too long. The worker calls it periodically.
     pub fn sweep(&self) {
         self.idle().retain(|idle| idle.since.elapsed() < self.target.idle_limit && !idle.connection.sender.is_closed());
     }
