@@ -1,8 +1,9 @@
-//! The strict check of one signed token: compact JWS text in, [`Verified`] out, or the one rule that it broke.
+//! Verifies one signed token: the input is a compact JWS, the result is a [`Verified`] or the rule that the token broke.
 //!
-//! Two steps, in types: [`Rules::read`] checks all that needs no key and yields an [`Unverified`]; only [`Unverified::verify`] with the
-//! key that the token names makes a [`Verified`]. The algorithm is configuration, never the token's choice.
-//! RFC 7515 (JWS), RFC 7519 section 4 (claims), RFC 8725 (best practice); what differs between signers is data, in [`Rules`].
+//! There are two steps, each with its own type: [`Rules::read`] checks everything that needs no key and returns an [`Unverified`];
+//! [`Unverified::verify`] checks the signature with the key that the token names and returns a [`Verified`]. The algorithms come from
+//! the configuration, never from the token. RFC 7515 (JWS), RFC 7519 section 4 (claims), RFC 8725 (best practice). The differences
+//! between signers are data, in [`Rules`].
 
 pub mod cache;
 mod claims;
@@ -21,75 +22,75 @@ use crate::key::{self, Key, KeyId};
 use claims::{Claims, Header};
 pub use error::AssertionError;
 
-/// The longest token that is looked at, in bytes. Cloudflare's edge carries at most 16 KB of one header; Access tokens are below 2 KB.
+/// The longest token that is accepted, in bytes. Cloudflare's edge allows at most 16 KB for one header; Access tokens are below 2 KB.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// How far clocks may be apart, in seconds, for `exp`, `nbf` and `iat`.
+/// The clock skew that is allowed for `exp`, `nbf` and `iat`, in seconds.
 pub const LEEWAY_SECONDS: u64 = 10;
 
-/// base64url with or without `=` at the end: load balancers of AWS write it, and sign the text with it.
+/// base64url with or without `=` at the end: AWS load balancers write the padding, and sign the text with it.
 const PADDED: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Proof that a token was good: who, until when, and by which key.
+/// A verified token: its identity, its expiry and its key.
 #[derive(Clone, Debug)]
 pub struct Verified {
-    /// Who sent the request.
+    /// The identity of the sender.
     pub identity: Arc<Identity>,
     /// `exp`, in seconds since 1970.
     pub expires: u64,
-    /// The key that signed it; the proof dies when that key is no longer one of the front door's.
+    /// The key that signed it. The result is valid only as long as this key is one of the front door's keys.
     pub key: KeyId,
 }
 
-/// What a token must say, from configuration.
+/// The rules that a token must satisfy, from the configuration.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The signer's algorithms: a token that names another is refused (RFC 8725, 3.1).
+    /// The signer's algorithms. A token with another algorithm is refused (RFC 8725, 3.1).
     pub algorithms: Vec<Algorithm>,
-    /// `iss` must be one of these, byte for byte. None: this signer passes on whatever issuer the identity provider has.
+    /// The accepted values of `iss`, compared byte for byte. None accepts any issuer, for a signer that passes on the identity provider's.
     pub issuers: Option<Vec<String>>,
-    /// Whom it must be for.
+    /// The required audience.
     pub audience: Audience,
-    /// Whether it must name its key: not where there is one secret.
+    /// Whether the token must have a `kid`. Not needed if there is only one shared secret.
     pub names_key: bool,
-    /// Who it says that the sender is.
+    /// The claims that hold the identity.
     pub naming: Naming,
-    /// The longest time between `iat` and `exp`, in seconds; then `iat` must be there.
+    /// The longest time between `iat` and `exp`, in seconds. If it is set, `iat` is required.
     pub max_life: Option<u64>,
 }
 
-/// Whom a token must be for.
+/// The audience that a token must have.
 #[derive(Clone, Debug)]
 pub enum Audience {
-    /// The claim `aud` holds one of these.
+    /// The claim `aud` must contain one of these.
     Claim(Vec<String>),
-    /// No `aud`: the header names the load balancer (`signer`) and its client at the identity provider (`client`), and has `exp` and
-    /// `iss`; the parts are padded (AWS, "Authenticate users using an Application Load Balancer").
+    /// There is no `aud`. The header holds the ARN of the load balancer (`signer`), its client id at the identity provider (`client`),
+    /// `exp` and `iss`; the parts are padded (AWS, "Authenticate users using an Application Load Balancer").
     LoadBalancer {
-        /// Its ARN.
+        /// The ARN of the load balancer.
         arn: String,
-        /// The client id.
+        /// The client id at the identity provider.
         client: String,
     },
 }
 
-/// Which claims say who the sender is.
+/// The claims that hold the identity of the sender.
 #[derive(Clone, Debug)]
 pub enum Naming {
-    /// Cloudflare's: `type` is `app` where it is there; a person has `email` and `sub`, a service token `common_name` and an empty `sub`
-    /// ("Application token", Cloudflare One docs).
+    /// The claims of Cloudflare Access: `type` is `app` or absent; a person has `email` and `sub`, a service token has `common_name` and
+    /// an empty `sub` ("Application token", Cloudflare One docs).
     CloudflareAccess,
-    /// `sub`, and the address under this claim.
+    /// `sub`, and the email address in a configured claim.
     Subject {
-        /// The claim, `email` for most.
+        /// The claim that holds the email address; `email` for most signers.
         email: String,
     },
 }
 
-/// A token that says the right things, and has proved none of them.
+/// A token whose header and claims satisfy the rules, and whose signature is not verified yet.
 #[derive(Debug)]
 pub struct Unverified<'t> {
     kid: String,
@@ -129,21 +130,21 @@ impl Rules {
 
         let bytes = self.decoded(claims)?;
         let claims: Claims = json(&bytes, "the claims are not a JSON object of the right types")?;
-        let (issuer, for_us, expires) = match &self.audience {
-            Audience::Claim(ours) => {
-                (&claims.iss, claims.aud.is_some_and(|aud| aud.0.iter().any(|aud| ours.contains(aud))), claims.exp)
+        let (issuer, audience_matches, expires) = match &self.audience {
+            Audience::Claim(accepted) => {
+                (&claims.iss, claims.aud.is_some_and(|aud| aud.0.iter().any(|aud| accepted.contains(aud))), claims.exp)
             }
             Audience::LoadBalancer { arn, client } => (
                 &header.iss,
                 header.signer.as_ref() == Some(arn) && header.client.as_ref() == Some(client),
-                // Where the identity provider's claims end sooner, so does the token.
-                header.exp.map(|exp| claims.exp.map_or(exp, |sooner| exp.min(sooner))),
+                // The earlier of the two expiries counts: the header's and the identity provider's.
+                header.exp.map(|exp| claims.exp.map_or(exp, |claimed| exp.min(claimed))),
             ),
         };
-        if self.issuers.as_ref().is_some_and(|ours| !issuer.as_ref().is_some_and(|issuer| ours.contains(issuer))) {
+        if self.issuers.as_ref().is_some_and(|accepted| !issuer.as_ref().is_some_and(|issuer| accepted.contains(issuer))) {
             return Err(E::Issuer);
         }
-        if !for_us {
+        if !audience_matches {
             return Err(E::Audience);
         }
         let expires = expires.ok_or(E::NoExpiry)?.0;
@@ -168,12 +169,12 @@ impl Rules {
                 let address = if email == "email" {
                     claims.email
                 } else {
-                    claims::member(&bytes, email).map_err(|_| E::Malformed("the claim of the address is not one string"))?
+                    claims::member(&bytes, email).map_err(|_| E::Malformed("the claim of the email address is not one string"))?
                 };
                 claims.sub.filter(|sub| !sub.is_empty()).map(|sub| Identity::of_account(sub, address, None))
             }
         };
-        // Padding is signed where it stands inside the input; at the end of the signature it says nothing.
+        // Padding inside the signing input is signed; padding at the end of the signature has no meaning.
         let signature = if self.is_padded() { signature.trim_end_matches('=') } else { signature };
         Ok(Unverified { kid, algorithm, signing_input, signature, identity: identity.ok_or(E::NoIdentity)?, expires })
     }
@@ -189,12 +190,12 @@ impl Rules {
 }
 
 impl Unverified<'_> {
-    /// The key that the token says it was signed with; empty where there is one secret.
+    /// The `kid` of the token; empty if there is only one shared secret.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// Checks the signature with the key of that id.
+    /// Verifies the signature with `key`, which must have the token's `kid`.
     pub fn verify(self, key: &Key) -> Result<Verified, AssertionError> {
         let fits = key.kid() == self.kid && key.permits(self.algorithm);
         let good = || jsonwebtoken::crypto::verify(self.signature, self.signing_input.as_bytes(), key.decoding(), self.algorithm);

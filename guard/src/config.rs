@@ -1,7 +1,7 @@
-//! Text in, checked configuration out; every problem at once, by variable name, before a port is bound.
+//! Reads and checks the configuration. All problems are reported at once, by variable name, before a port is bound.
 //!
-//! Two stages: [`OriginArgs`] is what flags and variables said, as text; [`OriginConfig`] is what the rest of guard may rely on.
-//! A flag wins over its variable; an empty variable counts as absent. Secrets have no flags.
+//! There are two stages: [`OriginArgs`] holds the flags and variables as text, [`OriginConfig`] the checked values. A flag takes
+//! precedence over its variable; an empty variable counts as absent. Secrets have no flags.
 
 pub mod door;
 pub mod process;
@@ -19,22 +19,22 @@ use door::AuthServerArgs;
 pub use door::{ForwardAuthArgs, ForwardAuthConfig, FrontDoorArgs, FrontDoorConfig};
 pub use process::{LogConfig, ProcessArgs, ProcessConfig};
 
-/// The default of `GUARD_MAX_BODY`: what nginx's `100m` means, and the lenient reading of the edge's "100 MB".
+/// The default of `GUARD_MAX_BODY`: the same as nginx's `100m`, and the larger meaning of "100 MB" in Cloudflare's limit.
 pub const DEFAULT_MAX_BODY_BYTES: u64 = 100 * 1024 * 1024;
 
-/// What flags and variables said about `guard origin`.
+/// The flags and variables of `guard origin`, as text.
 #[derive(Args, Clone, Debug, Default)]
 pub struct OriginArgs {
-    /// Where cloudflared connects [default: 0.0.0.0:8080]
+    /// The address to listen on, to which cloudflared connects [default: 0.0.0.0:8080]
     #[arg(long, env = "GUARD_LISTEN", value_name = "ADDRESS:PORT", hide_env_values = true)]
     pub listen: Option<String>,
-    /// Immich, as <http://host:port> (required)
+    /// The address of Immich, as <http://host:port> (required)
     #[arg(long, env = "GUARD_UPSTREAM", value_name = "URL", hide_env_values = true)]
     pub upstream: Option<String>,
-    /// Who vouches.
+    /// The front door that authenticates requests.
     #[command(flatten)]
     pub door: FrontDoorArgs,
-    /// Of an auth server that is asked.
+    /// The auth server of `forward-auth`.
     #[command(flatten)]
     pub auth: ForwardAuthArgs,
     /// The largest request body, such as 100MiB or 500MB; 0 = no limit [default: 100MiB]
@@ -43,46 +43,46 @@ pub struct OriginArgs {
     /// The public address, such as <https://photos.example.com>
     #[arg(long, env = "GUARD_EXTERNAL_URL", value_name = "URL", hide_env_values = true)]
     pub external_url: Option<String>,
-    /// The way for large files, named in the 413 message
+    /// The address in the home network for uploads above the limit; the 413 page shows it
     #[arg(long, env = "GUARD_LAN_URL", value_name = "URL", hide_env_values = true)]
     pub lan_url: Option<String>,
-    /// How long a connection to Immich may take to open; the answer itself has no limit [default: 10s]
+    /// The time limit to connect to Immich; a response has no time limit [default: 10s]
     #[arg(long, env = "GUARD_UPSTREAM_TIMEOUT", value_name = "TIME", hide_env_values = true)]
     pub upstream_timeout: Option<String>,
-    /// Of the process.
+    /// The settings of the process.
     #[command(flatten)]
     pub process: ProcessArgs,
 }
 
-/// Everything that `guard origin` may rely on.
+/// The checked configuration of `guard origin`.
 #[derive(Clone, Debug)]
 pub struct OriginConfig {
-    /// Where cloudflared connects.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// Immich.
+    /// The address of Immich.
     pub upstream: Authority,
-    /// Who vouches.
+    /// The front door that authenticates requests.
     pub front_door: FrontDoorConfig,
-    /// Who of the verified may enter.
+    /// The authenticated identities that are allowed.
     pub allow: AllowList,
-    /// The largest request body in bytes; none = no limit.
+    /// The largest request body in bytes; none for no limit.
     pub max_body: Option<u64>,
     /// The public address.
     pub external: Option<External>,
-    /// The way for large files.
+    /// The address in the home network for uploads above the limit.
     pub lan_url: Option<String>,
-    /// To open a connection to Immich.
+    /// The time limit to open a connection to Immich.
     pub connect_timeout: Duration,
-    /// Of the process.
+    /// The settings of the process.
     pub process: ProcessConfig,
 }
 
 /// A host and a port to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
-    /// Name or address, without brackets.
+    /// The host name or IP address, without brackets.
     pub host: String,
-    /// TCP port.
+    /// The TCP port.
     pub port: u16,
 }
 
@@ -96,12 +96,12 @@ impl fmt::Display for Authority {
     }
 }
 
-/// A server to ask, without a path.
+/// The URL of a server, without a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl {
-    /// Over TLS.
+    /// Whether the scheme is `https`.
     pub https: bool,
-    /// Where.
+    /// The host and port.
     pub authority: Authority,
 }
 
@@ -111,23 +111,23 @@ impl fmt::Display for ServerUrl {
     }
 }
 
-/// `GUARD_EXTERNAL_URL`, taken apart.
+/// The public address (`GUARD_EXTERNAL_URL`), parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct External {
-    /// `https` or `http`.
+    /// The scheme: `https` or `http`.
     pub scheme: &'static str,
-    /// Host as a `Host` header has it, in lower case: without the scheme's own port.
+    /// The host as in a `Host` header: in lower case, without the default port of the scheme.
     pub host: String,
 }
 
-/// One thing that is wrong: which variable, what was found, what is wanted.
+/// One problem in the configuration: the variable, the value that was found, and the value that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The variable's name.
+    /// The name of the variable.
     pub variable: &'static str,
-    /// What was found; none when it is absent.
+    /// The value that was found; none if the variable is absent.
     pub found: Option<String>,
-    /// What is wanted.
+    /// A description of the wanted value.
     pub wanted: String,
 }
 
@@ -140,7 +140,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong.
+/// All problems in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -154,7 +154,7 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// An empty variable counts as absent: manifests often set one to nothing.
+/// Returns the trimmed text, or none if it is empty: manifests often set a variable to an empty string.
 pub(crate) fn given(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
 }
@@ -164,26 +164,26 @@ pub(crate) fn given(text: Option<&str>) -> Option<&str> {
 pub(crate) struct Reader(Vec<Problem>);
 
 impl Reader {
-    /// Whether something was wrong with this variable.
+    /// Whether this variable has a problem.
     pub(crate) fn has(&self, variable: &str) -> bool {
         self.0.iter().any(|problem| problem.variable == variable)
     }
 
-    /// Whether nothing was wrong so far.
+    /// Whether there is no problem so far.
     pub(crate) fn is_clean(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The whole, if nothing was wrong.
-    pub(crate) fn finish<T>(self, whole: T) -> Result<T, Problems> {
-        if self.0.is_empty() { Ok(whole) } else { Err(Problems(self.0)) }
+    /// Returns `config` if there is no problem, otherwise all problems.
+    pub(crate) fn finish<T>(self, config: T) -> Result<T, Problems> {
+        if self.0.is_empty() { Ok(config) } else { Err(Problems(self.0)) }
     }
 
     pub(crate) fn problem(&mut self, variable: &'static str, found: Option<&str>, wanted: impl Into<String>) {
         self.0.push(Problem { variable, found: found.map(str::to_owned), wanted: wanted.into() });
     }
 
-    /// The value as `read` understands it, or the default where there is none.
+    /// Parses the value with `read`, or returns the default if there is no value.
     pub(crate) fn value<T>(
         &mut self,
         variable: &'static str,
@@ -201,7 +201,7 @@ impl Reader {
         }
     }
 
-    /// The value as `read` understands it; a problem where there is none.
+    /// Parses the value with `read`, and records a problem if there is no value.
     pub(crate) fn required<T>(
         &mut self,
         variable: &'static str,
@@ -216,13 +216,13 @@ impl Reader {
     }
 }
 
-/// Any address of this machine.
+/// All addresses of this machine, with this port.
 pub(crate) fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
 }
 
 impl OriginArgs {
-    /// Checks everything. The error lists every problem.
+    /// Checks all values. The error lists every problem.
     pub fn check(&self) -> Result<OriginConfig, Problems> {
         let mut r = Reader::default();
         let listen = r.value("GUARD_LISTEN", given(self.listen.as_deref()), everywhere(8080), read::listen);

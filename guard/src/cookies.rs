@@ -1,10 +1,10 @@
-//! Cookie lines: what is taken out of them. What stays, stays as it was written.
+//! Reads and removes cookies in `Cookie` header lines. The remaining cookies are not changed.
 //!
-//! RFC 6265, 5.4 for the line; there may be several (RFC 9113, 8.2.3 lets a front split them).
+//! RFC 6265, 5.4 defines the line. There may be several lines: RFC 9113, 8.2.3 allows a client to split them.
 
 use hyper::header::{COOKIE, HeaderMap, HeaderValue};
 
-/// Takes the cookies that `unwanted` names out of each `Cookie` line.
+/// Removes the cookies whose name satisfies `unwanted` from each `Cookie` line.
 pub fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&[u8]) -> bool) {
     let touched = all(headers).any(|cookie| unwanted(name_of(cookie)));
     if !touched {
@@ -27,20 +27,20 @@ pub fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&[u8]) -> bool) {
     }
 }
 
-/// Every cookie, as `name=value` with the spaces that were around it.
+/// Returns every cookie as `name=value`, with any spaces around it.
 pub fn all(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all(COOKIE).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
 }
 
-/// The name of a cookie.
+/// Returns the name of a cookie.
 pub fn name_of(cookie: &[u8]) -> &[u8] {
     cookie.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
 }
 
-/// Whether a name is the one that a pattern says: a whole name, or a beginning and `*`.
+/// Whether a cookie's name matches a pattern: a whole name, or a prefix and `*`.
 pub fn matches(pattern: &str, name: &[u8]) -> bool {
     match pattern.strip_suffix('*') {
-        Some(stem) => name.starts_with(stem.as_bytes()),
+        Some(prefix) => name.starts_with(prefix.as_bytes()),
         None => name == pattern.as_bytes(),
     }
 }

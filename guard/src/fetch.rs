@@ -1,8 +1,7 @@
-//! One bounded request: a document or an answer to a form in, with limits on time and size. No redirects, no proxy, no compression, no
-//! cookies; a connection of its own, since an hour passes between two.
+//! A small HTTP client for key sets and token endpoints: one request on one new connection, with limits on time and size. No redirects,
+//! no proxy, no compression, no cookies.
 //!
-//! For key sets and token endpoints alike. `https` anywhere; `http` only to a loopback address, or where the caller says that nothing
-//! secret is sent.
+//! The scheme is `https`; `http` is allowed only to a loopback address, or if the caller states that nothing secret is sent.
 
 use std::time::Duration;
 
@@ -17,60 +16,60 @@ use crate::config::read::is_loopback;
 use crate::percent;
 use crate::tls::{Tls, Trust};
 
-/// The most that one fetch may take, connecting included.
+/// The time limit of one request, connecting included.
 pub const MAX_TIME: Duration = Duration::from_secs(5);
-/// The largest document that is read, in bytes. Cloudflare's key set is about 8 KiB.
+/// The largest response body that is read, in bytes. Cloudflare's key set is about 8 KiB.
 pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
-/// The most of a refusal's body that is read for its reason, in bytes.
+/// The largest body of an error response that is read for its reason, in bytes.
 const MAX_REASON_BYTES: usize = 16 * 1024;
-/// The most of that reason that is told, in characters.
+/// The longest reason that is reported, in characters.
 const MAX_REASON_CHARS: usize = 300;
-/// A word of so many characters that has no `/`, `:` or `@` in it is no word: it may be a secret.
+/// A longer word without `/`, `:` or `@` may be a secret, and is masked.
 const MAX_WORD_CHARS: usize = 60;
 
-/// Why there is no document.
+/// The reason why a request has failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// It took longer than [`MAX_TIME`].
-    #[error("no whole answer from {0} within {MAX_TIME:?}")]
+    /// The request took longer than [`MAX_TIME`].
+    #[error("no complete response from {0} within {MAX_TIME:?}")]
     Timeout(String),
-    /// Not reached.
+    /// The server was not reached.
     #[error("{host} not reached: {error}")]
     Connect {
-        /// Host and port.
+        /// The host and port of the server.
         host: String,
-        /// What the system, or TLS, said.
+        /// The error of the operating system or of TLS.
         error: std::io::Error,
     },
-    /// HTTP broke.
-    #[error("{host} broke off: {error}")]
+    /// The connection was lost, or the response was not valid HTTP.
+    #[error("{host} ended the connection before the response was complete: {error}")]
     Http {
-        /// Host and port.
+        /// The host and port of the server.
         host: String,
-        /// What hyper said.
+        /// The error of the HTTP client.
         error: hyper::Error,
     },
-    /// Anything but 200; redirects are not followed.
+    /// The status is not 200. Redirects are not followed.
     #[error("{host} answered {status}, wanted 200{reason}")]
     Status {
-        /// Host and port.
+        /// The host and port of the server.
         host: String,
-        /// The status.
+        /// The status of the response.
         status: StatusCode,
-        /// What the server gave as its reason, as `: reason`, or nothing. Never holds a token.
+        /// The reason that the server gave, as `: reason`, or empty. Never contains a token.
         reason: String,
     },
-    /// Larger than [`MAX_DOCUMENT_BYTES`].
-    #[error("the answer of {0} is larger than {MAX_DOCUMENT_BYTES} bytes")]
+    /// The body is larger than [`MAX_DOCUMENT_BYTES`].
+    #[error("the response of {0} is larger than {MAX_DOCUMENT_BYTES} bytes")]
     TooLarge(String),
 }
 
-/// A URL that cannot be fetched from.
+/// The URL is not one that guard may fetch.
 #[derive(Debug, thiserror::Error)]
 #[error("wanted https://HOST/PATH, or http:// to a loopback address")]
 pub struct BadUrl;
 
-/// One place to ask.
+/// The URL of a server, and the TLS settings for it.
 #[derive(Debug)]
 pub struct Endpoint {
     uri: Uri,
@@ -79,7 +78,7 @@ pub struct Endpoint {
     tls: Option<Tls>,
 }
 
-/// What is asked for.
+/// The method, the body and the headers of one request.
 pub struct FetchRequest {
     method: Method,
     body: String,
@@ -87,12 +86,12 @@ pub struct FetchRequest {
 }
 
 impl FetchRequest {
-    /// The document.
+    /// Creates a GET request.
     pub fn get() -> Self {
         Self { method: Method::GET, body: String::new(), headers: Vec::new() }
     }
 
-    /// An answer to this form (`application/x-www-form-urlencoded`).
+    /// Creates a POST request with a form (`application/x-www-form-urlencoded`).
     pub fn form(fields: &[(&str, &str)]) -> Self {
         let body = fields
             .iter()
@@ -103,20 +102,21 @@ impl FetchRequest {
             .with(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
     }
 
-    /// An answer to this JSON.
+    /// Creates a POST request with a JSON body.
     pub fn json(value: &serde_json::Value) -> Self {
         Self { method: Method::POST, body: value.to_string(), headers: Vec::new() }
             .with(CONTENT_TYPE, HeaderValue::from_static("application/json"))
     }
 
-    /// The same with one more header.
+    /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// The same as whoever has this token. One that no header could carry is left out, and the server refuses.
+    /// Adds `Authorization: Bearer` with this token. A token that is not a valid header value is left out; the server then refuses the
+    /// request.
     #[must_use]
     pub fn bearing(self, token: &str) -> Self {
         match bearer(token) {
@@ -126,7 +126,7 @@ impl FetchRequest {
     }
 }
 
-/// A token as a header's value that no log prints.
+/// Returns the value of an `Authorization` header with this token, marked as sensitive.
 pub fn bearer(token: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
     value.set_sensitive(true);
@@ -134,7 +134,7 @@ pub fn bearer(token: &str) -> Option<HeaderValue> {
 }
 
 impl Endpoint {
-    /// `https` anywhere, `http` to a loopback address only.
+    /// Creates an endpoint: `https` for any address, `http` for a loopback address only.
     pub fn at(uri: Uri, trust: &Trust) -> Result<Self, BadUrl> {
         let host = host_of(&uri)?;
         match uri.scheme_str() {
@@ -147,13 +147,13 @@ impl Endpoint {
         }
     }
 
-    /// `http` to any address: for what is asked without a secret, on a network that is the machine's own.
+    /// Creates an endpoint for plain HTTP to any address. Use it only for requests without secrets on the machine's own network.
     pub fn in_the_clear(uri: Uri) -> Result<Self, BadUrl> {
         let host = host_of(&uri)?;
         Ok(Self { port: uri.port_u16().unwrap_or(80), host, uri, tls: None })
     }
 
-    /// The body of the 200 that answers `request`.
+    /// Sends `request` and returns the body of the response. Any status but 200 is an error.
     pub async fn ask(&self, request: FetchRequest) -> Result<Bytes, FetchError> {
         tokio::time::timeout(MAX_TIME, self.exchange(request)).await.unwrap_or_else(|_| Err(FetchError::Timeout(self.place())))
     }
@@ -172,17 +172,17 @@ impl Endpoint {
         io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         request: FetchRequest,
     ) -> Result<Bytes, FetchError> {
-        let broke = |error| FetchError::Http { host: self.place(), error };
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.map_err(broke)?;
+        let failed = |error| FetchError::Http { host: self.place(), error };
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.map_err(failed)?;
         let mut connection = std::pin::pin!(connection);
-        let answer = async {
-            let response = sender.send_request(self.http_request(request)).await.map_err(broke)?;
+        let response = async {
+            let response = sender.send_request(self.http_request(request)).await.map_err(failed)?;
             self.body(response).await
         };
         tokio::select! {
-            answer = answer => answer,
-            // The connection only ends first when it broke; the answer then says how.
-            Err(error) = &mut connection => Err(broke(error)),
+            body = response => body,
+            // The connection ends before the response only if it failed.
+            Err(error) = &mut connection => Err(failed(error)),
         }
     }
 
@@ -204,7 +204,7 @@ impl Endpoint {
     async fn body(&self, response: Response<Incoming>) -> Result<Bytes, FetchError> {
         let status = response.status();
         if status != StatusCode::OK {
-            // A refusal that broke off in mid-reason is still one.
+            // If the body is incomplete, the status is reported without a reason.
             let body = self.read(response.into_body(), MAX_REASON_BYTES).await.unwrap_or_default();
             return Err(FetchError::Status { host: self.place(), status, reason: reason(&body) });
         }
@@ -235,8 +235,8 @@ fn host_of(uri: &Uri) -> Result<String, BadUrl> {
     if host.is_empty() { Err(BadUrl) } else { Ok(host) }
 }
 
-/// What a server says about its refusal: `error` and `error_description` (RFC 6749, 5.2) or Google's `error.message`. Empty where it says
-/// nothing of the kind.
+/// Returns the reason of an error response: `error` and `error_description` (RFC 6749, 5.2) or Google's `error.message`. Empty if the
+/// body has none of them.
 fn reason(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct ErrorBody {
@@ -246,12 +246,12 @@ fn reason(body: &[u8]) -> String {
     let Ok(ErrorBody { error, error_description }) = serde_json::from_slice(body) else { return String::new() };
     let error = error.as_str().or_else(|| error.get("message")?.as_str()).unwrap_or_default();
     let words = error.split_whitespace().chain(error_description.as_deref().unwrap_or_default().split_whitespace());
-    let text = words.map(harmless).collect::<Vec<_>>().join(" ");
+    let text = words.map(mask_token).collect::<Vec<_>>().join(" ");
     if text.is_empty() { text } else { format!(": {}", text.chars().take(MAX_REASON_CHARS).collect::<String>()) }
 }
 
-/// Some servers quote the token that they refuse.
-fn harmless(word: &str) -> &str {
+/// Masks a word that may be a token: some servers quote the token that they refuse.
+fn mask_token(word: &str) -> &str {
     let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     let is_token = bare.starts_with("eyJ") || bare.starts_with("ya29.");
     if is_token || (word.len() > MAX_WORD_CHARS && !word.contains(['/', ':', '@'])) { "***" } else { word }

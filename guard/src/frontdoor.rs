@@ -1,7 +1,7 @@
-//! Who vouches for a request: its head in, a [`AuthDecision`] out, or the refusal.
+//! The front door that authenticates requests: the input is a request head, the result is an [`AuthDecision`] or a refusal.
 //!
-//! Three classes of trust, one variant each: a signed header is verified, an auth server is asked, an unsigned header is believed from an
-//! exact address only. Decision comes before effect: nothing is stripped before this has looked.
+//! There are three kinds: a signed header is verified, an auth server decides, an unsigned header is trusted from exact addresses only.
+//! Authentication comes first: no header is removed before it.
 
 pub mod builder;
 pub mod forward_auth;
@@ -24,62 +24,62 @@ use forward_auth::ForwardAuth;
 use signed::Signed;
 use unsigned::Unsigned;
 
-/// How long a WebSocket may stay open on a proof that has no end of its own, in seconds. Then it closes; Immich's client opens another,
-/// and that one is asked about again.
+/// How long a WebSocket may stay open if the authentication has no expiry, in seconds. Then guard closes it; Immich's client opens a new
+/// one, which is authenticated again.
 pub const TUNNEL_LIFETIME_SECONDS: u64 = 15 * 60;
 
-/// What a front door looks at.
+/// The parts of a request that a front door reads.
 #[derive(Clone, Copy)]
 pub struct RequestHead<'r> {
     /// The method.
     pub method: &'r Method,
-    /// The target, as it was sent.
+    /// The request target, as received.
     pub uri: &'r Uri,
-    /// The headers, as they were sent.
+    /// The headers, as received.
     pub headers: &'r HeaderMap,
-    /// Who holds the other end of the connection.
+    /// The address of the client's end of the connection.
     pub peer: IpAddr,
-    /// Seconds since 1970.
+    /// The current time, in seconds since 1970.
     pub now: u64,
 }
 
-/// What a front door decides, where it does not refuse.
+/// The decision of a front door on a request that it does not refuse.
 pub enum AuthDecision {
-    /// Somebody is there.
+    /// The request is authenticated.
     Authenticated(Authenticated),
-    /// Nobody yet: the auth server's own answer, the way to sign in.
+    /// The request is not authenticated: the response is the auth server's, usually a sign-in redirect.
     Respond(Response<Bytes>),
 }
 
-/// A request that somebody vouched for.
+/// The result of a successful authentication.
 #[derive(Clone, Debug)]
 pub struct Authenticated {
-    /// Who sent it.
+    /// The identity of the sender.
     pub identity: Arc<Identity>,
-    /// Until when the proof holds, in seconds since 1970.
+    /// The expiry of the authentication, in seconds since 1970.
     pub expires: u64,
-    /// Whether the `Authorization` line was the proof, and so is nobody else's to see.
+    /// Whether the `Authorization` header was for the front door, so that Immich must not get it.
     pub consumes_authorization: bool,
-    /// What the auth server gave along.
+    /// The headers of the auth server's response.
     pub auth_headers: Option<Arc<AuthResponseHeaders>>,
 }
 
-/// What an auth server gives along with its yes.
+/// The headers of an auth server's response that guard passes on.
 #[derive(Debug, Default)]
 pub struct AuthResponseHeaders {
-    /// Headers for Immich.
+    /// The headers for Immich.
     pub to_upstream: Vec<(HeaderName, HeaderValue)>,
-    /// Cookies for the client: its session there, without which each request would make a new one.
+    /// The `Set-Cookie` values for the client: its session at the auth server. Without them each request would create a new session.
     pub to_client: Vec<HeaderValue>,
 }
 
 impl From<Verified> for Authenticated {
-    fn from(proof: Verified) -> Self {
-        Self { identity: proof.identity, expires: proof.expires, consumes_authorization: false, auth_headers: None }
+    fn from(verified: Verified) -> Self {
+        Self { identity: verified.identity, expires: verified.expires, consumes_authorization: false, auth_headers: None }
     }
 }
 
-/// The configured front door, with the state that one worker keeps of it.
+/// The configured front door, with the state of one worker.
 pub enum FrontDoor {
     /// A signed header.
     Signed(Signed),
@@ -90,18 +90,18 @@ pub enum FrontDoor {
 }
 
 impl FrontDoor {
-    /// Who sent the request, with proof.
+    /// Authenticates a request.
     pub async fn identify(&self, head: &RequestHead<'_>) -> Result<AuthDecision, Refusal> {
         match self {
             Self::Signed(door) => {
-                door.identify(head.headers, head.now).await.map(|proof| AuthDecision::Authenticated(proof.into()))
+                door.identify(head.headers, head.now).await.map(|verified| AuthDecision::Authenticated(verified.into()))
             }
             Self::ForwardAuth(door) => door.identify(head).await,
             Self::Unsigned(door) => door.identify(head).map(AuthDecision::Authenticated),
         }
     }
 
-    /// Whether a cookie of this name belongs to the front door, not to Immich.
+    /// Whether a cookie with this name belongs to the front door and not to Immich.
     pub fn owns_cookie(&self, name: &[u8]) -> bool {
         let patterns: &[String] = match self {
             Self::Signed(door) => &door.profile.cookies,
@@ -111,7 +111,7 @@ impl FrontDoor {
         patterns.iter().any(|pattern| cookies::matches(pattern, name))
     }
 
-    /// The headers that name the sender here: what a client writes there never arrives.
+    /// The headers in which this front door names the sender. guard removes them from a client's request.
     pub fn own_headers(&self) -> Vec<HeaderName> {
         match self {
             Self::Signed(door) => vec![door.profile.header.clone()],
@@ -120,14 +120,14 @@ impl FrontDoor {
         }
     }
 
-    /// Closes connections that have been idle for too long. Called now and then by the worker.
+    /// Closes connections that have been idle for too long. The worker calls it periodically.
     pub fn sweep(&self) {
         if let Self::ForwardAuth(door) = self {
             door.sweep();
         }
     }
 
-    /// Whether a request for this path is the auth server's own: it is sent there, and never to Immich.
+    /// Whether a request for this path belongs to the auth server: it is sent there, and never to Immich.
     pub fn owns_path(&self, path: &str) -> bool {
         match self {
             Self::ForwardAuth(door) => door.config().own_path.as_ref().is_some_and(|own| is_below(path, own)),
@@ -136,8 +136,8 @@ impl FrontDoor {
     }
 }
 
-/// Whether a path lies below another for every server that might read it: none that could take it for somewhere else, by dots, by an
-/// escape or by an empty part, is sent anywhere unasked.
+/// Whether a path is below another one for every server that parses it. A path with dot segments, escapes or empty segments is not: a
+/// server could read it as another path, and it would skip authentication.
 fn is_below(path: &str, own: &str) -> bool {
     let is_plain = |part: &str| {
         !matches!(part, "." | "..") && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))

@@ -1,18 +1,18 @@
-//! Who is behind a verified request, whoever vouched for it.
+//! The identity of the sender of an authenticated request, for every front door.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-/// Who is behind a verified request.
+/// The identity of the sender of an authenticated request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// A person who signed in at the identity provider.
     Person {
-        /// The stable id (`sub`).
+        /// The stable id at the identity provider (`sub`).
         sub: String,
-        /// The address (`email`).
+        /// The email address (`email`).
         email: String,
     },
     /// A service token of Cloudflare Access.
@@ -20,15 +20,16 @@ pub enum Identity {
         /// Its client id (`common_name`).
         common_name: String,
     },
-    /// An account without an address: a service account of the auth server, or a person who gave none.
+    /// An account without an email address: a service account of the auth server, or a person without one.
     Account {
-        /// Its name there.
+        /// The name of the account at the auth server.
         name: String,
     },
 }
 
 impl Identity {
-    /// A person where there is an address, an account where there is none. `name` is what an account without an address is listed by.
+    /// Returns a person if there is an email address, otherwise an account. `name` is the name of an account in the allow list; without
+    /// it, `sub` is used.
     pub fn of_account(sub: String, email: Option<String>, name: Option<String>) -> Self {
         match email.filter(|email| !email.is_empty()) {
             Some(email) => Self::Person { sub, email },
@@ -36,7 +37,7 @@ impl Identity {
         }
     }
 
-    /// What the log calls this identity: never an address. Some auth servers use one as the id; that becomes its digest.
+    /// The name of this identity in the log, never an email address. If the id is an email address, its digest is used.
     pub fn log_name(&self) -> Cow<'_, str> {
         let name = match self {
             Self::Person { sub: name, .. } | Self::Service { common_name: name } | Self::Account { name } => name,

@@ -1,7 +1,8 @@
-//! The key set of a front door: fetched, refreshed, refetched with a floor, and the last good one kept.
+//! The key set of a front door: it is fetched, refreshed, and refetched for an unknown key at most once a minute. If a fetch fails, the
+//! last good key set stays in use.
 //!
-//! RFC 7517 for the document. Cloudflare rotates every six weeks and publishes the previous key for seven more days
-//! ("Validate JWTs", Cloudflare One docs), so two keys live side by side; a set is replaced whole, never merged.
+//! RFC 7517 defines the document. Cloudflare rotates its key every six weeks and publishes the previous key for seven more days
+//! ("Validate JWTs", Cloudflare One docs), so a set may hold two valid keys. A key set is replaced as a whole, never merged.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -22,31 +23,32 @@ use crate::random;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Trust;
 
-/// How often a good key set is fetched anew: a revoked key lives no longer than this plus [`crate::assertion::cache::MAX_AGE`].
+/// How often the key set is refreshed. A revoked key is accepted no longer than this plus [`crate::assertion::cache::MAX_AGE`].
 pub const REFRESH: Duration = Duration::from_secs(10 * 60);
-/// The least time between two fetches that an unknown `kid` asks for.
+/// The minimum time between two fetches for an unknown `kid`.
 pub const REFETCH_INTERVAL: Duration = Duration::from_secs(60);
-/// How long the last good key set serves while its server is down.
+/// How long the last good key set is used while its server is down.
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The first pause after a failed fetch; it doubles up to [`MAX_BACKOFF`].
 pub const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// The longest pause after a failed fetch.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// The most keys that a set may have.
+/// The maximum number of keys in a key set.
 pub const MAX_KEYS: usize = 64;
-/// Why a document is not a usable key set.
+
+/// The reason why there is no usable key set.
 #[derive(Debug, thiserror::Error)]
 pub enum KeySetError {
-    /// The server did not give a document.
+    /// The document was not fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// Not a JSON object with an array `keys`.
+    /// The document is not a JSON object with an array `keys`.
     #[error("the key set is not a JSON object with an array `keys`: {0}")]
     Json(#[from] serde_json::Error),
-    /// More than [`MAX_KEYS`].
+    /// The document has more than [`MAX_KEYS`] keys.
     #[error("the key set has {0} keys; at most {MAX_KEYS} are read")]
     TooMany(usize),
-    /// None of its keys may verify signatures of the pinned algorithms.
+    /// No key can verify signatures of the configured algorithms.
     #[error("the key set has no usable key among {0}: wanted one for {1} signatures with a unique kid (RSA: 2048 bits or more)")]
     NoUsableKey(usize, String),
 }
@@ -64,8 +66,7 @@ struct Set {
 }
 
 impl KeySet {
-    /// Reads a document; keys that may verify signatures of none of these algorithms are passed over, and so is a `kid` that two
-    /// different keys claim.
+    /// Parses a document. Keys for other algorithms are ignored, and so are different keys with the same `kid`.
     pub fn parse(document: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeySetError> {
         let Set { keys: all } = serde_json::from_slice(document)?;
         if all.len() > MAX_KEYS {
@@ -93,30 +94,30 @@ impl KeySet {
         Ok(Self { keys, since: Instant::now() })
     }
 
-    /// Its keys, in the order of the document.
+    /// The keys, in the order of the document.
     pub fn keys(&self) -> &[Key] {
         &self.keys
     }
 
-    /// The key of that `kid`.
+    /// Returns the key with this `kid`.
     pub fn find(&self, kid: &str) -> Option<&Key> {
         self.keys.iter().find(|key| key.kid() == kid)
     }
 
-    /// Whether these very numbers are in the set.
+    /// Whether the set contains the key with this id.
     pub fn holds(&self, id: KeyId) -> bool {
         self.keys.iter().any(|key| key.id() == id)
     }
 
-    /// The time since it was fetched.
+    /// The time since the set was fetched.
     pub fn age(&self) -> Duration {
         self.since.elapsed()
     }
 }
 
-/// Where key sets come from: the network, or a test's script.
+/// A source of key set documents: an HTTP server, or a script in a test.
 pub trait Source: Send + Sync + 'static {
-    /// One attempt, bounded in time and size.
+    /// Fetches the document once, bounded in time and size.
     fn fetch(&self) -> impl Future<Output = Result<Bytes, FetchError>> + Send;
 }
 
@@ -124,7 +125,7 @@ pub trait Source: Send + Sync + 'static {
 pub struct Document(Endpoint);
 
 impl Document {
-    /// The document at `uri`: `https` anywhere, `http` to a loopback address only.
+    /// The document at `uri`. The scheme is `https`, or `http` for a loopback address.
     pub fn at(uri: Uri, trust: &Trust) -> Result<Self, BadUrl> {
         Endpoint::at(uri, trust).map(Self)
     }
@@ -136,7 +137,7 @@ impl Source for Document {
     }
 }
 
-/// The shared handle on the current key set. Readers never wait, except for the one refetch that an unknown `kid` may cause.
+/// The current key set, shared by all workers. Readers never wait, except for the refetch that an unknown `kid` may cause.
 pub struct Keys {
     algorithms: Vec<Algorithm>,
     current: ArcSwapOption<KeySet>,
@@ -153,7 +154,7 @@ struct RefetchLimiter {
 }
 
 impl Keys {
-    /// A handle without keys, for signatures of these algorithms: not ready until [`Keys::keep_fresh`] has fetched some.
+    /// Creates an empty handle for these algorithms. It is not ready until [`Keys::keep_fresh`] has fetched a key set.
     pub fn new(algorithms: Vec<Algorithm>, metrics: Arc<Metrics>) -> Self {
         Self {
             algorithms,
@@ -165,24 +166,24 @@ impl Keys {
         }
     }
 
-    /// The key set to verify with now: none before the first fetch, nor when the last good one is older than [`MAX_AGE`].
+    /// Returns the current key set; none before the first fetch, and none if the last good one is older than [`MAX_AGE`].
     pub fn current(&self) -> Option<Arc<KeySet>> {
         self.current.load_full().filter(|set| set.age() < MAX_AGE)
     }
 
-    /// Waits until the first key set is there.
+    /// Waits until a key set is loaded.
     pub async fn ready(&self) {
         let mut finished = self.finished.subscribe();
         while self.current().is_none() && finished.changed().await.is_ok() {}
     }
 
-    /// Waits until the first attempt to fetch is over, good or bad.
+    /// Waits until the first fetch has ended, successful or not.
     pub async fn attempted(&self) {
         let _ = self.finished.subscribe().wait_for(|count| *count > 0).await;
     }
 
-    /// Called for a `kid` that the current set does not have: waits for one fetch if the floor allows one, joins the one in flight
-    /// if there is one, and returns at once otherwise. However many call, at most one fetch a [`REFETCH_INTERVAL`] follows.
+    /// Refetches the key set for a `kid` that the current set does not have. It waits for the fetch in flight if there is one, or starts
+    /// one if the last was more than [`REFETCH_INTERVAL`] ago; otherwise it returns at once.
     pub async fn refetched(&self) {
         let mut finished = self.finished.subscribe();
         let target = {
@@ -200,7 +201,7 @@ impl Keys {
         let _ = finished.wait_for(|count| *count >= target).await;
     }
 
-    /// Fetches now, then keeps the set fresh for ever. Run it once, as a task.
+    /// Fetches the key set now, and then refreshes it forever. Run it once, as a task.
     pub async fn keep_fresh(&self, source: impl Source) {
         let mut backoff = FIRST_BACKOFF;
         loop {
@@ -215,7 +216,7 @@ impl Keys {
                 }
                 Err(error) => {
                     self.metrics.jwks_fetches.failed.inc();
-                    // The last good one serves on, if there is one.
+                    // The last good key set, if there is one, stays in use.
                     let keys = self.current().map_or(0, |set| set.keys.len());
                     tracing::warn!(error = %error, retry_ms = backoff.as_millis(), keys_in_use = keys, "key set not fetched");
                     let pause = random::jittered(backoff);

@@ -1,6 +1,6 @@
-//! One verification key: from a JWK, from PEM, or a shared secret. What it may verify belongs to the key, not to the token.
+//! One verification key: from a JWK, from PEM, or a shared secret. The key determines the permitted algorithms, not the token.
 //!
-//! RFC 7517 and RFC 7518 section 6 for the members; RFC 8037 for Ed25519; RFC 5480 for the PEM of a P-256 key.
+//! RFC 7517 and RFC 7518 section 6 define the members; RFC 8037 defines Ed25519 keys, RFC 5480 the PEM of a P-256 key.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -10,17 +10,17 @@ use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 
-/// RSA moduli outside this range are not used (RFC 7518, 3.3 asks for 2048 or more; the verifier stops at 8192).
+/// The accepted sizes of RSA moduli (RFC 7518, 3.3 requires 2048 or more; the verifier supports at most 8192).
 const MODULUS_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
-/// What stands before the point in the `SubjectPublicKeyInfo` of a P-256 key: id-ecPublicKey, prime256v1, a bit string of 66 bytes that
-/// has no unused bits and an uncompressed point (RFC 5480, 2).
+/// The bytes before the point in the `SubjectPublicKeyInfo` of a P-256 key: id-ecPublicKey, prime256v1, a bit string of 66 bytes with
+/// no unused bits, and the mark of an uncompressed point (RFC 5480, 2).
 const P256_PREFIX: [u8; 27] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03,
     0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
 ];
 const P256_BYTES: usize = 32;
 
-/// Names one key material: two keys of the same `kid` and other numbers have other ids.
+/// The digest of the key material. Two keys with the same `kid` and different material have different ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyId([u8; 32]);
 
@@ -28,7 +28,7 @@ impl KeyId {
     fn of(parts: &[&[u8]]) -> Self {
         let mut all = Vec::new();
         for part in parts {
-            // No two lists of parts are the same bytes.
+            // The length before each part makes the encoding unique.
             all.extend_from_slice(&(part.len() as u64).to_be_bytes());
             all.extend_from_slice(part);
         }
@@ -38,7 +38,7 @@ impl KeyId {
     }
 }
 
-/// One key, and the algorithms that it may verify.
+/// One verification key and its permitted algorithms.
 #[derive(Clone)]
 pub struct Key {
     kid: String,
@@ -63,27 +63,27 @@ struct Jwk {
 }
 
 impl Key {
-    /// The id under which tokens name the key; empty for a shared secret.
+    /// The id by which tokens name the key (`kid`); empty for a shared secret.
     pub fn kid(&self) -> &str {
         &self.kid
     }
 
-    /// The identity of its numbers.
+    /// The digest of the key material.
     pub fn id(&self) -> KeyId {
         self.id
     }
 
-    /// The key as the verifier takes it.
+    /// The key in the form that the verifier takes.
     pub fn decoding(&self) -> &DecodingKey {
         &self.decoding
     }
 
-    /// Whether signatures of this algorithm may be verified with it (RFC 8725, 3.1: a key is used with one algorithm family only).
+    /// Whether the key may verify signatures of this algorithm (RFC 8725, 3.1: a key is used with one algorithm family only).
     pub fn permits(&self, algorithm: Algorithm) -> bool {
         self.algorithms.contains(&algorithm)
     }
 
-    /// A public key for signatures from a JWK; none where it is anything else, a secret above all.
+    /// Reads a public signature key from a JWK. Returns none for anything else, such as a secret key.
     pub fn from_jwk(jwk: serde_json::Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(jwk).ok()?;
         let for_signatures = jwk.usage.as_deref().is_none_or(|usage| usage == "sig")
@@ -104,7 +104,7 @@ impl Key {
         if algorithms.is_empty() { None } else { Some(Self { kid: jwk.kid, id, algorithms, decoding }) }
     }
 
-    /// A P-256 key from PEM (`BEGIN PUBLIC KEY`); none where it is anything else.
+    /// Reads a P-256 public key from PEM (`BEGIN PUBLIC KEY`). Returns none for anything else.
     pub fn from_p256_pem(kid: &str, pem: &[u8]) -> Option<Self> {
         let info = SubjectPublicKeyInfoDer::from_pem_slice(pem).ok()?;
         let point = info.as_ref().strip_prefix(&P256_PREFIX).filter(|point| point.len() == 2 * P256_BYTES)?;
@@ -113,7 +113,7 @@ impl Key {
         Some(Self { kid: kid.to_owned(), id: KeyId::of(&[b"EC", x, y]), algorithms: vec![Algorithm::ES256], decoding })
     }
 
-    /// A secret that the signer has too, for HS256 and nothing else.
+    /// Creates a key from a secret that guard shares with the signer, for HS256 only.
     pub fn shared_secret(secret: &[u8]) -> Self {
         Self {
             kid: String::new(),
@@ -130,16 +130,16 @@ impl std::fmt::Debug for Key {
     }
 }
 
-type Numbers = (KeyId, Vec<Algorithm>, DecodingKey);
+type KeyParts = (KeyId, Vec<Algorithm>, DecodingKey);
 
-fn rsa(jwk: &Jwk) -> Option<Numbers> {
+fn rsa(jwk: &Jwk) -> Option<KeyParts> {
     use Algorithm::{PS256, PS384, PS512, RS256, RS384, RS512};
     let n = URL_SAFE_NO_PAD.decode(jwk.n.as_ref()?).ok()?;
     let e = URL_SAFE_NO_PAD.decode(jwk.e.as_ref()?).ok()?;
     let leading_zeros = n.iter().position(|byte| *byte != 0)?;
     let n = &n[leading_zeros..];
     let bits = n.len() * 8 - n[0].leading_zeros() as usize;
-    // An even exponent or 1 is no RSA key; above 64 bits the verifier refuses.
+    // An exponent that is even or 1 is not valid; the verifier refuses exponents above 64 bits.
     if !MODULUS_BITS.contains(&bits) || e.is_empty() || e.len() > 8 || e.last()? % 2 == 0 || e == [1] {
         return None;
     }
@@ -147,10 +147,10 @@ fn rsa(jwk: &Jwk) -> Option<Numbers> {
     Some((KeyId::of(&[b"RSA", n, &e]), algorithms, DecodingKey::from_rsa_raw_components(n, &e)))
 }
 
-fn ec(jwk: &Jwk, algorithm: Algorithm, bytes: usize) -> Option<Numbers> {
+fn ec(jwk: &Jwk, algorithm: Algorithm, bytes: usize) -> Option<KeyParts> {
     let (x, y) = (jwk.x.as_ref()?, jwk.y.as_ref()?);
     let numbers = (URL_SAFE_NO_PAD.decode(x).ok()?, URL_SAFE_NO_PAD.decode(y).ok()?);
-    // RFC 7518, 6.2.1.2: exactly the size of the field. Whether the point is on the curve is the verifier's to see.
+    // RFC 7518, 6.2.1.2: exactly the size of the field. The verifier checks that the point is on the curve.
     if numbers.0.len() != bytes || numbers.1.len() != bytes {
         return None;
     }
@@ -158,13 +158,13 @@ fn ec(jwk: &Jwk, algorithm: Algorithm, bytes: usize) -> Option<Numbers> {
     Some((KeyId::of(&[b"EC", &numbers.0, &numbers.1]), vec![algorithm], decoding))
 }
 
-fn ed25519(jwk: &Jwk) -> Option<Numbers> {
+fn ed25519(jwk: &Jwk) -> Option<KeyParts> {
     let x = jwk.x.as_ref()?;
     let number = URL_SAFE_NO_PAD.decode(x).ok().filter(|number| number.len() == 32)?;
     Some((KeyId::of(&[b"OKP", &number]), vec![Algorithm::EdDSA], DecodingKey::from_ed_components(x).ok()?))
 }
 
-/// An algorithm as `alg` spells it (RFC 7518, 3.1).
+/// Returns the name of an algorithm as in `alg` (RFC 7518, 3.1).
 pub fn name(algorithm: Algorithm) -> &'static str {
     match algorithm {
         Algorithm::HS256 => "HS256",
@@ -179,7 +179,7 @@ pub fn name(algorithm: Algorithm) -> &'static str {
         Algorithm::ES256 => "ES256",
         Algorithm::ES384 => "ES384",
         Algorithm::EdDSA => "EdDSA",
-        // The enum may grow; an algorithm that has no name here is named by no token.
+        // The enum may grow. No token can name an algorithm that has no name here.
         _ => "",
     }
 }

@@ -1,7 +1,7 @@
-//! Keys that are served one by one, as PEM under their `kid`: fetched when a token names one, and remembered.
+//! Keys that are published one by one as PEM files, named by their `kid`. A key is fetched when a token names it, and cached.
 //!
-//! AWS, "Authenticate users using an Application Load Balancer": `https://public-keys.auth.elb.REGION.amazonaws.com/KID`. Whoever reaches
-//! guard can invent a `kid`, so what it may cause is bounded: the form of a `kid`, one fetch at a time, and [`MAX_NEW`] in a
+//! AWS, "Authenticate users using an Application Load Balancer": `https://public-keys.auth.elb.REGION.amazonaws.com/KID`. Any client can
+//! invent a `kid`, so fetches are limited: a `kid` must have the right form, one fetch runs at a time, and at most [`MAX_NEW`] in a
 //! [`WINDOW`].
 
 use std::collections::HashMap;
@@ -15,25 +15,25 @@ use crate::key::{Key, KeyId};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Trust;
 
-/// How long a key is believed without being fetched again.
+/// How long a key is cached before it is fetched again.
 pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
-/// The most fetches in a [`WINDOW`].
+/// The maximum number of fetches in a [`WINDOW`].
 pub const MAX_NEW: usize = 10;
-/// The time in which [`MAX_NEW`] fetches may be made.
+/// The period to which the limit [`MAX_NEW`] applies.
 pub const WINDOW: Duration = Duration::from_secs(60);
-/// The most keys that are remembered; the oldest makes room.
+/// The maximum number of cached keys. The oldest is removed when the cache is full.
 pub const MAX_KEYS: usize = 32;
-/// The longest `kid`. AWS's are UUIDs.
+/// The longest accepted `kid`, in bytes. AWS uses UUIDs.
 const MAX_KID_BYTES: usize = 64;
 
-/// The keys, and where more are.
+/// The cached keys, and the base URL for further ones.
 pub struct PemKeys {
     base: String,
     trust: Trust,
     metrics: Arc<Metrics>,
     known: Mutex<HashMap<String, Known>>,
-    /// The times of the fetches in the current window. Holding it is the turn to fetch.
-    turn: tokio::sync::Mutex<Vec<Instant>>,
+    /// The times of the fetches in the current window. The lock is held during a fetch, so that only one runs at a time.
+    fetches: tokio::sync::Mutex<Vec<Instant>>,
 }
 
 struct Known {
@@ -42,35 +42,35 @@ struct Known {
 }
 
 impl PemKeys {
-    /// Keys at `base`/KID. None is fetched yet.
+    /// Creates an empty cache for the keys at `base`/KID.
     pub fn new(base: &str, trust: Trust, metrics: Arc<Metrics>) -> Self {
         let base = base.trim_end_matches('/').to_owned();
-        Self { base, trust, metrics, known: Mutex::default(), turn: tokio::sync::Mutex::default() }
+        Self { base, trust, metrics, known: Mutex::default(), fetches: tokio::sync::Mutex::default() }
     }
 
-    /// Whether these very numbers are those of a key that is still believed.
+    /// Whether the key with this id is in the cache and not too old.
     pub fn holds(&self, id: KeyId) -> bool {
         self.known().values().any(|known| known.key.id() == id && known.since.elapsed() < MAX_AGE)
     }
 
-    /// How many keys are known.
+    /// The number of cached keys.
     pub fn count(&self) -> usize {
         self.known().len()
     }
 
-    /// The key of that `kid`: remembered, or fetched now.
+    /// Returns the key with this `kid` from the cache, or fetches it.
     pub async fn find(&self, kid: &str) -> Option<Key> {
-        // It becomes a part of a URL.
+        // The `kid` becomes a part of a URL.
         let is_name = (1..=MAX_KID_BYTES).contains(&kid.len()) && kid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !is_name {
             return None;
         }
-        if let Some(key) = self.remembered(kid) {
+        if let Some(key) = self.cached(kid) {
             return Some(key);
         }
-        let mut fetches = self.turn.lock().await;
-        // Whoever had the turn before may have fetched this very key.
-        if let Some(key) = self.remembered(kid) {
+        let mut fetches = self.fetches.lock().await;
+        // The previous holder of the lock may have fetched this key.
+        if let Some(key) = self.cached(kid) {
             return Some(key);
         }
         fetches.retain(|at| at.elapsed() < WINDOW);
@@ -107,7 +107,7 @@ impl PemKeys {
         Some(key)
     }
 
-    fn remembered(&self, kid: &str) -> Option<Key> {
+    fn cached(&self, kid: &str) -> Option<Key> {
         self.known().get(kid).filter(|known| known.since.elapsed() < MAX_AGE).map(|known| known.key.clone())
     }
 

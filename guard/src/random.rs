@@ -1,21 +1,21 @@
-//! A few random bytes from the kernel: for names, ids and jitter, where aws-lc's generator would cost each new process tens of
-//! milliseconds of self-tests.
+//! Random bytes from the kernel, for names, ids and jitter. The generator of aws-lc would cost each new process tens of milliseconds of
+//! self-tests.
 
 use std::time::Duration;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-/// The most at once, in bytes: getrandom(2) gives so many whole.
+/// The maximum number of bytes of one call: getrandom(2) never returns fewer than requested up to this size.
 pub const MAX_BYTES: usize = 256;
 
-/// The kernel gave none.
+/// The kernel returned no random bytes.
 #[derive(Debug, thiserror::Error)]
-#[error("the system gives no randomness")]
+#[error("the operating system returned no random bytes")]
 pub struct Unavailable;
 
-/// Random bytes.
+/// Returns `N` random bytes.
 pub fn bytes<const N: usize>() -> Result<[u8; N], Unavailable> {
-    const { assert!(N <= MAX_BYTES, "getrandom(2) gives so many whole") }
+    const { assert!(N <= MAX_BYTES, "getrandom(2) may return fewer bytes than this") }
     let mut bytes = [0; N];
     match getrandom(&mut bytes[..], GetRandomFlags::empty()) {
         Ok(count) if count == N => Ok(bytes),
@@ -23,9 +23,9 @@ pub fn bytes<const N: usize>() -> Result<[u8; N], Unavailable> {
     }
 }
 
-/// `pause` plus up to a tenth, so that the guards of many homes do not ask in step.
+/// Returns `pause` plus up to a tenth of it, so that many guards do not send their requests at the same moment.
 pub fn jittered(pause: Duration) -> Duration {
-    // Without randomness there is no jitter, and nothing rests on it.
+    // Without random bytes there is no jitter, which is harmless.
     let [byte] = bytes().unwrap_or_default();
     pause + pause * u32::from(byte) / 2560
 }

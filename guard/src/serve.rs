@@ -1,7 +1,7 @@
-//! Listener, workers, timeouts, drain: sockets in, calls of a [`Handler`] out.
+//! The HTTP/1.1 server: it accepts connections, calls a [`Handler`] for each request, enforces the timeouts, and drains on SIGTERM.
 //!
-//! One accept loop senders connections out in turn, each worker is one thread with a runtime of its own. `SO_REUSEPORT` would do the
-//! same without the sender-over, but the kernel spreads the few long-lived connections of cloudflared unevenly.
+//! One accept loop distributes connections to the workers in turn. Each worker is one thread with its own runtime. `SO_REUSEPORT` would
+//! need no accept loop, but the kernel spreads the few long-lived connections of cloudflared unevenly.
 
 pub mod drain_counter;
 pub mod head;
@@ -30,48 +30,49 @@ use tokio::time::{Instant, timeout_at};
 use drain_counter::{DrainCounter, DrainGuard};
 use wire::{ConnectionState, Wire};
 
-/// The most connections at once, tunnels included; more wait in the kernel's queue.
+/// The maximum number of open connections, tunnels included. Further ones wait in the kernel's queue.
 pub const MAX_CONNECTIONS: usize = 8192;
-/// How long a connection may idle between requests. cloudflared keeps its own for 90 s; below that, a request could meet our FIN and
-/// become a 502 (cloudflared's `keepAliveTimeout`).
+/// How long a connection may be idle between requests. cloudflared keeps idle connections for 90 s (its `keepAliveTimeout`). If this
+/// were shorter, cloudflared could send a request on a connection that guard is closing, and the client would get a 502.
 pub const IDLE_TIME: Duration = Duration::from_secs(120);
-/// The largest head, in bytes: the edge carries 32 KB of headers and a URL of 16 KB. Also what a body may hold in a buffer.
+/// The largest request head, in bytes: Cloudflare's edge allows 32 KB of headers and a URL of 16 KB. Also the size of the read buffer of
+/// a body.
 pub const HEAD_BYTES: usize = 64 * 1024;
-/// The pause after an accept that failed: out of file descriptors, most likely.
+/// The pause after a failed `accept`. The usual cause is that no file descriptors are left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// How long a connection may still ask once the drain has begun: what was on its way gets a refusal. Also one that has request_started before:
-/// to cloudflared a connection that closes under a request is a 502, and it sends neither an upload nor a GET a second time.
+/// How long a connection may still send a request after the drain has begun; such a request is refused with 503. This also holds for a
+/// connection that had requests before: if it closed under a request, cloudflared would answer 502, and it does not repeat the request.
 const DRAIN_IDLE_TIME: Duration = Duration::from_secs(1);
-/// How long before the end of the grace tunnels are closed, where requests take all of it.
+/// How long before the end of the grace period tunnels are closed, if requests are still in flight then.
 const TUNNEL_MARGIN: Duration = Duration::from_secs(2);
 
-/// Where the process stands. Order matters: later is later.
+/// The phase of the process's life. The order of the variants is the order in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// Requests are served.
     Serving,
-    /// No new requests; those under way finish.
+    /// New requests are refused; requests in flight finish.
     Draining,
-    /// Tunnels close.
+    /// Tunnels are being closed.
     ClosingTunnels,
-    /// Whatever is left is cut.
+    /// The remaining connections are cut.
     Gone,
 }
 
 impl Phase {
-    /// Waits until the process stands here, or later.
+    /// Waits until the process is in this phase or a later one.
     pub async fn reached(self, phase: &mut watch::Receiver<Self>) {
-        // No sender means that the process is past every phase.
+        // The sender is gone only when the process has passed every phase.
         let _ = phase.wait_for(|now| *now >= self).await;
     }
 }
 
-/// What answers requests: one a worker.
+/// Handles the requests of one worker.
 pub trait Handler: Send + Sync + 'static {
-    /// The body of its answers.
+    /// The body type of the responses.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
 
-    /// Answers one request.
+    /// Handles one request and returns its response.
     fn answer(
         self: Arc<Self>,
         connection: Arc<ConnectionState>,
@@ -79,24 +80,24 @@ pub trait Handler: Send + Sync + 'static {
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
-    /// The whole answer to a head that hyper would have refused with this status, as bytes.
+    /// The complete response, as bytes, to a request head that hyper refuses with this status.
     fn refuse_head(&self, peer: IpAddr, status: u16) -> Vec<u8>;
 
-    /// Called every second.
+    /// Does periodic work. Called once a second.
     fn tick(&self);
 }
 
-/// The life of one process, shared by all of its parts.
+/// The phase of the process and its open connections, shared by all of its parts.
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
     stop: Notify,
     connections: DrainCounter,
-    /// Open tunnels: they are no connections any more, and are drained last.
+    /// Open tunnels. They are not counted as connections, and are drained last.
     pub tunnels: DrainCounter,
 }
 
 impl Lifecycle {
-    /// Serving, with nobody inside.
+    /// A process that serves and has no connections yet.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
@@ -107,14 +108,14 @@ impl Lifecycle {
         })
     }
 
-    /// The phase, to look at or to wait for.
+    /// The current phase, to read or to wait for.
     pub fn phase(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
     }
 
     /// Starts the drain. Calling it again changes nothing.
     pub fn stop(&self) {
-        // Not ready at once: the signal's handler is what a readiness probe must see first.
+        // The phase changes here and not in the control thread: a readiness probe has to fail as soon as the signal is handled.
         self.phase.send_if_modified(|phase| {
             let serving = *phase == Phase::Serving;
             if serving {
@@ -130,18 +131,18 @@ impl Lifecycle {
     }
 }
 
-/// What a drain had to cut when its grace was over.
+/// The number of connections and tunnels that were still open at the end of the grace period, and were cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drained {
-    /// Connections with a request under way.
+    /// Connections with a request in flight.
     pub connections: i64,
     /// Tunnels.
     pub tunnels: i64,
 }
 
-/// A process that serves, on threads of its own.
+/// A running server, on its own threads.
 pub struct Running {
-    /// Where it serves.
+    /// The address on which it listens.
     pub address: SocketAddr,
     lifecycle: Arc<Lifecycle>,
     control: JoinHandle<Drained>,
@@ -153,7 +154,7 @@ impl Running {
         self.lifecycle.stop();
     }
 
-    /// Waits for the end of the drain.
+    /// Waits for the end of the drain and returns what was cut.
     pub fn join(self) -> Drained {
         self.control.join().unwrap_or_default()
     }
@@ -162,7 +163,8 @@ impl Running {
 /// A task that runs beside the workers for as long as the process serves.
 pub type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Starts a thread for every handler and one that accepts, runs `background`, and drains within `grace` when told to stop.
+/// Starts one worker thread for each handler, and a control thread that accepts connections, runs `background`, and drains within
+/// `grace` after [`Lifecycle::stop`].
 pub fn start<H: Handler>(
     listener: TcpListener,
     grace: Duration,
@@ -197,7 +199,7 @@ pub fn start<H: Handler>(
             }
         });
         for thread in threads {
-            // A worker that panicked has already said so.
+            // A worker that panicked has already written its message.
             let _ = thread.join();
         }
         drained
@@ -210,7 +212,7 @@ fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// A connection on its way to a worker: a bare socket, since the worker's runtime has a reactor of its own.
+/// An accepted connection that is passed to a worker. It is a plain socket because the worker's runtime has its own reactor.
 struct AcceptedConnection {
     stream: std::net::TcpStream,
     peer: IpAddr,
@@ -219,13 +221,13 @@ struct AcceptedConnection {
 
 async fn accept(listener: tokio::net::TcpListener, senders: Vec<mpsc::UnboundedSender<AcceptedConnection>>) -> Infallible {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut turn = senders.iter().cycle();
+    let mut workers = senders.iter().cycle();
     loop {
-        let (Ok(permit), Some(sender)) = (permits.clone().acquire_owned().await, turn.next()) else {
+        let (Ok(permit), Some(sender)) = (permits.clone().acquire_owned().await, workers.next()) else {
             return std::future::pending().await;
         };
         match listener.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
-            // A worker that is gone drops the socket: the process is ending.
+            // A worker that has ended drops the socket: the process is ending too.
             Ok((stream, peer)) => drop(sender.send(AcceptedConnection { stream, peer: peer.ip().to_canonical(), permit })),
             Err(error) => pause_after(&error).await,
         }
@@ -233,7 +235,7 @@ async fn accept(listener: tokio::net::TcpListener, senders: Vec<mpsc::UnboundedS
 }
 
 async fn pause_after(error: &io::Error) {
-    tracing::warn!(error = %error, "cannot accept connections for a moment");
+    tracing::warn!(error = %error, "cannot accept connections, retrying");
     tokio::time::sleep(ACCEPT_BACKOFF).await;
 }
 
@@ -274,7 +276,7 @@ async fn work<H: Handler>(handler: Arc<H>, mut incoming: mpsc::UnboundedReceiver
     }
 }
 
-/// What a connection holds until it ends.
+/// Counts a connection until it is dropped.
 struct ConnectionGuard {
     _connection: DrainGuard,
     _permit: OwnedSemaphorePermit,
@@ -315,10 +317,10 @@ async fn connection<H: Handler>(
         biased;
         outcome = served.as_mut() => outcome,
         () = Phase::Draining.reached(&mut phase) => {
-            // hyper's graceful shutdown cuts a connection between two requests, also where one is on its way.
+            // hyper's graceful shutdown closes an idle connection at once, even if the client has just sent a request on it.
             let mut request_starts = pin!(request_started.notified());
             if request_starts.as_mut().enable() {
-                // That was before the drain.
+                // This notification is of a request before the drain.
                 request_starts.set(request_started.notified());
             }
             let ended = tokio::select! {
@@ -336,7 +338,7 @@ async fn connection<H: Handler>(
         }
     };
     if let Err(error) = outcome {
-        // A client that leaves is everyday; a head that is refused has its own line.
+        // Clients often disconnect, and a refused head has its own log line.
         tracing::debug!(error = %error, "connection ended");
     }
 }

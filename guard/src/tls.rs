@@ -1,4 +1,5 @@
-//! TLS towards servers: the roots compiled in (a scratch image has no CA files) and those of `GUARD_CA_FILE`; HTTP/1.1 and nothing else.
+//! TLS client settings: the compiled-in root certificates (a scratch image has no CA files), those of `GUARD_CA_FILE`, and HTTP/1.1 as
+//! the only protocol.
 
 use std::fmt;
 use std::io;
@@ -9,12 +10,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// The authorities that are believed, ready to connect with.
+/// The trusted certificate authorities, as a TLS client configuration.
 #[derive(Clone)]
 pub struct Trust(Arc<rustls::ClientConfig>);
 
 impl Trust {
-    /// The public roots and `extra_roots`.
+    /// Trusts the public root certificates and `extra_roots`.
     ///
     /// # Panics
     /// Never: aws-lc-rs supports the protocol versions that rustls calls safe.
@@ -32,13 +33,13 @@ impl Trust {
         Self(Arc::new(config))
     }
 
-    /// TLS with the server of this name or address.
+    /// Returns the TLS settings for the server with this host name or address.
     pub fn with_server(&self, host: &str) -> Result<Tls, InvalidDnsNameError> {
         Ok(Tls { connector: TlsConnector::from(self.0.clone()), server: ServerName::try_from(host.to_owned())? })
     }
 }
 
-/// TLS with one server.
+/// The TLS settings for connections to one server.
 #[derive(Clone)]
 pub struct Tls {
     connector: TlsConnector,
@@ -46,7 +47,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Proves the server, over a connection that is open.
+    /// Performs the TLS handshake over an open connection and verifies the server's certificate.
     pub async fn over(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         self.connector.connect(self.server.clone(), stream).await
     }

@@ -1,8 +1,9 @@
-//! Connections to one upstream: one small pool a worker, newest first, and the one safe retry. Immich in the clear on the way in, a
-//! backend over TLS on the way out, an auth server beside the way in.
+//! A pool of connections to one upstream, for one worker. It uses the most recent connection first, and sends a request again only if
+//! nothing of it was written.
 //!
-//! Own code instead of `hyper_util::client::legacy`: a pool that is a worker's own needs no lock that anyone waits for, and a lease
-//! that ends early must cut its connection at once, so that Immich sees a broken message and not a slow one.
+//! The upstream is Immich (plain HTTP) for inbound requests, a backend (TLS) for outbound requests, or an auth server. It is guard's own
+//! code instead of `hyper_util::client::legacy` for two reasons: the pool of one worker needs no contended lock; and a [`Lease`] that is
+//! dropped early must close its connection at once, so that Immich sees an aborted message and not a slow one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,54 +22,55 @@ use crate::serve::sockets;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Tls;
 
-/// The most idle connections that one worker keeps.
+/// The maximum number of idle connections in the pool of one worker.
 pub const MAX_IDLE: usize = 256;
-/// The read buffer of one connection, in bytes: also what a transfer may hold in memory.
+/// The size of the read buffer of one connection, in bytes. It also bounds the memory of one transfer.
 pub const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Why there is no answer.
+/// The reason why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
-    /// Not reached.
+    /// The upstream was not reached.
     #[error("{upstream} not reached: {error}")]
     Connect {
-        /// Where.
+        /// The address of the upstream.
         upstream: Authority,
-        /// What the system said.
+        /// The error of the operating system or of TLS.
         error: std::io::Error,
     },
-    /// Not reached in time, its proof of who it is included.
+    /// The connection, its TLS handshake included, was not open in time.
     #[error("{upstream} not reached within {limit:?}")]
     Timeout {
-        /// Where.
+        /// The address of the upstream.
         upstream: Authority,
-        /// `GUARD_UPSTREAM_TIMEOUT`.
+        /// The time limit, such as `GUARD_UPSTREAM_TIMEOUT`.
         limit: Duration,
     },
-    /// Reached, and broke off before an answer.
+    /// The connection was lost before the head of the response.
     #[error("{upstream} broke off before an answer: {error}")]
     Exchange {
-        /// Where.
+        /// The address of the upstream.
         upstream: Authority,
-        /// What hyper said.
+        /// The error of the HTTP client.
         error: hyper::Error,
     },
 }
 
-/// Who is asked, and how.
+/// The address of an upstream, and how to connect to it.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Where.
+    /// The host and port of the upstream.
     pub authority: Authority,
-    /// None: in the clear.
+    /// The TLS settings; none for plain HTTP.
     pub tls: Option<Tls>,
-    /// To open a connection.
+    /// The time limit to open a connection, TLS handshake included.
     pub connect_timeout: Duration,
-    /// How long an idle connection is kept: less than the other side keeps it, so that no request meets a closing connection.
+    /// How long an idle connection is kept. It must be less than the upstream's own limit, so that no request is sent on a connection that
+    /// the upstream is closing.
     pub idle_limit: Duration,
 }
 
-/// The pool of one worker, for requests with bodies of type `B`.
+/// The pool of connections of one worker, for requests with bodies of type `B`.
 pub struct Upstream<B> {
     target: Target,
     idle: Mutex<Vec<Idle<B>>>,
@@ -80,7 +82,7 @@ struct Connection<B> {
     task: Task,
 }
 
-/// The task that moves a connection's bytes: it ends, and the socket closes, when nobody holds the connection any more.
+/// The task that reads and writes one connection. Dropping this aborts the task and closes the socket.
 struct Task(Option<AbortHandle>);
 
 struct Idle<B> {
@@ -88,7 +90,7 @@ struct Idle<B> {
     since: Instant,
 }
 
-/// A connection that is carrying one exchange. Given back with [`Lease::finish`]; dropped early it is cut.
+/// A connection that is in use for one exchange. [`Lease::finish`] returns it to the pool; dropping it closes the connection.
 pub struct Lease<B> {
     connection: Option<Connection<B>>,
     pool: Arc<Upstream<B>>,
@@ -100,20 +102,20 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    /// An empty pool.
+    /// Creates an empty pool.
     pub fn new(target: Target, metrics: Arc<Metrics>) -> Self {
         Self { target, idle: Mutex::default(), metrics }
     }
 
-    /// Sends a request and waits for the head of the answer, without limit of time. Sent again only where nothing was written: a
-    /// pooled connection turned out to be closed.
+    /// Sends a request and waits, without a time limit, for the head of the response. The request is sent again only if nothing of it was
+    /// written because a pooled connection was already closed.
     pub async fn send(self: &Arc<Self>, mut request: Request<B>) -> Result<(Response<Incoming>, Lease<B>), UpstreamError> {
         loop {
             let (connection, reused) = match self.take_idle().await {
                 Some(connection) => (connection, true),
                 None => (self.dial().await?, false),
             };
-            // A lease from the start: whoever drops this future cuts the connection.
+            // The lease exists before the request is sent, so that dropping this future closes the connection.
             let mut lease = Lease { connection: Some(connection), pool: self.clone() };
             let Some(connection) = lease.connection.as_mut() else { continue };
             match connection.sender.try_send_request(request).await {
@@ -124,14 +126,14 @@ where
                         request = unsent;
                     }
                     _ => {
-                        return Err(self.broke_off(error.into_error()));
+                        return Err(self.exchange_error(error.into_error()));
                     }
                 },
             }
         }
     }
 
-    /// Closes what has been idle for too long. Called now and then by the worker.
+    /// Closes connections that have been idle for too long. The worker calls it periodically.
     pub fn sweep(&self) {
         self.idle().retain(|idle| idle.since.elapsed() < self.target.idle_limit && !idle.connection.sender.is_closed());
     }
@@ -139,7 +141,7 @@ where
     async fn take_idle(&self) -> Option<Connection<B>> {
         loop {
             let Idle { mut connection, since } = self.idle().pop()?;
-            // Given back at the end of the answer, it may still have to notice that; where it was closed instead, it errs here.
+            // A connection that was just returned may need a moment to become ready; a closed one returns an error here.
             if since.elapsed() < self.target.idle_limit && connection.sender.ready().await.is_ok() {
                 return Some(connection);
             }
@@ -152,8 +154,8 @@ where
             let stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
             sockets::tune(&stream);
             match tls {
-                Some(tls) => Ok(self.speak(tls.over(stream).await?).await),
-                None => Ok(self.speak(stream).await),
+                Some(tls) => Ok(self.handshake(tls.over(stream).await?).await),
+                None => Ok(self.handshake(stream).await),
             }
         };
         match tokio::time::timeout(*connect_timeout, connect).await {
@@ -169,15 +171,18 @@ where
         }
     }
 
-    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Connection<B>, UpstreamError> {
+    async fn handshake(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Connection<B>, UpstreamError> {
         let handshake = http1::Builder::new().max_buf_size(BUFFER_BYTES).handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = handshake.map_err(|error| self.broke_off(error))?;
-        // How it ends is told to whoever waits for an answer on it.
+        let (sender, connection) = handshake.map_err(|error| self.exchange_error(error))?;
+        // The result of the task is dropped: the caller that waits for a response gets the error.
         let task = tokio::spawn(async move { drop(connection.with_upgrades().await) }).abort_handle();
         Ok(Connection { sender, task: Task(Some(task)) })
     }
 
-    fn broke_off(&self, error: hyper::Error) -> UpstreamError {
+    fn exchange_error(&self, error: hyper::Error) -> UpstreamError {
         self.metrics.upstream_errors.exchange.inc();
         UpstreamError::Exchange { upstream: self.target.authority.clone(), error }
     }
@@ -190,7 +195,7 @@ impl<B> Upstream<B> {
 }
 
 impl<B> Lease<B> {
-    /// The exchange is over. `reusable`: both messages have passed whole.
+    /// Ends the exchange. `reusable`: the request and the response are complete, so the connection may return to the pool.
     pub fn finish(mut self, reusable: bool) {
         if reusable
             && let Some(connection) = self.connection.take()
@@ -203,7 +208,7 @@ impl<B> Lease<B> {
         }
     }
 
-    /// The connection became a tunnel: its task ends by itself when it has handed the socket over.
+    /// Releases a connection that became a tunnel. Its task ends by itself after the upgrade.
     pub fn detach(mut self) {
         if let Some(mut connection) = self.connection.take() {
             connection.task.0 = None;

@@ -1,6 +1,7 @@
-//! Verified tokens, remembered: a hit costs a look-up instead of an RSA verification.
+//! A cache of verified tokens: a hit costs a look-up instead of an RSA verification.
 //!
-//! Keyed by the token's SHA-256, so that no bearer token stays in memory. An entry dies with its `exp`, with its key, or with its age.
+//! The key is the token's SHA-256, so that no bearer token stays in memory. An entry is valid until its `exp`, until its key is no longer
+//! in use, or until [`MAX_AGE`].
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -11,10 +12,10 @@ use tokio::time::Instant;
 use super::{LEEWAY_SECONDS, Verified};
 use crate::key::KeyId;
 
-/// The most tokens remembered at once in one worker. A family has a few; the bound is for a leaked signer.
+/// The maximum number of tokens in the cache of one worker. A family has a few; the bound matters if the signing key leaks.
 pub const MAX_ENTRIES: usize = 4096;
 
-/// The longest that a verification is trusted without being done again.
+/// How long a verified token is cached before it is verified again.
 pub const MAX_AGE: Duration = Duration::from_secs(5 * 60);
 
 /// The SHA-256 of a token.
@@ -30,7 +31,7 @@ impl TokenDigest {
     }
 }
 
-/// A bounded map from token to proof; the oldest entry makes room.
+/// A bounded map from the digest of a token to its verification. The oldest entry is removed when the cache is full.
 #[derive(Debug, Default)]
 pub struct Cache {
     entries: HashMap<TokenDigest, Entry>,
@@ -44,14 +45,15 @@ struct Entry {
 }
 
 impl Cache {
-    /// The proof for this token, if it still stands at `now` (seconds since 1970) and `holds` says that its key is still a good one.
+    /// Returns the verification of this token if it is still valid at `now` (seconds since 1970) and `holds` confirms that its key is
+    /// still in use.
     pub fn get(&self, token: &TokenDigest, now: u64, holds: impl Fn(KeyId) -> bool) -> Option<Verified> {
         let Entry { verified, since } = self.entries.get(token)?;
-        let alive = verified.expires.saturating_add(LEEWAY_SECONDS) > now && since.elapsed() < MAX_AGE && holds(verified.key);
-        alive.then(|| verified.clone())
+        let is_valid = verified.expires.saturating_add(LEEWAY_SECONDS) > now && since.elapsed() < MAX_AGE && holds(verified.key);
+        is_valid.then(|| verified.clone())
     }
 
-    /// Remembers a proof from now on.
+    /// Stores the verification of a token.
     pub fn put(&mut self, token: TokenDigest, verified: Verified) {
         if self.entries.insert(token, Entry { verified, since: Instant::now() }).is_none() {
             self.order.push_back(token);

@@ -1,11 +1,11 @@
-//! What a token says, in strict types: a member of the wrong type is an error, never an absent member, and one that appears twice is too.
+//! The header and the claims of a token, parsed strictly: a member of the wrong type, or one that appears twice, is an error.
 //!
 //! RFC 7515 section 4 (header), RFC 7519 section 4 (claims).
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
 
-/// The header of a token, with the members that load balancers of AWS put there.
+/// The header of a token, with the members that AWS load balancers add.
 #[derive(Deserialize)]
 pub(super) struct Header {
     pub(super) alg: String,
@@ -20,7 +20,7 @@ pub(super) struct Header {
     pub(super) exp: Option<NumericDate>,
 }
 
-/// Its claims.
+/// The claims of a token.
 #[derive(Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: Option<String>,
@@ -39,12 +39,12 @@ pub(super) struct Claims {
     pub(super) common_name: Option<String>,
 }
 
-/// A member that is there, whatever it holds: `null` counts too.
+/// Returns true for a member that is present, with any value, `null` included.
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
-/// A member that may be absent but not `null`: a claim of the wrong type is an error, never an absent claim (CVE-2026-25537).
+/// Reads a member that may be absent but not `null`: a claim of the wrong type is an error, never an absent claim (CVE-2026-25537).
 fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
@@ -78,7 +78,7 @@ impl<'de> Deserialize<'de> for NumericDate {
     }
 }
 
-/// The string under a name that configuration chose, in a JSON object that has it at most once.
+/// Returns the string value of the member `name` in a JSON object. A member that appears twice is an error.
 pub(super) fn member(object: &[u8], name: &str) -> Result<Option<String>, serde_json::Error> {
     struct Member<'n>(&'n str);
 

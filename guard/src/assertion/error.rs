@@ -1,8 +1,8 @@
-//! Why a token was refused: one rule each, told to the log and the metric, never to the client.
+//! The reasons why a token is refused, one for each rule. They go to the log and the metric, never to the client.
 
 use super::MAX_TOKEN_BYTES;
 
-/// The rule that a token broke. The label goes to the metric, the text to the log, and neither to the client.
+/// The rule that a token broke. The label goes to the metric, the text to the log; the client gets neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssertionError {
     /// No assertion header.
@@ -23,14 +23,14 @@ pub enum AssertionError {
     /// `typ` is neither absent nor JWT.
     #[error("the assertion's typ is not JWT")]
     Type,
-    /// `crit` is present: nothing that it could name is understood here (RFC 7515, 4.1.11).
+    /// `crit` is present; guard supports no critical extension (RFC 7515, 4.1.11).
     #[error("the assertion has critical extensions")]
     Critical,
-    /// `iss` is absent or another.
-    #[error("the assertion's issuer is absent or another")]
+    /// `iss` is absent or not an accepted issuer.
+    #[error("the assertion's issuer is absent or not an accepted one")]
     Issuer,
-    /// `aud` is absent or holds none of ours.
-    #[error("the assertion's audience is absent or another application's")]
+    /// `aud` is absent or contains no accepted audience.
+    #[error("the assertion's audience is absent or of another application")]
     Audience,
     /// `exp` is absent.
     #[error("the assertion has no exp")]
@@ -38,19 +38,19 @@ pub enum AssertionError {
     /// `exp` is past.
     #[error("the assertion is expired")]
     Expired,
-    /// `nbf` or `iat` lies ahead.
+    /// `nbf` or `iat` is in the future.
     #[error("the assertion is not valid yet")]
     NotYet,
-    /// Cloudflare's `type` is not `app`: a session token, say.
+    /// Cloudflare's `type` is not `app`, for example for a session token.
     #[error("the assertion is not an application token")]
     NotApplication,
-    /// It is good for longer than this signer's tokens are.
-    #[error("the assertion is good for longer than this front door's are")]
+    /// The time between `iat` and `exp` is longer than this signer's tokens have, or `iat` is absent.
+    #[error("the assertion's lifetime is longer than this front door issues, or iat is absent")]
     Lifetime,
     /// Neither a person nor a service token.
     #[error("the assertion names neither a person nor a service token")]
     NoIdentity,
-    /// `kid` is not in the key set, also after a refetch where one was due.
+    /// `kid` is not in the key set, even after a refetch if one was allowed.
     #[error("the assertion's key is not in the key set")]
     UnknownKey,
     /// The signature does not fit the key that `kid` names.

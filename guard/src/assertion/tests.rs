@@ -1,4 +1,4 @@
-//! Every rule of the check, one bad token each, next to the good ones.
+//! Tests of every rule of the verification: valid tokens, and one invalid token for each rule.
 
 use serde_json::{Value, json};
 
@@ -159,7 +159,7 @@ fn text_that_is_not_a_token_is_refused_without_a_panic() {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(512))]
 
-    /// Whatever one character becomes, the token dies, unless it decodes to the same bytes.
+    /// A token with one changed character is refused, unless it decodes to the same bytes.
     #[test]
     fn one_changed_character_is_one_token_less(place in 0..600_usize, other in "[A-Za-z0-9_.=+/-]") {
         static SIGNER: std::sync::LazyLock<Signer> = std::sync::LazyLock::new(Signer::generate);
@@ -172,14 +172,14 @@ proptest::proptest! {
         }
     }
 
-    /// No text at all makes the reader panic.
+    /// No text makes the parser panic.
     #[test]
     fn any_text_is_read_without_a_panic(token in "\\PC{0,200}") {
         proptest::prop_assert!(rules().read(&token, NOW).is_err());
     }
 }
 
-/// RFC 8725, 3.1: a key that says what it is for is for nothing else, also where the other algorithm is pinned, too.
+/// RFC 8725, 3.1: a key with an `alg` is used for no other algorithm, even if that algorithm is configured too.
 #[test]
 fn a_key_of_one_algorithm_verifies_no_other() {
     let signer = Signer::generate();

@@ -1,4 +1,4 @@
-//! The front door and the allow list: the variables that `guard origin` and `guard idtoken` share.
+//! The variables of the front door and the allow list, which `guard origin` and `guard idtoken` share.
 
 pub mod forward_auth;
 pub mod signed;
@@ -16,7 +16,7 @@ pub use signed::{AssertionArgs, KeysAt, SharedSecret, SignedConfig, Signer};
 use table::Parts;
 pub use table::{DEFAULT as DEFAULT_FRONT_DOOR, FRONT_DOORS, FrontDoorKind};
 
-/// What flags and variables said about the front door.
+/// The flags and variables of the front door and the allow list, as text.
 #[derive(Args, Clone, Debug, Default)]
 pub struct FrontDoorArgs {
     /// The name of the front door; its help text comes from the table of front doors.
@@ -28,31 +28,32 @@ pub struct FrontDoorArgs {
     /// AUD tags of the Access applications, comma-separated (required for cloudflare-access)
     #[arg(long, env = "GUARD_ACCESS_AUD", value_name = "TAGS", hide_env_values = true)]
     pub access_aud: Option<String>,
-    /// Another key set than the front door's own: https, or http to a loopback address
+    /// The URL of the key set, if not the front door's default: https, or http to a loopback address
     #[arg(long, env = "GUARD_JWKS_URL", value_name = "URL", hide_env_values = true)]
     pub jwks_url: Option<String>,
-    /// Of signed headers.
+    /// The variables of signed headers.
     #[command(flatten)]
     pub assertion: AssertionArgs,
-    /// The addresses whose unsigned header is believed, comma-separated, no ranges (required for unsigned-header)
+    /// The IP addresses whose unsigned header is trusted, comma-separated, no ranges (required for unsigned-header)
     #[arg(long, env = "GUARD_TRUSTED_PEERS", value_name = "ADDRESSES", hide_env_values = true)]
     pub trusted_peers: Option<String>,
-    /// Addresses or @domains that may enter, comma-separated [default: anyone verified]
+    /// Email addresses or @domains that are allowed, comma-separated [default: everyone authenticated]
     #[arg(long, env = "GUARD_ALLOW_EMAIL", value_name = "LIST", hide_env_values = true)]
     pub allow_email: Option<String>,
-    /// Service tokens (common names) and accounts without an address (names) that may enter, comma-separated [default: any verified]
+    /// Service tokens (common names) and accounts without an email address (names) that are allowed, comma-separated [default: all
+    /// authenticated]
     #[arg(long, env = "GUARD_ALLOW_SERVICE", value_name = "LIST", hide_env_values = true)]
     pub allow_service: Option<String>,
 }
 
-/// Who vouches for a request.
+/// The configured front door.
 #[derive(Clone, Debug)]
 pub enum FrontDoorConfig {
-    /// Whoever signs a header.
+    /// A front door that signs a header.
     Signed(SignedConfig),
-    /// An auth server, asked about each request.
+    /// An auth server that decides on each request.
     ForwardAuth(ForwardAuthConfig),
-    /// Whoever sends from an exact address.
+    /// An unsigned header that is trusted from exact addresses.
     UnsignedHeader {
         /// The header that names the sender.
         header: HeaderName,
@@ -64,14 +65,14 @@ pub enum FrontDoorConfig {
 /// The arguments of an auth server.
 #[derive(Clone, Copy)]
 pub(crate) struct AuthServerArgs<'a> {
-    /// Where it is, and what its answers mean.
+    /// The variables of the auth server.
     pub(crate) server: &'a ForwardAuthArgs,
-    /// The public address, which it has to be told.
+    /// The public address, which the auth request contains.
     pub(crate) external: Option<&'a External>,
 }
 
 impl FrontDoorConfig {
-    /// Who vouches, in words for the log and the status page.
+    /// Describes the front door for the log and the status page.
     pub fn description(&self) -> String {
         match self {
             Self::Signed(signed) => signed.description(),
@@ -85,7 +86,7 @@ impl FrontDoorConfig {
 }
 
 impl FrontDoorArgs {
-    /// Who may enter.
+    /// Reads the allow list.
     pub(crate) fn check_allow_list(&self, r: &mut Reader) -> AllowList {
         AllowList {
             emails: r.value("GUARD_ALLOW_EMAIL", given(self.allow_email.as_deref()), Vec::new(), read::emails),
@@ -117,7 +118,7 @@ impl FrontDoorArgs {
         let peers = r.required(
             "GUARD_TRUSTED_PEERS",
             given(self.trusted_peers.as_deref()),
-            "the exact addresses that may send it, such as 127.0.0.1: nothing is signed, so the sender's address is all there is",
+            "the exact addresses that may send it, such as 127.0.0.1: the header is unsigned, so only the address can be checked",
             read::addresses,
         );
         Some(FrontDoorConfig::UnsignedHeader { header: header?, peers: peers? })

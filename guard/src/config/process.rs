@@ -1,4 +1,4 @@
-//! What every serving process has: an admin port, worker threads, a grace, authorities to believe, a log.
+//! The settings of every serving process: admin port, worker threads, grace period, certificate authorities, and log.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,68 +10,68 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use super::{Reader, everywhere, given, read, units};
 use crate::telemetry::log::{Format, LogIdentity};
 
-/// The most worker threads; above it a typing error is more likely than a machine.
+/// The maximum number of worker threads. A larger number is more likely a typing error than a real machine.
 pub const MAX_WORKERS: usize = 256;
 
-/// What flags and variables said about the process.
+/// The flags and variables of the process, as text.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ProcessArgs {
-    /// Probes, metrics and status page; never on the public port [default: 0.0.0.0:9090]
+    /// The address for probes, metrics and the status page; never the public port [default: 0.0.0.0:9090]
     #[arg(long, env = "GUARD_ADMIN_LISTEN", value_name = "ADDRESS:PORT", hide_env_values = true)]
     pub admin_listen: Option<String>,
-    /// More certificate authorities to trust for https, as a PEM file
+    /// A PEM file with additional certificate authorities to trust for https
     #[arg(long, env = "GUARD_CA_FILE", value_name = "FILE", hide_env_values = true)]
     pub ca_file: Option<String>,
-    /// Time to drain after SIGTERM [default: 25s]
+    /// The time limit of the drain after SIGTERM [default: 25s]
     #[arg(long, env = "GUARD_GRACE", value_name = "TIME", hide_env_values = true)]
     pub grace: Option<String>,
-    /// Worker threads [default: number of cores]
+    /// The number of worker threads [default: number of cores]
     #[arg(long, env = "GUARD_WORKERS", value_name = "NUMBER", hide_env_values = true)]
     pub workers: Option<String>,
-    /// Log level or filter [default: info]
+    /// The log level or filter [default: info]
     #[arg(long, env = "GUARD_LOG", value_name = "FILTER", hide_env_values = true)]
     pub log: Option<String>,
-    /// json or text [default: json]
+    /// The format of the log: json or text [default: json]
     #[arg(long, env = "GUARD_LOG_FORMAT", value_name = "FORMAT", hide_env_values = true)]
     pub log_format: Option<String>,
-    /// What the log calls a person: sub or email [default: sub]
+    /// The claim that identifies a person in the log: sub or email [default: sub]
     #[arg(long, env = "GUARD_LOG_IDENTITY", value_name = "CLAIM", hide_env_values = true)]
     pub log_identity: Option<String>,
 }
 
-/// What the process may rely on.
+/// The checked settings of the process.
 #[derive(Clone, Debug)]
 pub struct ProcessConfig {
-    /// Probes, metrics, status page.
+    /// The address for probes, metrics and the status page.
     pub admin_listen: SocketAddr,
-    /// Certificate authorities to trust beside the public ones.
+    /// Certificate authorities to trust in addition to the public ones.
     pub extra_roots: Vec<CertificateDer<'static>>,
-    /// To drain.
+    /// The time limit of the drain.
     pub grace: Duration,
-    /// Worker threads.
+    /// The number of worker threads.
     pub workers: usize,
-    /// Log.
+    /// The settings of the log.
     pub log: LogConfig,
 }
 
-/// What is logged and how.
+/// The settings of the log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
-    /// Level or filter directives; checked.
+    /// The filter of levels and targets.
     pub filter: Targets,
     /// JSON or text.
     pub format: Format,
-    /// What a person is called.
+    /// The claim that identifies a person.
     pub identity: LogIdentity,
 }
 
 impl ProcessArgs {
-    /// Checks it all; `public` are the ports that must not be the admin port.
+    /// Checks all values. The admin port must differ from the addresses in `public`.
     pub(crate) fn check(&self, r: &mut Reader, public: &[SocketAddr]) -> ProcessConfig {
         let admin_listen = r.value("GUARD_ADMIN_LISTEN", given(self.admin_listen.as_deref()), everywhere(9090), read::listen);
         if admin_listen.port() != 0 && public.contains(&admin_listen) {
             let found = admin_listen.to_string();
-            let wanted = "an address that nothing else is served on: the admin port is never the public one";
+            let wanted = "an address that differs from the public one: the admin port must not be public";
             r.problem("GUARD_ADMIN_LISTEN", Some(&found), wanted);
         }
         let extra_roots = r.value("GUARD_CA_FILE", given(self.ca_file.as_deref()), Vec::new(), read::certificates);

@@ -1,4 +1,4 @@
-//! One reader a kind of value: the text in, the value out, or what is wanted instead.
+//! Parsers for the values of variables. Each takes the text and returns the value, or a description of the wanted value.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,19 +12,19 @@ use tracing_subscriber::filter::Targets;
 use super::{Authority, External, ServerUrl};
 use crate::key;
 
-/// Whether a host names this machine only: an address of 127.0.0.0/8, `::1`, or `localhost`.
+/// Whether a host is a loopback address: 127.0.0.0/8, `::1`, or `localhost`.
 pub fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// An address to bind.
+/// Parses an address to listen on.
 pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "an address and a port, such as 0.0.0.0:8080 or [::]:8080".to_owned())
 }
 
-/// Where Immich is: plain HTTP, no path.
+/// Parses the address of Immich: plain HTTP, no path.
 pub(super) fn upstream(text: &str) -> Result<Authority, String> {
-    let wanted = || "http://HOST:PORT without a path (TLS and path prefixes are not spoken to Immich)".to_owned();
+    let wanted = || "http://HOST:PORT without a path (TLS and path prefixes are not supported for Immich)".to_owned();
     let uri: Uri = text.parse().map_err(|_| wanted())?;
     let bare = uri.path_and_query().is_none_or(|path| path == "/");
     match (uri.scheme_str(), uri.host()) {
@@ -35,7 +35,7 @@ pub(super) fn upstream(text: &str) -> Result<Authority, String> {
     }
 }
 
-/// The public address, taken apart.
+/// Parses the public address.
 pub(super) fn external(text: &str) -> Result<External, String> {
     let wanted = || "a URL without a path, such as https://photos.example.com".to_owned();
     let uri: Uri = text.parse().map_err(|_| wanted())?;
@@ -53,7 +53,7 @@ pub(super) fn external(text: &str) -> Result<External, String> {
     Ok(External { scheme, host })
 }
 
-/// Where a key set is: `https`, or `http` on this machine.
+/// Parses the URL of a key set: `https`, or `http` to a loopback address.
 pub(super) fn key_url(text: &str) -> Result<Uri, String> {
     let wanted = || "https://HOST/PATH, or http:// to a loopback address only".to_owned();
     let uri: Uri = text.parse().map_err(|_| wanted())?;
@@ -65,7 +65,8 @@ pub(super) fn key_url(text: &str) -> Result<Uri, String> {
     }
 }
 
-/// `team`, `team.cloudflareaccess.com` and its URL all mean the same domain; teams of US agencies are below `fed.cloudflareaccess.com`.
+/// Parses an Access team and returns its domain. `team`, `team.cloudflareaccess.com` and its URL mean the same; teams of US agencies are
+/// below `fed.cloudflareaccess.com`.
 pub(super) fn team(text: &str) -> Result<String, String> {
     const DOMAIN: &str = ".cloudflareaccess.com";
     let wanted = || "a team name, TEAM.cloudflareaccess.com, or https://TEAM.cloudflareaccess.com".to_owned();
@@ -82,7 +83,7 @@ pub(super) fn team(text: &str) -> Result<String, String> {
     if is_label { Ok(format!("{team}{DOMAIN}")) } else { Err(wanted()) }
 }
 
-/// The certificates of a PEM file.
+/// Reads the certificates of a PEM file.
 pub(super) fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
     match certificates {
@@ -92,7 +93,7 @@ pub(super) fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, S
     }
 }
 
-/// An auth server: `http` or `https`, no path.
+/// Parses the URL of an auth server: `http` or `https`, no path.
 pub(super) fn server(text: &str) -> Result<ServerUrl, String> {
     let wanted = || "http://HOST:PORT or https://HOST without a path".to_owned();
     let uri: Uri = text.parse().map_err(|_| wanted())?;
@@ -106,13 +107,13 @@ pub(super) fn server(text: &str) -> Result<ServerUrl, String> {
     Ok(ServerUrl { https, authority: Authority { host, port: uri.port_u16().unwrap_or(port) } })
 }
 
-/// A path as a request's target has it.
+/// Parses a path, with a query if there is one.
 pub(super) fn path(text: &str) -> Result<String, String> {
     let good = text.starts_with('/') && !text.starts_with("//") && text.parse::<Uri>().is_ok();
     if good { Ok(text.to_owned()) } else { Err("a path such as /auth".to_owned()) }
 }
 
-/// A header that can say who somebody is: none that already means something else.
+/// Parses the name of a header that may hold an identity. Headers with another meaning are refused.
 pub(super) fn header(text: &str) -> Result<HeaderName, String> {
     const TAKEN: [&str; 10] = [
         "authorization",
@@ -131,12 +132,12 @@ pub(super) fn header(text: &str) -> Result<HeaderName, String> {
     if TAKEN.contains(&name.as_str()) || name.as_str().contains('_') { Err(wanted()) } else { Ok(name) }
 }
 
-/// Such headers.
+/// Parses a list of header names, with the rules of [`header`].
 pub(super) fn headers(text: &str) -> Result<Vec<HeaderName>, String> {
     names(text)?.iter().map(|name| header(name)).collect()
 }
 
-/// Algorithms whose verifier holds no secret.
+/// Parses a list of asymmetric signature algorithms.
 pub(super) fn algorithms(text: &str) -> Result<Vec<Algorithm>, String> {
     use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
     const ASYMMETRIC: [Algorithm; 9] = [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA];
@@ -145,7 +146,7 @@ pub(super) fn algorithms(text: &str) -> Result<Vec<Algorithm>, String> {
     names(text).ok().and_then(|names| names.iter().map(find).collect()).ok_or_else(wanted)
 }
 
-/// Addresses, each of one machine.
+/// Parses a list of IP addresses, without ranges.
 pub(super) fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
     let address = |name: &String| name.parse().ok().map(|address: IpAddr| address.to_canonical());
     let addresses: Option<Vec<_>> = names(text)?.iter().map(address).collect();
@@ -154,14 +155,14 @@ pub(super) fn addresses(text: &str) -> Result<Vec<IpAddr>, String> {
         .ok_or_else(|| "one or more addresses without ranges, comma-separated, such as 127.0.0.1,::1".to_owned())
 }
 
-/// A list that is not empty.
+/// Parses a list with at least one value.
 pub(super) fn names(text: &str) -> Result<Vec<String>, String> {
     let names: Vec<_> = text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     let odd = names.iter().any(|name| name.contains(|c: char| c.is_whitespace() || c.is_control()) || name.starts_with("__"));
     if names.is_empty() || odd { Err("one or more values without spaces, comma-separated".to_owned()) } else { Ok(names) }
 }
 
-/// Addresses and `@domain`s, in lower case.
+/// Parses a list of email addresses and `@domain`s, and returns it in lower case.
 pub(super) fn emails(text: &str) -> Result<Vec<String>, String> {
     let wanted = || "addresses or @domains, comma-separated, such as ada@example.com,@family.example".to_owned();
     let addresses = names(text).map_err(|_| wanted())?;
@@ -169,7 +170,7 @@ pub(super) fn emails(text: &str) -> Result<Vec<String>, String> {
     if good { Ok(addresses.iter().map(|name| name.to_ascii_lowercase()).collect()) } else { Err(wanted()) }
 }
 
-/// A filter that `tracing` understands.
+/// Reads a filter of levels and targets.
 pub(super) fn filter(text: &str) -> Result<Targets, String> {
     let wanted = "a level (error, warn, info, debug, trace), or a list such as info,guard::serve=debug";
     text.parse().map_err(|_| wanted.to_owned())

@@ -1,4 +1,4 @@
-//! Text to configuration: what is accepted, and that everything wrong is said at once.
+//! Tests of the configuration: which values are accepted, and that all problems are reported at once.
 
 use super::door::{KeysAt, SignedConfig, Signer};
 use super::*;
@@ -159,7 +159,7 @@ fn the_two_ports_are_never_one() {
     assert_eq!(problems(&args), ["GUARD_ADMIN_LISTEN"]);
 }
 
-/// Arguments of another front door.
+/// The arguments of a front door other than the default.
 fn behind(front_door: &str, change: impl FnOnce(&mut OriginArgs)) -> OriginArgs {
     let mut args = OriginArgs { upstream: Some("http://immich-server:2283".to_owned()), ..OriginArgs::default() };
     args.door.front_door = Some(front_door.to_owned());
@@ -221,7 +221,7 @@ fn the_keys_of_each_front_door_are_where_its_vendor_serves_them() {
     };
     assert_eq!(at(&alb(arn, None)), "https://public-keys.auth.elb.eu-west-1.amazonaws.com");
     assert_eq!(at(&alb(arn, Some("https://keys.example.com/alb"))), "https://keys.example.com/alb");
-    // Elsewhere the address differs by partition: asked for, not guessed.
+    // In other partitions the address differs, so it has to be configured.
     assert_eq!(problems(&alb(&arn.replace("arn:aws:", "arn:aws-us-gov:"), None)), ["GUARD_JWKS_URL"]);
     for bad in ["family", "arn:aws:s3:::family", &arn.replace("eu-west-1", "evil.example/x"), &arn.replace("/app/", "/net/")] {
         assert_eq!(problems(&alb(bad, None)), ["GUARD_ALB_ARN"], "{bad}");

@@ -1,8 +1,8 @@
-//! Sizes and times as people write them.
+//! Parses and formats sizes and durations with units.
 
 use std::time::Duration;
 
-/// Bytes with a unit: `B`, `KB`, `KiB`, `MB`, `MiB`, `GB`, `GiB`, in any case; a bare number is bytes.
+/// Parses a size in bytes. Units are `B`, `KB`, `KiB`, `MB`, `MiB`, `GB`, `GiB`, in any case; no unit means bytes.
 pub fn read_size(text: &str) -> Result<u64, String> {
     let wanted = || "a size such as 100MiB, 500MB or 1048576 (units B, KB, KiB, MB, MiB, GB, GiB), or 0 for no limit".to_owned();
     let (number, unit) = split(text);
@@ -19,7 +19,7 @@ pub fn read_size(text: &str) -> Result<u64, String> {
     number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(wanted)
 }
 
-/// A size in the largest binary unit that divides it: what a message says.
+/// Formats a size in the largest binary unit that divides it, for messages.
 pub fn size_in_words(bytes: u64) -> String {
     for (unit, name) in [(1_u64 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
         if bytes >= unit && bytes.is_multiple_of(unit) {
@@ -29,7 +29,7 @@ pub fn size_in_words(bytes: u64) -> String {
     format!("{bytes} bytes")
 }
 
-/// A time with a unit: `ms`, `s`, `m`, `h`. `0` needs none.
+/// Parses a duration with a unit: `ms`, `s`, `m`, `h`. `0` needs no unit.
 pub fn read_duration(text: &str) -> Result<Duration, String> {
     let wanted = || "a time with a unit, such as 500ms, 25s or 10m".to_owned();
     let (number, unit) = split(text);
@@ -42,18 +42,18 @@ pub fn read_duration(text: &str) -> Result<Duration, String> {
         "" if number == 0 => Some(0),
         _ => None,
     };
-    // A year is the most that timers are asked to wait.
+    // At most one year: timers do not support arbitrarily long times.
     milliseconds.filter(|ms| *ms <= 31_536_000_000).map(Duration::from_millis).ok_or_else(wanted)
 }
 
-/// The same, and not zero.
+/// Parses a duration above zero.
 pub fn read_positive_duration(text: &str) -> Result<Duration, String> {
     read_duration(text).and_then(|time| if time.is_zero() { Err("a time above zero, such as 10s".to_owned()) } else { Ok(time) })
 }
 
 fn split(text: &str) -> (&str, &str) {
-    let place = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(place);
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
     (number, unit.trim())
 }
 

@@ -1,5 +1,5 @@
-//! A configured front door becomes doors, one a worker, that share what they rest on: a key set, single keys, a secret, or an auth server.
-//! What has to be fetched or asked beforehand is one task.
+//! Builds the configured front door: one [`FrontDoor`] for each worker, a shared source of trust (key set, single keys, secret, or auth
+//! server), and one background task that refreshes it.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -29,21 +29,21 @@ use crate::telemetry::metrics::Metrics;
 use crate::tls::Trust;
 use crate::upstream::Target;
 
-/// How long a connection to the auth server may take to open.
+/// The time limit to open a connection to the auth server.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection to the auth server is kept: less than servers keep them.
+/// How long an idle connection to the auth server is kept. It is shorter than the limits of the servers.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(4);
 
-/// Why a front door cannot be opened.
+/// The reason why a front door cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Not a place to fetch keys from.
+    /// The URL of the keys is not one that guard may fetch.
     #[error("GUARD_JWKS_URL: {0}")]
     KeyUrl(#[from] BadUrl),
-    /// No name that TLS could prove.
+    /// The host of the auth server is not valid as the name of a TLS server.
     #[error("GUARD_AUTH_URL: {0:?} is neither a host name nor an address")]
     Name(String),
-    /// No key for the memory of passwords.
+    /// There are no random bytes for the key of the password cache.
     #[error(transparent)]
     Random(#[from] random::Unavailable),
 }
@@ -54,41 +54,41 @@ impl From<OpenError> for StartError {
     }
 }
 
-/// What the doors of all workers share.
+/// Creates the front doors of all workers from their shared parts.
 pub struct FrontDoorBuilder {
-    /// What they rest on.
+    /// The shared source of trust.
     pub trust_source: TrustSource,
-    maker: Maker,
+    parts: Parts,
     document: Option<Document>,
     metrics: Arc<Metrics>,
 }
 
-enum Maker {
+enum Parts {
     Signed { profile: Arc<Profile>, keys: KeySource },
     ForwardAuth { config: Arc<ForwardAuthConfig>, target: Target, password_cache: Arc<PasswordCache> },
     Unsigned { header: HeaderName, peers: Vec<IpAddr> },
 }
 
-/// What the password_cache of a door rest on, and how that stands: for readiness and the status page.
+/// The source of trust of a front door, and its state for readiness and the status page.
 #[derive(Clone)]
 pub enum TrustSource {
-    /// A key set: nobody can be identified before it is there.
+    /// A key set. No request can be authenticated before it is loaded.
     KeySet(Arc<Keys>),
     /// Keys that are fetched when a token names one.
     SingleKeys(Arc<PemKeys>),
-    /// What was configured, and nothing else.
+    /// The configuration alone.
     Configuration,
     /// An auth server.
     AuthServer(Arc<Health>),
 }
 
 impl TrustSource {
-    /// The key set, where there is one.
+    /// The key set, if there is one.
     pub fn keys(&self) -> Option<&Arc<Keys>> {
         if let Self::KeySet(keys) = self { Some(keys) } else { None }
     }
 
-    /// Waits until requests can be decided.
+    /// Waits until requests can be authenticated.
     pub async fn ready(&self) {
         match self {
             Self::KeySet(keys) => keys.ready().await,
@@ -97,7 +97,7 @@ impl TrustSource {
         }
     }
 
-    /// Whether requests can be decided; if not, why not.
+    /// Checks whether requests can be authenticated. The error says why not.
     pub fn check(&self) -> Result<(), Cow<'static, str>> {
         match self {
             Self::KeySet(keys) if keys.current().is_none() => {
@@ -111,7 +111,7 @@ impl TrustSource {
         }
     }
 
-    /// How it stands, in words, and whether that is good.
+    /// Describes the state for the status page; the first value is true if the state is good.
     pub fn describe(&self, ago: impl Fn(Duration) -> String) -> (bool, String) {
         match self {
             Self::KeySet(keys) => match keys.current() {
@@ -132,13 +132,13 @@ impl TrustSource {
 }
 
 impl FrontDoorBuilder {
-    /// Nothing is fetched or asked yet.
+    /// Prepares the configured front door. Sends no request yet.
     pub fn new(config: &FrontDoorConfig, trust: &Trust, metrics: &Arc<Metrics>) -> Result<Self, OpenError> {
         let mut document = None;
-        let (trust_source, maker) = match config {
+        let (trust_source, parts) = match config {
             FrontDoorConfig::Signed(signed) => {
                 if signed.signer == Signer::CloudflareAccess {
-                    warn_of_odd_tags(&signed.audiences);
+                    warn_of_malformed_tags(&signed.audiences);
                 }
                 let profile = Arc::new(Profile::of(signed));
                 let (trust_source, keys) = match &signed.keys {
@@ -155,49 +155,49 @@ impl FrontDoorBuilder {
                         (TrustSource::Configuration, KeySource::Secret(Arc::new(Key::shared_secret(&secret.0))))
                     }
                 };
-                (trust_source, Maker::Signed { profile, keys })
+                (trust_source, Parts::Signed { profile, keys })
             }
             FrontDoorConfig::ForwardAuth(auth) => {
                 metrics.register_auth_results();
                 let config = Arc::new(auth.clone());
-                let maker =
-                    Maker::ForwardAuth { config, target: target(auth, trust)?, password_cache: Arc::new(PasswordCache::new()?) };
-                (TrustSource::AuthServer(Arc::default()), maker)
+                let parts =
+                    Parts::ForwardAuth { config, target: target(auth, trust)?, password_cache: Arc::new(PasswordCache::new()?) };
+                (TrustSource::AuthServer(Arc::default()), parts)
             }
             FrontDoorConfig::UnsignedHeader { header, peers } => {
-                (TrustSource::Configuration, Maker::Unsigned { header: header.clone(), peers: peers.clone() })
+                (TrustSource::Configuration, Parts::Unsigned { header: header.clone(), peers: peers.clone() })
             }
         };
-        Ok(Self { trust_source, maker, document, metrics: metrics.clone() })
+        Ok(Self { trust_source, parts, document, metrics: metrics.clone() })
     }
 
-    /// The door of one worker.
+    /// Creates the front door of one worker.
     pub fn door(&self) -> FrontDoor {
-        match &self.maker {
-            Maker::Signed { profile, keys } => {
+        match &self.parts {
+            Parts::Signed { profile, keys } => {
                 FrontDoor::Signed(Signed::new(profile.clone(), keys.clone(), self.metrics.clone()))
             }
-            Maker::ForwardAuth { config, target, password_cache } => {
+            Parts::ForwardAuth { config, target, password_cache } => {
                 let client = Arc::new(AuthClient::new(config.clone(), target.clone(), self.metrics.clone()));
                 FrontDoor::ForwardAuth(ForwardAuth::new(client, password_cache.clone(), self.metrics.clone()))
             }
-            Maker::Unsigned { header, peers } => FrontDoor::Unsigned(Unsigned::new(header.clone(), peers.clone())),
+            Parts::Unsigned { header, peers } => FrontDoor::Unsigned(Unsigned::new(header.clone(), peers.clone())),
         }
     }
 
-    /// The auth server, where there is one that has a path of its own.
+    /// Returns the auth server, if there is one with its own path.
     pub fn auth_server(&self) -> Option<Target> {
-        match &self.maker {
-            Maker::ForwardAuth { config, target, .. } if config.own_path.is_some() => Some(target.clone()),
+        match &self.parts {
+            Parts::ForwardAuth { config, target, .. } if config.own_path.is_some() => Some(target.clone()),
             _ => None,
         }
     }
 
-    /// The task that keeps the trust_source fresh.
+    /// Returns the background task that refreshes the source of trust.
     pub fn refresh(self) -> Background {
-        match (self.trust_source, self.maker, self.document) {
+        match (self.trust_source, self.parts, self.document) {
             (TrustSource::KeySet(keys), _, Some(document)) => Box::pin(async move { keys.keep_fresh(document).await }),
-            (TrustSource::AuthServer(health), Maker::ForwardAuth { config, target, .. }, _) => {
+            (TrustSource::AuthServer(health), Parts::ForwardAuth { config, target, .. }, _) => {
                 let client = AuthClient::new(config, target, self.metrics);
                 Box::pin(async move { health.watch(client).await })
             }
@@ -206,7 +206,7 @@ impl FrontDoorBuilder {
     }
 }
 
-fn warn_of_odd_tags(audiences: &[String]) {
+fn warn_of_malformed_tags(audiences: &[String]) {
     let is_tag = |audience: &&String| audience.len() == 64 && audience.bytes().all(|byte| byte.is_ascii_hexdigit());
     for audience in audiences.iter().filter(|audience| !is_tag(audience)) {
         tracing::warn!(

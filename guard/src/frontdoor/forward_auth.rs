@@ -1,15 +1,15 @@
-//! An auth server is asked about each request; only its yes, with a name in it, lets the request in.
+//! Forward auth: an auth server decides on each request. A request is allowed only by a 2xx response that names the sender.
 //!
 //! ```text
 //!  request ─▶ credential ─▶ known? ──yes──────────────▶ authenticated
 //!                             │no                          ▲
 //!                             ▼                            │ 2xx with a name
-//!                          request ─▶ auth server ─▶ what it outcome ─▶ 3xx, 401, 403: a browser gets it, anyone else 401
-//!                                                          └────────▶ anything else, or silence: 503
+//!                     auth request ─▶ auth server ─▶ response ─▶ 3xx, 401, 403: a browser gets it, other clients 401 or 403
+//!                                                        └─────▶ another status, or no response: 503
 //! ```
 //!
-//! What Caddy's `forward_auth`, Traefik's `forwardAuth` and nginx's `auth_request` do, and stricter where they let something slip:
-//! `docs/front-doors.md` has the differences, `tests/front_door` shows them.
+//! It works like Caddy's `forward_auth`, Traefik's `forwardAuth` and nginx's `auth_request`, and is stricter in some cases:
+//! `docs/front-doors.md` lists the differences, `tests/front_door` tests them.
 
 pub mod auth_client;
 pub mod health;
@@ -29,10 +29,10 @@ use auth_client::{AuthClient, Credential, is_authentiks};
 use outcome::AuthOutcome;
 use password_cache::{CacheKey, PasswordCache};
 
-/// The one path below `/api/` that a person's browser is sent to: the way back from the identity provider to the phone app.
+/// The only path below `/api/` that a browser navigates to: the redirect from the identity provider back to the phone app.
 const MOBILE_REDIRECT: &str = "/api/oauth/mobile-redirect";
 
-/// The check of one worker: its own connections to the auth server, and the memory that all workers share.
+/// The forward auth of one worker: its connections to the auth server, and the password cache that all workers share.
 pub struct ForwardAuth {
     client: Arc<AuthClient>,
     password_cache: Arc<PasswordCache>,
@@ -40,17 +40,17 @@ pub struct ForwardAuth {
 }
 
 impl ForwardAuth {
-    /// A check.
+    /// Creates the forward auth of one worker.
     pub fn new(client: Arc<AuthClient>, password_cache: Arc<PasswordCache>, metrics: Arc<Metrics>) -> Self {
         Self { client, password_cache, metrics }
     }
 
-    /// What was configured.
+    /// The configuration.
     pub fn config(&self) -> &ForwardAuthConfig {
         self.client.config()
     }
 
-    /// The headers by which the auth server names people.
+    /// The headers in which the auth server names the sender.
     pub fn own_headers(&self) -> Vec<HeaderName> {
         let ForwardAuthConfig { identity, email, name, copy, .. } = self.config();
         [identity, name].into_iter().chain(email).chain(copy).cloned().collect()
@@ -61,7 +61,7 @@ impl ForwardAuth {
         self.client.sweep();
     }
 
-    /// Who sent the request, or the way to sign in.
+    /// Authenticates a request, or returns the auth server's response for a browser, such as a sign-in redirect.
     pub async fn identify(&self, head: &RequestHead<'_>) -> Result<AuthDecision, Refusal> {
         let (outcome, consumes_authorization) = self.decide(head).await?;
         match outcome {
@@ -75,59 +75,59 @@ impl ForwardAuth {
                 Some(response) => Ok(AuthDecision::Respond(response)),
                 None => Err(Refusal::new(Reason::Unauthorized, no.cause)),
             },
-            // Where nobody can sign in, a redirect to a page is no answer: apps follow it and read HTML.
+            // A client that cannot sign in gets no redirect: apps would follow it and get an HTML page.
             AuthOutcome::Denied(no) if no.is_forbidden() => Err(Refusal::new(Reason::Forbidden, no.cause)),
             AuthOutcome::Denied(no) => Err(Refusal::new(Reason::Unauthorized, no.cause)),
             AuthOutcome::Failed(cause) => Err(Refusal::new(Reason::AuthUnreachable, cause)),
         }
     }
 
-    /// What the auth server says, and whether `Authorization` is what it says it of.
+    /// Returns the outcome, and whether it depends on the `Authorization` header.
     async fn decide(&self, head: &RequestHead<'_>) -> Result<(AuthOutcome, bool), Refusal> {
         let credential = Credential::of(head.headers)?;
         let outcome = match &credential {
-            // A bearer token may be Immich's own: it is the proof only where the session of the auth server alone is not.
-            Credential::Other(_) if self.client.has_session(head.headers) => match self.ask(head, &Credential::None).await? {
-                AuthOutcome::Denied(_) => self.ask(head, &credential).await?,
+            // A bearer token may be for Immich: it is sent to the auth server only if the session alone is denied.
+            Credential::Other(_) if self.client.has_session(head.headers) => match self.send(head, &Credential::None).await? {
+                AuthOutcome::Denied(_) => self.send(head, &credential).await?,
                 outcome => return Ok((outcome, false)),
             },
-            Credential::Password { .. } if self.is_same_everywhere(head) => self.remembered(head, &credential).await?,
-            _ => self.ask(head, &credential).await?,
+            Credential::Password { .. } if self.is_same_everywhere(head) => self.send_cached(head, &credential).await?,
+            _ => self.send(head, &credential).await?,
         };
         Ok((outcome, credential.is_authorization()))
     }
 
-    async fn ask(&self, head: &RequestHead<'_>, credential: &Credential) -> Result<AuthOutcome, Refusal> {
-        let outcome = self.client.ask(self.client.auth_request(head, credential)?).await;
+    async fn send(&self, head: &RequestHead<'_>, credential: &Credential) -> Result<AuthOutcome, Refusal> {
+        let outcome = self.client.send(self.client.auth_request(head, credential)?).await;
         self.metrics.auth_request(outcome.label());
         Ok(outcome)
     }
 
-    /// A password is asked about once, however many requests bring it at the same time, and its yes is good for a moment.
-    async fn remembered(&self, head: &RequestHead<'_>, credential: &Credential) -> Result<AuthOutcome, Refusal> {
-        let proof = CacheKey { credential, session: &self.client.session_of(head.headers) };
+    /// Decides on a password with the cache: concurrent requests with the same password share one auth request.
+    async fn send_cached(&self, head: &RequestHead<'_>, credential: &Credential) -> Result<AuthOutcome, Refusal> {
+        let key = CacheKey { credential, session: &self.client.session_of(head.headers) };
         let (client, metrics) = (self.client.clone(), self.metrics.clone());
         let request = self.client.auth_request(head, credential)?;
-        let ask = async move {
-            let outcome = client.ask(request).await;
+        let auth_request = async move {
+            let outcome = client.send(request).await;
             metrics.auth_request(outcome.label());
             outcome
         };
-        let (outcome, known) = self.password_cache.get_or_request(&proof, ask).await;
+        let (outcome, known) = self.password_cache.get_or_request(&key, auth_request).await;
         let looked_up = if known { &self.metrics.token_cache.hit } else { &self.metrics.token_cache.miss };
         looked_up.inc();
         Ok(outcome)
     }
 
-    /// Whether a yes for this request is one for every other of the same sender. Authentik handles the end of a sign-in, and a sign-out,
-    /// where it is asked; those two queries are for it alone.
+    /// Whether the decision on this request holds for every other request of the same sender. It does not for the end of a sign-in and for
+    /// a sign-out, which authentik handles in the auth request itself.
     fn is_same_everywhere(&self, head: &RequestHead<'_>) -> bool {
         self.config().same_everywhere && !is_authentiks(head.uri)
     }
 }
 
-/// Whether a person looks at the answer, and can sign in there: a browser that goes to a page. Fetch Metadata says so where it is sent
-/// (W3C, "Fetch Metadata Request Headers"); no script can write those headers.
+/// Whether the request is a page navigation of a browser, so that a person can sign in. Fetch Metadata headers show it if they are sent
+/// (W3C, "Fetch Metadata Request Headers"); a script cannot set them.
 fn is_navigation(head: &RequestHead<'_>) -> bool {
     let RequestHead { method, uri, headers, .. } = head;
     let mode = headers.get("sec-fetch-mode");

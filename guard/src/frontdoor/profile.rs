@@ -1,4 +1,4 @@
-//! What each signer writes, as data: the header, the rules of its tokens, its cookies.
+//! The profiles of the signers, as data: the header, the rules of the tokens, and the cookies of each.
 
 use hyper::header::HeaderName;
 use jsonwebtoken::Algorithm;
@@ -6,19 +6,19 @@ use jsonwebtoken::Algorithm;
 use crate::assertion::{Audience, LEEWAY_SECONDS, Naming, Rules};
 use crate::config::door::{SignedConfig, Signer};
 
-/// How one signer's assertions look.
+/// The form of one signer's assertions.
 #[derive(Clone, Debug)]
 pub struct Profile {
     /// The header that holds the assertion.
     pub header: HeaderName,
-    /// What it must say.
+    /// The rules that the assertion must satisfy.
     pub rules: Rules,
-    /// The front door's cookies: whole names, or a beginning and `*`.
+    /// The front door's cookies: whole names, or a prefix and `*`.
     pub cookies: Vec<String>,
 }
 
 impl Profile {
-    /// The profile of a configured signer.
+    /// Returns the profile of a configured signer.
     pub fn of(config: &SignedConfig) -> Self {
         use Algorithm::{ES256, HS256, RS256};
         let SignedConfig { signer, issuers, audiences, .. } = config;

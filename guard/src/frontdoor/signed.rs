@@ -1,4 +1,4 @@
-//! A signed header: exactly one line, checked by its profile, with a key of the front door. A good one is remembered for a while.
+//! Authenticates requests by a signed header: exactly one line, verified with the rules of its profile and a key of the front door.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,14 +14,14 @@ use crate::pem_keys::PemKeys;
 use crate::refusal::{Reason, Refusal};
 use crate::telemetry::metrics::Metrics;
 
-/// Where the keys of a front door come from; shared by all workers.
+/// The source of the verification keys, shared by all workers.
 #[derive(Clone)]
 pub enum KeySource {
-    /// A JWK set that a task keeps fresh.
+    /// A JWK set that a background task refreshes.
     Jwks(Arc<Keys>),
-    /// One PEM file a key, fetched when a token names it.
+    /// One PEM file for each key, fetched when a token names it.
     Pem(Arc<PemKeys>),
-    /// A secret.
+    /// A shared secret.
     Secret(Arc<Key>),
 }
 
@@ -46,7 +46,7 @@ impl KeySource {
             Self::Jwks(keys) => {
                 let known = || keys.current().and_then(|set| set.find(kid).cloned());
                 if known().is_none() {
-                    // A key that we do not have may be one that has just been rotated in.
+                    // An unknown key may have been published since the last fetch.
                     keys.refetched().await;
                 }
                 known()
@@ -57,7 +57,7 @@ impl KeySource {
     }
 }
 
-/// The check of one worker: the profile, the shared keys, and the worker's own memory of verified tokens.
+/// The check of one worker: the profile, the shared keys, and the worker's own cache of verified tokens.
 pub struct Signed {
     /// The profile.
     pub(super) profile: Arc<Profile>,
@@ -67,7 +67,7 @@ pub struct Signed {
 }
 
 impl Signed {
-    /// A check with an empty memory.
+    /// Creates a check with an empty cache.
     pub fn new(profile: Arc<Profile>, keys: KeySource, metrics: Arc<Metrics>) -> Self {
         for cause in AssertionError::LABELS {
             metrics.expect_assertion_failure(cause);
@@ -75,24 +75,24 @@ impl Signed {
         Self { profile, keys, cache: Mutex::default(), metrics }
     }
 
-    /// Who sent the request, with proof, at `now` (seconds since 1970).
+    /// Authenticates a request at `now` (seconds since 1970).
     pub async fn identify(&self, headers: &HeaderMap, now: u64) -> Result<Verified, Refusal> {
         let refuse = |error: AssertionError| {
             self.metrics.assertion_failure(error.label());
             Refusal::new(Reason::Unauthorized, error.to_string())
         };
-        let known = only_token(headers, &self.profile.header).map(|token| (token, TokenDigest::of(token)));
-        if let Ok((_, digest)) = &known
+        let token = only_token(headers, &self.profile.header).map(|token| (token, TokenDigest::of(token)));
+        if let Ok((_, digest)) = &token
             && let Some(verified) = self.cache().get(digest, now, |key| self.keys.holds(key))
         {
             self.metrics.token_cache.hit.inc();
             return Ok(verified);
         }
-        // Everyone, also without a token: nobody can be identified now, and 401 would send a family to sign in again.
+        // This also holds without a token: a 401 would make people sign in again, which would not help.
         if !self.keys.is_ready() {
             return Err(Refusal::new(Reason::NotReady, "no usable key set yet"));
         }
-        let (token, digest) = known.map_err(refuse)?;
+        let (token, digest) = token.map_err(refuse)?;
         self.metrics.token_cache.miss.inc();
 
         let unverified = self.profile.rules.read(token, now).map_err(refuse)?;
@@ -107,7 +107,7 @@ impl Signed {
     }
 }
 
-/// The token in the only line of this name: components differ in which of two lines they use, so two are refused.
+/// Returns the token in the only line with this name. More than one line is refused: components differ in which line they use.
 fn only_token<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, AssertionError> {
     match header_fields::single(headers, name) {
         Ok(Some(line)) => line.to_str().map_err(|_| AssertionError::Malformed("not ASCII")),

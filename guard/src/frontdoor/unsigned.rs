@@ -1,7 +1,7 @@
-//! An unsigned header: believed from an exact address, and from nobody else. For a proxy on the same machine that cannot sign.
+//! Authenticates requests by an unsigned header, trusted from exact addresses only. For a proxy on the same machine that cannot sign.
 //!
-//! Tailscale Serve ("Identity headers") and Azure App Service ("Work with user identities") write such headers, and take away what a client
-//! wrote. Nothing here can tell whether they did: the address is all there is.
+//! Tailscale Serve ("Identity headers") and Azure App Service ("Work with user identities") set such headers, and remove those that a
+//! client sends. guard cannot check that they do so: it can check only the address.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,32 +13,32 @@ use crate::header_fields;
 use crate::identity::Identity;
 use crate::refusal::{Reason, Refusal};
 
-/// The longest name, in bytes.
+/// The longest accepted name, in bytes.
 const MAX_NAME_BYTES: usize = 320;
 
-/// The check: which header, from where.
+/// The check of an unsigned header: its name, and the addresses from which it is trusted.
 pub struct Unsigned {
     header: HeaderName,
     peers: Vec<IpAddr>,
 }
 
 impl Unsigned {
-    /// Believes `header` from `peers`.
+    /// Trusts `header` from `peers`.
     pub fn new(header: HeaderName, peers: Vec<IpAddr>) -> Self {
         Self { header, peers }
     }
 
-    /// The header.
+    /// The name of the header.
     pub fn header(&self) -> &HeaderName {
         &self.header
     }
 
-    /// Who the sender says that the request is from.
+    /// Authenticates a request by its header, if it comes from a trusted address.
     pub fn identify(&self, head: &RequestHead<'_>) -> Result<Authenticated, Refusal> {
         let refuse = |cause: &'static str| Err(Refusal::new(Reason::Unauthorized, cause));
-        // An IPv4 sender on a socket of both families.
+        // A dual-stack socket shows an IPv4 address as an IPv6 one.
         if !self.peers.contains(&head.peer.to_canonical()) {
-            return refuse("an unsigned header counts from GUARD_TRUSTED_PEERS only");
+            return refuse("the request is not from an address in GUARD_TRUSTED_PEERS");
         }
         let Some(name) = only_name(head.headers, &self.header) else {
             return refuse("the unsigned header is absent, repeated or not a name");
@@ -53,12 +53,12 @@ impl Unsigned {
     }
 }
 
-/// The one line of this name, if it is a name: UTF-8 without control characters, not too long.
+/// Returns the value of the only line with this name, if it is a valid name: UTF-8, no control characters, not too long.
 pub(super) fn only_name<'h>(headers: &'h HeaderMap, header: &HeaderName) -> Option<&'h str> {
     let line = header_fields::single(headers, header).ok()??;
     let name = std::str::from_utf8(line.as_bytes()).ok()?.trim();
-    let good = (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.contains(char::is_control);
-    good.then_some(name)
+    let is_valid = (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.contains(char::is_control);
+    is_valid.then_some(name)
 }
 
 #[cfg(test)]

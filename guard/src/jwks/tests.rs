@@ -1,4 +1,4 @@
-//! The key set's rules, with a scripted source and paused time.
+//! Tests of the key set, with a scripted source and paused time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use testkit::rsa_signer::Signer;
 
-/// A source that answers what the test put there, and counts.
+/// A source that returns the documents of the test, and counts the fetches.
 #[derive(Clone)]
 struct Script(Arc<Scripted>);
 

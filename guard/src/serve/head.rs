@@ -1,14 +1,15 @@
-//! A look at the raw bytes of a request's head, for what hyper normalises before anyone can see it.
+//! Scans the raw bytes of a request head for ambiguities that hyper removes before a handler can see them.
 //!
-//! hyper drops `Content-Length` where `Transfer-Encoding` stands too, merges equal lengths, and takes a bare LF for a line's end.
-//! All of that is safe behind hyper, since framing is rebuilt; but RFC 9112 (2.2, 6.3) calls such a message an attempt at smuggling,
-//! and a sender of one gets a 400. Only heads that begin with a read are looked at; a pipelined one is normalised as hyper does it.
+//! hyper drops `Content-Length` if `Transfer-Encoding` is present, merges equal `Content-Length` lines, and accepts a bare LF as the end
+//! of a line. This is safe behind guard, because guard rebuilds the framing. But RFC 9112 (2.2, 6.3) calls such a message a possible
+//! attempt at request smuggling, so it is refused with 400. Only a head at the start of a read is scanned; a pipelined head is
+//! normalised by hyper.
 
-/// What two parsers could read differently.
+/// A part of a request head that two parsers could read differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Ambiguity {
-    /// `Content-Length` and `Transfer-Encoding`.
+    /// `Content-Length` and `Transfer-Encoding` in one head.
     TwoFramings = 1,
     /// More than one `Content-Length` line.
     TwoLengths = 2,
@@ -17,7 +18,7 @@ pub enum Ambiguity {
 }
 
 impl Ambiguity {
-    /// The words for the log.
+    /// The cause, for the log.
     pub const fn cause(self) -> &'static str {
         match self {
             Self::TwoFramings => "Content-Length and Transfer-Encoding in one request",
@@ -37,10 +38,10 @@ impl Ambiguity {
     }
 }
 
-/// The longest header name that matters here, with its colon: `transfer-encoding:`.
-const LONGEST: usize = 18;
+/// The length of the longest header name that is compared, with its colon: `transfer-encoding:`.
+const MAX_NAME_BYTES: usize = 18;
 
-/// How far a head has come.
+/// How much of a head has been read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
     #[default]
@@ -49,15 +50,17 @@ enum Stage {
     After,
 }
 
-/// Reads a head in whatever pieces it comes, up to its empty line, and remembers only what it needs.
+/// An incremental scanner for one request head. It accepts the head in any pieces, up to its empty line, and stores only counters and
+/// the start of the current line.
 #[derive(Debug, Default)]
 pub struct HeadScan {
-    /// The first bytes of the line that is being read.
-    line: [u8; LONGEST],
-    /// Bytes of that line so far.
+    /// The first bytes of the current line.
+    line: [u8; MAX_NAME_BYTES],
+    /// The length of the current line so far, in bytes.
     length: usize,
     last_was_cr: bool,
-    /// Lines with content so far: an empty line ends the head only behind one (RFC 9112, 2.2 lets empty lines precede a request).
+    /// The number of non-empty lines so far. An empty line ends the head only after one of them: RFC 9112, 2.2 allows empty lines before
+    /// a request.
     lines: usize,
     stage: Stage,
     lengths: u8,
@@ -66,14 +69,14 @@ pub struct HeadScan {
 }
 
 impl HeadScan {
-    /// Takes the next bytes. What comes after the empty line is not the head's and is passed over.
+    /// Reads the next bytes. Bytes after the empty line do not belong to the head and are ignored.
     pub fn read(&mut self, mut bytes: &[u8]) {
         while self.stage != Stage::After && !bytes.is_empty() {
             self.stage = Stage::Inside;
             let end = bytes.iter().position(|byte| *byte == b'\n');
             let piece = &bytes[..end.unwrap_or(bytes.len())];
-            if self.length < LONGEST {
-                let take = piece.len().min(LONGEST - self.length);
+            if self.length < MAX_NAME_BYTES {
+                let take = piece.len().min(MAX_NAME_BYTES - self.length);
                 self.line[self.length..self.length + take].copy_from_slice(&piece[..take]);
             }
             self.length += piece.len();
@@ -90,13 +93,13 @@ impl HeadScan {
         }
     }
 
-    /// Whether some of a head has come, and not all of it.
+    /// Whether the head has begun and is not complete.
     pub fn is_partial(&self) -> bool {
         self.stage == Stage::Inside
     }
 
-    /// What the head showed; then it starts anew.
-    pub fn verdict(&mut self) -> Option<Ambiguity> {
+    /// Returns the ambiguity of the head, if there is one, and resets the scanner for the next head.
+    pub fn take_result(&mut self) -> Option<Ambiguity> {
         let Self { lengths, codings, bare_line_feed, .. } = std::mem::take(self);
         if lengths > 0 && codings > 0 {
             Some(Ambiguity::TwoFramings)
@@ -110,10 +113,10 @@ impl HeadScan {
     }
 
     fn end_of_line(&mut self) {
-        // Before any line an LF alone may be the second half of a CRLF that an earlier read, of a pipelined head, has cut.
+        // A single LF before the first line may be the second half of a CRLF of a pipelined head that an earlier read had split.
         self.bare_line_feed |= !self.last_was_cr && (self.length > 0 || self.lines > 0);
         let content = self.length - usize::from(self.last_was_cr);
-        let line = &self.line[..content.min(LONGEST)];
+        let line = &self.line[..content.min(MAX_NAME_BYTES)];
         if content > 0 {
             self.lines += 1;
         }
@@ -137,41 +140,41 @@ fn starts_with(line: &[u8], name: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn verdict(head: &str) -> Option<Ambiguity> {
+    fn ambiguity(head: &str) -> Option<Ambiguity> {
         let mut scan = HeadScan::default();
         scan.read(head.as_bytes());
         assert_eq!(scan.stage, Stage::After, "{head:?}");
-        scan.verdict()
+        scan.take_result()
     }
 
     #[test]
     fn each_ambiguity_is_seen_and_plain_heads_are_not() {
-        assert_eq!(verdict("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), None);
-        assert_eq!(verdict("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc\n\n"), None);
+        assert_eq!(ambiguity("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), None);
+        assert_eq!(ambiguity("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc\n\n"), None);
         assert_eq!(
-            verdict("POST / HTTP/1.1\r\ncontent-LENGTH: 5\r\nTransfer-encoding: chunked\r\n\r\n"),
+            ambiguity("POST / HTTP/1.1\r\ncontent-LENGTH: 5\r\nTransfer-encoding: chunked\r\n\r\n"),
             Some(Ambiguity::TwoFramings)
         );
         assert_eq!(
-            verdict("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"),
+            ambiguity("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"),
             Some(Ambiguity::TwoFramings)
         );
-        assert_eq!(verdict("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"), Some(Ambiguity::TwoLengths));
+        assert_eq!(ambiguity("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"), Some(Ambiguity::TwoLengths));
         assert_eq!(
-            verdict("\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"),
+            ambiguity("\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"),
             Some(Ambiguity::TwoLengths)
         );
-        assert_eq!(verdict("GET / HTTP/1.1\nHost: a\r\n\r\n"), Some(Ambiguity::BareLineFeed));
-        assert_eq!(verdict("GET / HTTP/1.1\r\nHost: a\r\n\n"), Some(Ambiguity::BareLineFeed));
-        assert_eq!(verdict("\nHost: a\r\n\r\n"), None);
+        assert_eq!(ambiguity("GET / HTTP/1.1\nHost: a\r\n\r\n"), Some(Ambiguity::BareLineFeed));
+        assert_eq!(ambiguity("GET / HTTP/1.1\r\nHost: a\r\n\n"), Some(Ambiguity::BareLineFeed));
+        assert_eq!(ambiguity("\nHost: a\r\n\r\n"), None);
         assert_eq!(
-            verdict("POST / HTTP/1.1\r\nX-Content-Length: 5\r\nX: content-length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            ambiguity("POST / HTTP/1.1\r\nX-Content-Length: 5\r\nX: content-length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"),
             None
         );
     }
 
     proptest::proptest! {
-        /// However a head is cut into reads, the verdict is the same, and the body behind it never counts.
+        /// The result is the same however a head is split into reads, and the body after it is never scanned.
         #[test]
         fn any_cutting_gives_the_same_verdict(
             lines in proptest::collection::vec(proptest::sample::select(vec![
@@ -191,7 +194,7 @@ mod tests {
                 rest = tail;
             }
             proptest::prop_assert_eq!(whole.is_partial(), pieces.is_partial());
-            proptest::prop_assert_eq!(whole.verdict(), pieces.verdict());
+            proptest::prop_assert_eq!(whole.take_result(), pieces.take_result());
         }
     }
 }

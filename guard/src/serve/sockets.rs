@@ -1,6 +1,6 @@
-//! Sockets as guard wants them, on both sides: no delay, dead peers noticed, room in the queue.
+//! Opens listeners and sets the options of TCP sockets, inbound and outbound: `TCP_NODELAY`, keepalive and the accept backlog.
 //!
-//! `TCP_USER_TIMEOUT` is left alone: it also ends a connection whose peer reads nothing for a while, and that is a paused video.
+//! `TCP_USER_TIMEOUT` is not set: it also ends a connection whose peer does not read for a while, for example during a paused video.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -9,12 +9,12 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::TcpStream;
 
-/// Connections that may wait to be accepted.
+/// The number of connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
-/// Silence after which the kernel asks whether an idle peer still lives.
+/// The idle time after which the kernel sends a keepalive probe.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// A listener that is ready to be handed to tokio.
+/// Opens a non-blocking listener on `address`, for use with tokio.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -24,33 +24,33 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Why a process does not serve.
+/// The reason why a process cannot start to serve.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A port cannot be bound.
     #[error("{variable}: cannot listen on {address}: {error}")]
     Bind {
-        /// The variable that names the address.
+        /// The environment variable that holds the address.
         variable: &'static str,
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// The front door cannot be opened.
+    /// The front door cannot be set up.
     #[error("{0}")]
     FrontDoor(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Threads or a runtime could not be had.
+    /// A thread or a runtime cannot be created.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
 }
 
-/// A listener on the address that `variable` names.
+/// Opens a listener on `address`; the error names `variable`, where the address was configured.
 pub fn bind(variable: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     listen(address).map_err(|error| StartError::Bind { variable, address, error })
 }
 
-/// Sets what a connection needs. A socket that refuses an option works all the same.
+/// Sets the options of a connection. Errors are ignored: a connection works without them.
 pub fn tune(stream: &TcpStream) {
     let socket = SockRef::from(stream);
     let _ = socket.set_tcp_nodelay(true);

@@ -1,9 +1,9 @@
-//! One client's socket under hyper: what hyper cannot be told to do is done here, on the bytes.
+//! Wraps a client's socket for hyper, for three things that hyper has no option for.
 //!
-//! - It closes without losing the answer: half-close, then read and discard, bounded in bytes and time. Closing a socket with unread
-//!   bytes makes the kernel send RST, and cloudflared (Go's `http.Transport`) then reports a write error in place of our 413.
-//! - It bounds how long a head may take, apart from how long a connection may idle.
-//! - It looks at heads ([`HeadScan`]) and puts our own refusal in place of hyper's bare 400, 414 and 431.
+//! - Lingering close: it half-closes the socket, then reads and discards, bounded in bytes and time. If a socket is closed with unread
+//!   bytes, the kernel sends RST, and cloudflared (Go's `http.Transport`) reports a write error and loses the 413 response.
+//! - A time limit for a request head, separate from the idle time of a connection.
+//! - A scan of each head ([`HeadScan`]), and guard's refusal in place of hyper's bare 400, 414 and 431.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,17 +18,18 @@ use tokio::time::{Sleep, sleep};
 
 use super::head::{Ambiguity, HeadScan};
 
-/// The most bytes that are read and discarded after a refusal. A client that sends 200 MiB blindly is to read its 413.
+/// The maximum number of bytes that are read and discarded after a refusal. A client that sends 200 MiB without reading should still get
+/// the 413 response.
 pub const LINGER_BYTES: u64 = 512 * 1024 * 1024;
-/// The longest time for that.
+/// How long bytes are read and discarded after a refusal.
 pub const LINGER_TIME: Duration = Duration::from_secs(30);
-/// How long a head may take from its first byte (slowloris).
+/// How long a request head may take from its first byte. Protects against slowloris attacks.
 pub const HEAD_TIME: Duration = Duration::from_secs(20);
 
-/// Small: thousands of sockets may linger at once.
+/// The size of the buffer for discarded bytes. It is small because thousands of sockets may linger at once.
 const DISCARD_BUFFER_BYTES: usize = 16 * 1024;
 
-/// Where a connection stands between two requests: shared by the socket and the service that answers on it.
+/// The state of a connection: shared by the socket and the service that handles its requests.
 pub struct ConnectionState {
     stage: AtomicU8,
     ambiguity: AtomicU8,
@@ -36,38 +37,39 @@ pub struct ConnectionState {
     refuse: Box<dyn Fn(u16) -> Vec<u8> + Send + Sync>,
 }
 
-/// A head is expected; what hyper writes now is its own doing.
-const HEAD: u8 = 0;
-/// A request is being answered.
-const ANSWERING: u8 = 1;
-/// The answer is in hyper's hands, and may not be on the wire yet.
-const ANSWERED: u8 = 2;
+/// The connection waits for a request head. If hyper writes a response now, hyper itself refused the head.
+const AWAITING_HEAD: u8 = 0;
+/// The handler is working on a request.
+const HANDLING: u8 = 1;
+/// The response was given to hyper, and may not be written to the socket yet.
+const RESPONDED: u8 = 2;
 
 impl ConnectionState {
-    /// `refuse` makes the whole answer to a head that hyper answered with this status by itself.
+    /// `refuse` makes the complete response to a head that hyper refused with this status.
     pub fn new(refuse: impl Fn(u16) -> Vec<u8> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
-            stage: AtomicU8::new(HEAD),
+            stage: AtomicU8::new(AWAITING_HEAD),
             ambiguity: AtomicU8::new(0),
             unread: AtomicBool::new(false),
             refuse: Box::new(refuse),
         })
     }
 
-    /// A request was read, and what comes next is not a head. Call it before hyper reads on: it may read a first piece of the body
-    /// before it polls the service's future, and that piece would be scanned as a head.
+    /// Records that a request head was read, so that the next bytes are not scanned as a head. Call it before the service's future is
+    /// polled: hyper may read the first part of the body before that.
     pub fn begin(&self) {
-        self.stage.store(ANSWERING, Ordering::Release);
+        self.stage.store(HANDLING, Ordering::Release);
     }
 
-    /// What did the request's raw head show?
+    /// Returns the ambiguity that the scan of the current request's head found, if any.
     pub fn ambiguity(&self) -> Option<Ambiguity> {
         Ambiguity::from_u8(self.ambiguity.swap(0, Ordering::AcqRel))
     }
 
-    /// Its answer is complete. `unread`: bytes of the request may still come, so the connection must linger when it closes.
+    /// Records that the response is complete. `unread`: bytes of the request may still arrive, so the connection must linger when it
+    /// closes.
     pub fn end(&self, unread: bool) {
-        self.stage.store(ANSWERED, Ordering::Release);
+        self.stage.store(RESPONDED, Ordering::Release);
         if unread {
             self.unread.store(true, Ordering::Release);
         }
@@ -78,7 +80,7 @@ impl ConnectionState {
     }
 }
 
-/// The socket.
+/// A client's socket, as hyper reads and writes it.
 pub struct Wire {
     stream: TcpStream,
     connection: Arc<ConnectionState>,
@@ -88,7 +90,7 @@ pub struct Wire {
     linger: Option<Linger>,
 }
 
-/// Our refusal on its way out, instead of `claimed` bytes of hyper's.
+/// A refusal that is written in place of `claimed` bytes of a response that hyper made itself.
 struct Replacement {
     bytes: Vec<u8>,
     written: usize,
@@ -107,7 +109,7 @@ impl Wire {
         Self { stream, connection, head: HeadScan::default(), head_deadline: None, replacement: None, linger: None }
     }
 
-    /// The bare socket, for a tunnel.
+    /// Returns the inner socket, for a tunnel.
     pub fn into_stream(self) -> TcpStream {
         self.stream
     }
@@ -115,15 +117,16 @@ impl Wire {
     fn scan(&mut self, bytes: &[u8]) {
         self.head.read(bytes);
         if !self.head.is_partial() {
-            let verdict = self.head.verdict().map_or(0, |ambiguity| ambiguity as u8);
-            self.connection.ambiguity.store(verdict, Ordering::Release);
+            let ambiguity = self.head.take_result().map_or(0, |ambiguity| ambiguity as u8);
+            self.connection.ambiguity.store(ambiguity, Ordering::Release);
             self.head_deadline = None;
         }
     }
 
-    /// hyper answers a head that it cannot parse by itself, with a bare status. `None`: these bytes are not that.
-    fn own_answer(&mut self, bytes: &[u8], total: usize) -> bool {
-        if self.connection.stage() != HEAD || self.replacement.is_some() {
+    /// Prepares a [`Replacement`] if `bytes` are a response that hyper made itself, for a head that it cannot parse. Returns whether a
+    /// replacement has to be written.
+    fn replaces_response(&mut self, bytes: &[u8], total: usize) -> bool {
+        if self.connection.stage() != AWAITING_HEAD || self.replacement.is_some() {
             return self.replacement.is_some();
         }
         let status = bytes.strip_prefix(b"HTTP/1.1 ").or_else(|| bytes.strip_prefix(b"HTTP/1.0 "));
@@ -149,7 +152,7 @@ impl Wire {
         Poll::Ready(Ok(claimed))
     }
 
-    /// Reads and discards until the client has noticed, or a bound is reached.
+    /// Reads and discards until the client closes the connection or a bound is reached.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(linger) = &mut self.linger else { return Poll::Ready(()) };
         while linger.left > 0 {
@@ -172,9 +175,9 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let expecting_head = this.connection.stage() != ANSWERING;
+        let expecting_head = this.connection.stage() != HANDLING;
         if !expecting_head && this.head.is_partial() {
-            // The end of a pipelined head that an earlier read had begun: hyper has read it, and it is no part of the next.
+            // The rest of a pipelined head, which began in an earlier read. hyper has read it; it does not belong to the next head.
             this.head = HeadScan::default();
             this.head_deadline = None;
         }
@@ -189,7 +192,7 @@ impl AsyncRead for Wire {
             Poll::Pending if expecting_head && this.head.is_partial() => {
                 let deadline = this.head_deadline.get_or_insert_with(|| Box::pin(sleep(HEAD_TIME)));
                 ready!(deadline.as_mut().poll(cx));
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head did not arrive in time")))
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the request head did not arrive in time")))
             }
             other => other,
         }
@@ -199,7 +202,7 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.own_answer(bytes, bytes.len()) {
+        if this.replaces_response(bytes, bytes.len()) {
             return this.poll_replacement(cx);
         }
         Pin::new(&mut this.stream).poll_write(cx, bytes)
@@ -208,7 +211,7 @@ impl AsyncWrite for Wire {
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let total = slices.iter().map(|slice| slice.len()).sum();
-        if this.own_answer(slices.first().map_or(&[], |slice| slice), total) {
+        if this.replaces_response(slices.first().map_or(&[], |slice| slice), total) {
             return this.poll_replacement(cx);
         }
         Pin::new(&mut this.stream).poll_write_vectored(cx, slices)
@@ -220,8 +223,8 @@ impl AsyncWrite for Wire {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // hyper flushes when all that it buffered is written: the answer is out, and a head may come.
-        let _ = this.connection.stage.compare_exchange(ANSWERED, HEAD, Ordering::AcqRel, Ordering::Acquire);
+        // hyper flushes after it has written its buffer: the response is sent, and the next head may arrive.
+        let _ = this.connection.stage.compare_exchange(RESPONDED, AWAITING_HEAD, Ordering::AcqRel, Ordering::Acquire);
         Pin::new(&mut this.stream).poll_flush(cx)
     }
 
@@ -250,7 +253,7 @@ mod tests {
 
     use super::*;
 
-    /// Both ends of a connection, ours as hyper would have it.
+    /// Both ends of a connection: guard's end wrapped for hyper, and the client's.
     async fn connection() -> (Wire, TcpStream, Arc<ConnectionState>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

@@ -1,74 +1,74 @@
-//! The variables of a front door that is asked about each request: where the auth server is, and what its answers mean.
+//! The variables of an auth server: its address, and the meaning of its responses.
 //!
-//! A preset is what one product documents; a variable overrides one entry of it.
+//! A preset holds the documented values of one product; a variable overrides one value of it.
 
 use clap::Args;
 use hyper::header::HeaderName;
 
 use crate::config::{External, Reader, ServerUrl, given, read};
 
-/// What flags and variables said about an auth server.
+/// The flags and variables of an auth server, as text.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ForwardAuthArgs {
-    /// The auth server, as <http://host:port> (required for forward-auth)
+    /// The address of the auth server, as <http://host:port> (required for forward-auth)
     #[arg(long, env = "GUARD_AUTH_URL", value_name = "URL", hide_env_values = true)]
     pub auth_url: Option<String>,
-    /// authentik, oauth2-proxy, authelia, tinyauth or custom [default: authentik]
+    /// The product: authentik, oauth2-proxy, authelia, tinyauth or custom [default: authentik]
     #[arg(long, env = "GUARD_AUTH_PRESET", value_name = "NAME", hide_env_values = true)]
     pub auth_preset: Option<String>,
-    /// The path that is asked [default: the preset's]
+    /// The path of the auth request [default: the preset's]
     #[arg(long, env = "GUARD_AUTH_PATH", value_name = "PATH", hide_env_values = true)]
     pub auth_path: Option<String>,
-    /// The header of a 2xx that names the sender; without it nobody passes [default: the preset's]
+    /// The header of a 2xx response that names the sender; without it the request is refused [default: the preset's]
     #[arg(long, env = "GUARD_AUTH_IDENTITY_HEADER", value_name = "NAME", hide_env_values = true)]
     pub auth_identity_header: Option<String>,
-    /// The header of a 2xx that has the sender's address [default: the preset's]
+    /// The header of a 2xx response that holds the sender's email address [default: the preset's]
     #[arg(long, env = "GUARD_AUTH_EMAIL_HEADER", value_name = "NAME", hide_env_values = true)]
     pub auth_email_header: Option<String>,
-    /// The headers of a 2xx that Immich gets, comma-separated [default: the preset's]
+    /// The headers of a 2xx response that are copied to the request for Immich, comma-separated [default: the preset's]
     #[arg(long, env = "GUARD_AUTH_COPY_HEADERS", value_name = "LIST", hide_env_values = true)]
     pub auth_copy_headers: Option<String>,
-    /// The path below which requests are the auth server's own, such as /oauth2/ [default: the preset's]
+    /// The path below which requests go to the auth server, such as /oauth2/ [default: the preset's]
     #[arg(long, env = "GUARD_AUTH_OWN_PATH", value_name = "PATH", hide_env_values = true)]
     pub auth_own_path: Option<String>,
-    /// Where a browser is sent when the answer is a bare 401, such as /oauth2/start?rd={uri} [default: the preset's]
+    /// The sign-in redirect for a browser if the response is 401, such as /oauth2/start?rd={uri} [default: the preset's]
     #[arg(long, env = "GUARD_AUTH_SIGN_IN", value_name = "PATH|URL", hide_env_values = true)]
     pub auth_sign_in: Option<String>,
-    /// The auth server's cookies, comma-separated; a `*` at the end stands for any rest [default: the preset's]
+    /// The names of the auth server's cookies, comma-separated; a `*` at the end matches any ending [default: the preset's]
     #[arg(long, env = "GUARD_AUTH_COOKIES", value_name = "LIST", hide_env_values = true)]
     pub auth_cookies: Option<String>,
 }
 
-/// An auth server that is asked about each request.
+/// The checked configuration of an auth server.
 #[derive(Clone, Debug)]
 pub struct ForwardAuthConfig {
-    /// Where it is.
+    /// The address of the auth server.
     pub server: ServerUrl,
-    /// The public address: what it is told that the request was for.
+    /// The public address, which the auth request contains.
     pub external: External,
-    /// The path, with its query if it has one, that is asked.
+    /// The path of the auth request, with its query if it has one.
     pub path: String,
-    /// The header of a 2xx that names the sender.
+    /// The header of a 2xx response that names the sender.
     pub identity: HeaderName,
-    /// The header of a 2xx that has the sender's address.
+    /// The header of a 2xx response that holds the sender's email address.
     pub email: Option<HeaderName>,
-    /// The header of a 2xx by which an account without an address is listed.
+    /// The header of a 2xx response with the name of an account without an email address, for the allow list.
     pub name: HeaderName,
-    /// The headers of a 2xx that Immich gets.
+    /// The headers of a 2xx response that are copied to the request for Immich.
     pub copy: Vec<HeaderName>,
-    /// The path below which requests are its own.
+    /// The path below which requests go to the auth server.
     pub own_path: Option<String>,
-    /// Where a browser is sent on a bare 401; `{uri}` stands for what it asked for.
+    /// The sign-in redirect for a browser on 401; `{uri}` stands for the requested path.
     pub sign_in: Option<String>,
-    /// Its cookies; a `*` at the end stands for any rest.
+    /// The names of the auth server's cookies; a `*` at the end matches any ending.
     pub cookies: Vec<String>,
-    /// Whether its yes to a password holds for every path of the host.
+    /// Whether the decision on a password holds for every path of the host.
     pub same_everywhere: bool,
-    /// Whether a redirect must name our public address as the one to come back to: a check that only authentik's allows.
+    /// Whether the health check compares the `redirect_uri` of the sign-in redirect with the public address. Only possible for authentik.
     pub checks_redirect: bool,
 }
 
-/// What one product documents.
+/// The documented values of one product.
 struct Preset {
     name: &'static str,
     path: &'static str,
@@ -83,7 +83,7 @@ struct Preset {
 }
 
 /// authentik "Proxy provider, header authentication"; oauth2-proxy "Integration" (`--set-xauthrequest`); Authelia "Proxy authorization";
-/// Tinyauth "Proxy authentication". Authelia's and Tinyauth's rules may differ by path, so their answers are good for one request.
+/// Tinyauth "Proxy authentication". Authelia's and Tinyauth's rules may differ by path, so their decisions hold for one request only.
 const PRESETS: [Preset; 5] = [
     Preset {
         name: "authentik",
@@ -148,7 +148,7 @@ const PRESETS: [Preset; 5] = [
 ];
 
 impl ForwardAuthArgs {
-    /// Checks it all. `wants_address`: an allow list of addresses is set, so there must be one to look at.
+    /// Checks all values. `wants_address`: the allow list has email addresses, so a header with the email address is required.
     pub(super) fn check<'a>(
         &'a self,
         r: &mut Reader,
@@ -161,7 +161,7 @@ impl ForwardAuthArgs {
             r.problem(
                 "GUARD_EXTERNAL_URL",
                 None,
-                "the public address: an auth server is told which application a request is for",
+                "the public address: the auth server needs it to find the application of a request",
             );
         }
         let preset = r.value("GUARD_AUTH_PRESET", given(self.auth_preset.as_deref()), Some(&PRESETS[0]), |text| {
@@ -171,29 +171,34 @@ impl ForwardAuthArgs {
                 .map(Some)
                 .ok_or_else(|| format!("one of {}", PRESETS.iter().map(|preset| preset.name).collect::<Vec<_>>().join(", ")))
         })?;
-        // What was said, else what the product documents, else nothing.
-        let text = |said: &'a Option<String>, own: &'static str| given(said.as_deref()).or_else(|| given(Some(own)));
+        // The variable takes precedence over the preset; both may be empty.
+        let text =
+            |variable: &'a Option<String>, default: &'static str| given(variable.as_deref()).or_else(|| given(Some(default)));
 
-        let said = text(&self.auth_path, preset.path);
-        let path = r.required("GUARD_AUTH_PATH", said, "the path that is asked, such as /auth", read::path);
-        let said = text(&self.auth_identity_header, preset.identity);
-        let wanted = "the header of a 2xx that names the sender, such as Remote-User";
-        let identity = r.required("GUARD_AUTH_IDENTITY_HEADER", said, wanted, read::header);
-        let said = text(&self.auth_email_header, preset.email);
-        let email = r.value("GUARD_AUTH_EMAIL_HEADER", said, None, |text| read::header(text).map(Some));
+        let value = text(&self.auth_path, preset.path);
+        let path = r.required("GUARD_AUTH_PATH", value, "the path of the auth request, such as /auth", read::path);
+        let value = text(&self.auth_identity_header, preset.identity);
+        let wanted = "the header of a 2xx response that names the sender, such as Remote-User";
+        let identity = r.required("GUARD_AUTH_IDENTITY_HEADER", value, wanted, read::header);
+        let value = text(&self.auth_email_header, preset.email);
+        let email = r.value("GUARD_AUTH_EMAIL_HEADER", value, None, |text| read::header(text).map(Some));
         if wants_address && email.is_none() && !r.has("GUARD_AUTH_EMAIL_HEADER") {
-            r.problem("GUARD_AUTH_EMAIL_HEADER", None, "the header of a 2xx with the sender's address: GUARD_ALLOW_EMAIL is set");
+            r.problem(
+                "GUARD_AUTH_EMAIL_HEADER",
+                None,
+                "the header of a 2xx response with the sender's email address: GUARD_ALLOW_EMAIL is set",
+            );
         }
-        let said = text(&self.auth_copy_headers, preset.copy);
-        let copy = r.value("GUARD_AUTH_COPY_HEADERS", said, Vec::new(), read::headers);
-        let said = text(&self.auth_own_path, preset.own_path);
-        let own_path = r.value("GUARD_AUTH_OWN_PATH", said, None, |text| own_path(text).map(Some));
-        let said = text(&self.auth_sign_in, preset.sign_in);
-        let sign_in = r.value("GUARD_AUTH_SIGN_IN", said, None, |text| sign_in(text).map(Some));
+        let value = text(&self.auth_copy_headers, preset.copy);
+        let copy = r.value("GUARD_AUTH_COPY_HEADERS", value, Vec::new(), read::headers);
+        let value = text(&self.auth_own_path, preset.own_path);
+        let own_path = r.value("GUARD_AUTH_OWN_PATH", value, None, |text| own_path(text).map(Some));
+        let value = text(&self.auth_sign_in, preset.sign_in);
+        let sign_in = r.value("GUARD_AUTH_SIGN_IN", value, None, |text| sign_in(text).map(Some));
         let cookies = r.value("GUARD_AUTH_COOKIES", text(&self.auth_cookies, preset.cookies), Vec::new(), cookies);
 
         let identity = identity?;
-        // Whoever names people anew names accounts so, too.
+        // If the identity header is overridden, it also names accounts.
         let overridden = given(self.auth_identity_header.as_deref()).is_some();
         let account = if overridden { None } else { given(Some(preset.account)).and_then(|name| name.parse().ok()) };
         Some(ForwardAuthConfig {
@@ -213,9 +218,10 @@ impl ForwardAuthArgs {
     }
 }
 
-/// A path that ends in `/`, and is not all of them: what is below it is never asked about, and never Immich's.
+/// Parses the path of the auth server. It ends in `/` and must not cover Immich's paths: requests below it go to the auth server without
+/// an auth request.
 fn own_path(text: &str) -> Result<String, String> {
-    let wanted = "a path that begins and ends with /, such as /oauth2/, and is nobody else's (not /, /api/ or /share/)";
+    let wanted = "a path that begins and ends with /, such as /oauth2/, and is not a path of Immich (not /, /api/ or /share/)";
     let taken = ["/", "/api/", "/share/", "/s/", "/_app/"].contains(&text);
     match read::path(text) {
         Ok(path) if path.ends_with('/') && !path.contains(['?', '%']) && !taken && !path.starts_with("/api/") => Ok(path),
@@ -224,19 +230,19 @@ fn own_path(text: &str) -> Result<String, String> {
 }
 
 fn sign_in(text: &str) -> Result<String, String> {
-    let wanted = || "a path or an https URL; {uri} stands for the path that was asked for".to_owned();
+    let wanted = || "a path or an https URL; {uri} stands for the requested path".to_owned();
     let tried = text.replace("{uri}", "%2F");
     let good = read::path(&tried).is_ok()
         || tried.parse::<hyper::Uri>().is_ok_and(|uri| uri.scheme_str() == Some("https") && uri.host().is_some());
     if good { Ok(text.to_owned()) } else { Err(wanted()) }
 }
 
-/// Names of cookies. Immich's own are never the auth server's.
+/// Parses the names of the auth server's cookies. Names of Immich's cookies are refused.
 fn cookies(text: &str) -> Result<Vec<String>, String> {
     let names = read::names(text)?;
     let bad = |name: &String| {
-        let stem = name.strip_suffix('*').unwrap_or(name);
-        stem.is_empty() || stem.contains(['*', '=', ';']) || "immich_".starts_with(stem) || stem.starts_with("immich_")
+        let prefix = name.strip_suffix('*').unwrap_or(name);
+        prefix.is_empty() || prefix.contains(['*', '=', ';']) || "immich_".starts_with(prefix) || prefix.starts_with("immich_")
     };
     if names.iter().any(bad) {
         return Err("names of cookies, comma-separated, such as session or session_*, none of them Immich's".to_owned());

@@ -1,4 +1,4 @@
-//! The variables of front doors that sign a header: whose, for whom, and where the keys are.
+//! The variables of front doors that sign a header: the signer, the issuers, the audiences, and the source of the keys.
 
 use std::fmt;
 
@@ -9,27 +9,27 @@ use jsonwebtoken::Algorithm;
 
 use crate::config::{Reader, given, read};
 
-/// Google's keys for IAP (Google Cloud, "Securing your app with signed headers").
+/// The URL of Google's keys for IAP (Google Cloud, "Securing your app with signed headers").
 const IAP_KEYS: &str = "https://www.gstatic.com/iap/verify/public_key-jwk";
-/// The least that HS256 wants of a secret, in bytes (RFC 7518, 3.2).
+/// The minimum size of a secret for HS256, in bytes (RFC 7518, 3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
 
-/// What flags and variables said about signed headers.
+/// The flags and variables of signed headers, as text.
 #[derive(Args, Clone, Debug, Default)]
 pub struct AssertionArgs {
-    /// Audiences that an assertion may be for, comma-separated
+    /// The accepted audiences of an assertion, comma-separated
     #[arg(long, env = "GUARD_ASSERTION_AUDIENCE", value_name = "LIST", hide_env_values = true)]
     pub assertion_audience: Option<String>,
-    /// Issuers that an assertion may be from, comma-separated
+    /// The accepted issuers of an assertion, comma-separated
     #[arg(long, env = "GUARD_ASSERTION_ISSUER", value_name = "LIST", hide_env_values = true)]
     pub assertion_issuer: Option<String>,
-    /// The header of signed-header and unsigned-header
+    /// The name of the header, for signed-header and unsigned-header
     #[arg(long, env = "GUARD_ASSERTION_HEADER", value_name = "NAME", hide_env_values = true)]
     pub assertion_header: Option<String>,
     /// The algorithms of signed-header, comma-separated: RS, PS or ES with 256 to 512, or `EdDSA`
     #[arg(long, env = "GUARD_ASSERTION_ALGORITHMS", value_name = "LIST", hide_env_values = true)]
     pub assertion_algorithms: Option<String>,
-    /// The claim of signed-header that holds the address [default: email]
+    /// The claim of signed-header that holds the email address [default: email]
     #[arg(long, env = "GUARD_ASSERTION_EMAIL_CLAIM", value_name = "CLAIM", hide_env_values = true)]
     pub assertion_email_claim: Option<String>,
     /// The file with the provider's client secret (required for authentik-proxy)
@@ -43,20 +43,20 @@ pub struct AssertionArgs {
     pub alb_client_id: Option<String>,
 }
 
-/// A front door that signs a header.
+/// The checked configuration of a front door that signs a header.
 #[derive(Clone, Debug)]
 pub struct SignedConfig {
-    /// Whose habits its tokens have.
+    /// The signer, which determines the form of the tokens.
     pub signer: Signer,
-    /// `iss`: one of these. None: any.
+    /// The accepted values of `iss`; none for any issuer.
     pub issuers: Option<Vec<String>>,
-    /// `aud`: one of these.
+    /// The accepted values of `aud`.
     pub audiences: Vec<String>,
-    /// Where its keys are.
+    /// The source of the verification keys.
     pub keys: KeysAt,
 }
 
-/// Who signs.
+/// The product that signs the header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signer {
     /// Cloudflare Access.
@@ -67,36 +67,36 @@ pub enum Signer {
     Pomerium,
     /// An application load balancer of AWS.
     AwsAlb {
-        /// Its ARN.
+        /// The ARN of the load balancer.
         arn: String,
-        /// Its client id at the identity provider.
+        /// The client id of the load balancer at the identity provider.
         client: String,
     },
     /// Authentik's outpost in proxy mode.
     AuthentikProxy,
-    /// Any other.
+    /// Any other signer.
     Other {
-        /// Its header.
+        /// The header that holds the token.
         header: HeaderName,
-        /// Its algorithms.
+        /// The accepted algorithms.
         algorithms: Vec<Algorithm>,
-        /// The claim that holds the address.
+        /// The claim that holds the email address.
         email: String,
     },
 }
 
-/// Where the keys of a front door are.
+/// The source of the keys of a front door.
 #[derive(Clone, Debug)]
 pub enum KeysAt {
-    /// A JWK set.
+    /// A JWK set at this URL.
     Jwks(Uri),
-    /// One PEM file a key, at this URL and `/KID`.
+    /// One PEM file for each key, at this URL followed by `/KID`.
     PemPerKid(String),
-    /// A secret that both sides have.
+    /// A secret that guard shares with the signer.
     Secret(SharedSecret),
 }
 
-/// A secret that nothing prints.
+/// A secret. Its `Debug` output shows only its size.
 #[derive(Clone)]
 pub struct SharedSecret(pub Vec<u8>);
 
@@ -107,7 +107,7 @@ impl fmt::Debug for SharedSecret {
 }
 
 impl SignedConfig {
-    /// Who vouches, in words.
+    /// Describes the front door for the log and the status page.
     pub(super) fn description(&self) -> String {
         let issuers = || self.issuers.as_ref().map_or_else(|| "any issuer".to_owned(), |issuers| issuers.join(" or "));
         match &self.signer {
@@ -121,7 +121,7 @@ impl SignedConfig {
     }
 }
 
-/// Cloudflare Access: the team names issuer and key set.
+/// Reads the variables of Cloudflare Access. The issuer and the key set follow from the team.
 pub(super) fn cloudflare_access(
     r: &mut Reader,
     team: Option<&str>,
@@ -139,7 +139,7 @@ pub(super) fn cloudflare_access(
 
 impl AssertionArgs {
     pub(super) fn google_iap(&self, r: &mut Reader, jwks: Option<Uri>) -> Option<SignedConfig> {
-        let wanted = "what IAP signs for: /projects/NUMBER/global/backendServices/ID, /projects/NUMBER/apps/ID or \
+        let wanted = "the audience of IAP's tokens: /projects/NUMBER/global/backendServices/ID, /projects/NUMBER/apps/ID or \
                       /projects/NUMBER/locations/REGION/services/NAME";
         let audiences = r.required("GUARD_ASSERTION_AUDIENCE", given(self.assertion_audience.as_deref()), wanted, |text| {
             let audiences = read::names(text)?;
@@ -156,10 +156,10 @@ impl AssertionArgs {
 
     pub(super) fn pomerium(&self, r: &mut Reader, jwks: Option<Uri>) -> Option<SignedConfig> {
         let audiences = self.audiences(r, "the host name of the route, such as photos.example.com");
-        let jwks = must_have(r, jwks, "https://HOST_OF_THE_ROUTE/.well-known/pomerium/jwks.json");
+        let jwks = require_jwks(r, jwks, "https://HOST_OF_THE_ROUTE/.well-known/pomerium/jwks.json");
         let issuers = self.issuers(r);
         let audiences = audiences?;
-        // The host of the route, or its URL where the route says `jwt_issuer_format: uri`.
+        // The default issuer is the host of the route, or its URL if the route has `jwt_issuer_format: uri`.
         let own = || audiences.iter().flat_map(|host| [host.clone(), format!("https://{host}/")]).collect();
         let issuers = Some(issuers.unwrap_or_else(own));
         Some(SignedConfig { signer: Signer::Pomerium, issuers, audiences, keys: KeysAt::Jwks(jwks?) })
@@ -186,7 +186,11 @@ impl AssertionArgs {
             Some(keys) => keys.to_string(),
             None if partition == "aws" => format!("https://public-keys.auth.elb.{region}.amazonaws.com"),
             None => {
-                r.problem("GUARD_JWKS_URL", None, format!("where the keys of partition {partition} are (AWS documents it)"));
+                r.problem(
+                    "GUARD_JWKS_URL",
+                    None,
+                    format!("the URL of the keys of partition {partition} (see the AWS documentation)"),
+                );
                 return None;
             }
         };
@@ -210,10 +214,10 @@ impl AssertionArgs {
         let wanted = "the signer's algorithms, such as ES256";
         let algorithms =
             r.required("GUARD_ASSERTION_ALGORITHMS", given(self.assertion_algorithms.as_deref()), wanted, read::algorithms);
-        let wanted = "what the signer calls itself (iss)";
+        let wanted = "the issuer of the signer's tokens (iss)";
         let issuers = r.required("GUARD_ASSERTION_ISSUER", given(self.assertion_issuer.as_deref()), wanted, read::names);
-        let audiences = self.audiences(r, "what the signer calls this application (aud)");
-        let jwks = must_have(r, jwks, "where the signer's key set is");
+        let audiences = self.audiences(r, "the audience of the signer's tokens for this application (aud)");
+        let jwks = require_jwks(r, jwks, "the URL of the signer's key set");
         let email = given(self.assertion_email_claim.as_deref()).unwrap_or("email").to_owned();
         let signer = Signer::Other { header: header?, algorithms: algorithms?, email };
         Some(SignedConfig { signer, issuers: Some(issuers?), audiences: audiences?, keys: KeysAt::Jwks(jwks?) })
@@ -228,7 +232,7 @@ impl AssertionArgs {
     }
 }
 
-fn must_have(r: &mut Reader, jwks: Option<Uri>, wanted: &str) -> Option<Uri> {
+fn require_jwks(r: &mut Reader, jwks: Option<Uri>, wanted: &str) -> Option<Uri> {
     if jwks.is_none() && !r.has("GUARD_JWKS_URL") {
         r.problem("GUARD_JWKS_URL", None, wanted);
     }
@@ -239,7 +243,7 @@ fn is_label(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// The secret of a file, without the line end that editors leave. What was found is told by its size only.
+/// Reads a secret from a file, without the newline at its end. An error shows only the size of the secret.
 fn secret(path: &str) -> Result<SharedSecret, String> {
     let text = std::fs::read(path).map_err(|error| format!("a readable file ({error})"))?;
     let secret = text.trim_ascii_end();

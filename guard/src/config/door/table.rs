@@ -8,26 +8,26 @@ use hyper::Uri;
 use super::{AuthServerArgs, FrontDoorArgs, FrontDoorConfig, signed};
 use crate::config::{Reader, given};
 
-/// The front door that is used where `GUARD_FRONT_DOOR` is not set.
+/// The front door that is used if `GUARD_FRONT_DOOR` is not set.
 pub const DEFAULT: &str = "cloudflare-access";
 
-/// One front door.
+/// One kind of front door.
 pub struct FrontDoorKind {
-    /// Its name, as in `GUARD_FRONT_DOOR`.
+    /// The name, as in `GUARD_FRONT_DOOR`.
     pub name: &'static str,
-    /// The header, or the server, that says who sent a request.
+    /// The header or the server that identifies the sender of a request.
     pub evidence: &'static str,
-    /// The variables that it needs.
+    /// The required variables.
     pub required: &'static [&'static str],
-    /// Further variables that it reads; one that ends in `_` stands for all that begin with it.
+    /// The optional variables. A name that ends in `_` stands for all variables with this prefix.
     pub optional: &'static [&'static str],
-    /// Reads its variables.
+    /// Reads the variables of this front door.
     pub(super) check: fn(&FrontDoorArgs, &mut Reader, Parts<'_>) -> Option<FrontDoorConfig>,
 }
 
-/// What [`FrontDoorKind::check`] gets beside the arguments.
+/// Further inputs of [`FrontDoorKind::check`].
 pub(super) struct Parts<'a> {
-    /// `GUARD_JWKS_URL`.
+    /// The value of `GUARD_JWKS_URL`.
     pub(super) jwks: Option<Uri>,
     /// The auth server's arguments; none for outbound requests, where nobody can sign in.
     pub(super) auth_server: Option<AuthServerArgs<'a>>,
@@ -113,13 +113,13 @@ fn forward_auth(args: &FrontDoorArgs, r: &mut Reader, Parts { auth_server, .. }:
     server.check(r, external, needs_address).map(FrontDoorConfig::ForwardAuth)
 }
 
-/// Every name, as `a, b or c`.
+/// Lists all names, as `a, b or c`.
 pub(super) fn names() -> String {
     let [first @ .., last] = FRONT_DOORS.each_ref().map(|kind| kind.name);
     format!("{} or {last}", first.join(", "))
 }
 
-/// The text of `--front-door` in `--help`.
+/// Returns the text of `--front-door` in `--help`.
 pub(super) fn help() -> String {
     format!("The front door that authenticates requests: {} [default: {DEFAULT}; idtoken: none]", names())
 }

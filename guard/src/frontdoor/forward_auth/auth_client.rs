@@ -1,7 +1,7 @@
-//! The request that an auth server is asked: a GET without a body, about a request that it never sees.
+//! Sends auth requests: a GET without a body that describes a client's request to the auth server.
 //!
-//! What the client wrote about itself goes along only where a decision may rest on it; where the request came from and what it is for is
-//! outcome by guard alone (Caddy `forward_auth`, Traefik `forwardAuth`, authentik "Forward auth").
+//! It copies only those headers of the client that a decision may depend on. guard itself sets the `X-Forwarded-*` headers, which
+//! describe the request (Caddy `forward_auth`, Traefik `forwardAuth`, authentik "Forward auth").
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,32 +21,32 @@ use crate::refusal::{Reason, Refusal};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Target, Upstream, UpstreamError};
 
-/// The most that one request may take, connecting and the whole answer included.
+/// The time limit of one auth request, connecting and the whole response included.
 pub const MAX_TIME: Duration = Duration::from_secs(10);
-/// A credential of guard's own front door: then `Authorization` stays Immich's.
+/// The header for a credential of the front door, so that `Authorization` stays available for Immich.
 pub const CREDENTIAL_HEADER: HeaderName = HeaderName::from_static("x-guard-authorization");
 
-/// What of the client's own words an auth server gets. Not `Range`, `If-*` or `Sec-WebSocket-*`, to which it would answer with a part, or
-/// with nothing; and nothing that is Immich's.
-const PASSED_ON: [HeaderName; 4] = [USER_AGENT, ACCEPT, ACCEPT_LANGUAGE, HeaderName::from_static("x-requested-with")];
+/// The client's headers that are copied to the auth request. Not `Range`, `If-*` or `Sec-WebSocket-*`, which would change the response,
+/// and no headers for Immich.
+const COPIED_HEADERS: [HeaderName; 4] = [USER_AGENT, ACCEPT, ACCEPT_LANGUAGE, HeaderName::from_static("x-requested-with")];
 
-/// What a request brings to prove itself with, beside a session.
+/// The credential of a request, apart from a session cookie.
 pub enum Credential {
-    /// Nothing.
+    /// No credential.
     None,
     /// A password: `Basic`, in `Authorization` or in a header of guard's own.
     Password {
-        /// The whole value.
+        /// The whole value of the header.
         value: HeaderValue,
-        /// Whether it is in guard's own header.
+        /// Whether it is in [`CREDENTIAL_HEADER`].
         dedicated: bool,
     },
-    /// Anything else in `Authorization`: a bearer token, which may be Immich's.
+    /// Any other value of `Authorization`: a bearer token, which may be for Immich.
     Other(HeaderValue),
 }
 
 impl Credential {
-    /// The one that the headers bring. Two are none: components differ in which they take.
+    /// Reads the credential from the headers. A repeated header is refused: components differ in which line they use.
     pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         let only = |name: &HeaderName| {
             let line = header_fields::single(headers, name);
@@ -61,17 +61,17 @@ impl Credential {
         })
     }
 
-    /// Whether there is any.
+    /// Whether the headers contain a credential.
     pub fn is_in(headers: &HeaderMap) -> bool {
         headers.contains_key(AUTHORIZATION) || headers.contains_key(CREDENTIAL_HEADER)
     }
 
-    /// Whether it is the `Authorization` line.
+    /// Whether the credential is in the `Authorization` header.
     pub fn is_authorization(&self) -> bool {
         matches!(self, Self::Password { dedicated: false, .. } | Self::Other(_))
     }
 
-    /// Its value.
+    /// The value of the header.
     pub fn value(&self) -> Option<&HeaderValue> {
         match self {
             Self::None => None,
@@ -80,24 +80,24 @@ impl Credential {
     }
 }
 
-/// RFC 7617; the scheme's case does not matter.
+/// Whether the scheme is `Basic` (RFC 7617), in any case.
 fn is_basic(value: &HeaderValue) -> bool {
     value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
 }
 
-/// One request, ready to be asked.
+/// One auth request, ready to be sent.
 #[derive(Clone)]
 pub struct AuthRequest {
     request: Request<Empty<Bytes>>,
     ends_sign_in: bool,
 }
 
-/// Whether a request is one of those that authentik handles where it is asked: the end of a sign-in, or a sign-out.
+/// Whether authentik handles this request in the auth request itself: the end of a sign-in, or a sign-out.
 pub(super) fn is_authentiks(uri: &Uri) -> bool {
     uri.query().is_some_and(|query| query.to_ascii_lowercase().contains("x-authentik-"))
 }
 
-/// What asks: one a worker, with connections of its own.
+/// The client of one worker for auth requests, with its own connections.
 pub struct AuthClient {
     config: Arc<ForwardAuthConfig>,
     upstream: Arc<Upstream<Empty<Bytes>>>,
@@ -105,23 +105,23 @@ pub struct AuthClient {
     public: PublicAddress,
 }
 
-/// The public address as the headers have it.
+/// The public address, as header values.
 struct PublicAddress {
     scheme: HeaderValue,
     origin: String,
 }
 
 impl AuthClient {
-    /// Asks the server at `target`.
+    /// Creates a client for the auth server at `target`.
     pub fn new(config: Arc<ForwardAuthConfig>, target: Target, metrics: Arc<Metrics>) -> Self {
         let External { scheme, host } = &config.external;
-        // Host and scheme come out of a parsed URI.
+        // The host comes from a parsed URI, so it is a valid header value.
         let host_value = HeaderValue::from_str(host).unwrap_or_else(|_| HeaderValue::from_static("invalid"));
         let public = PublicAddress { scheme: HeaderValue::from_static(scheme), origin: format!("{scheme}://{host}") };
         Self { upstream: Arc::new(Upstream::new(target, metrics)), host: host_value, public, config }
     }
 
-    /// What was configured.
+    /// The configuration.
     pub fn config(&self) -> &ForwardAuthConfig {
         &self.config
     }
@@ -131,12 +131,12 @@ impl AuthClient {
         self.upstream.sweep();
     }
 
-    /// Whether the request brings a cookie of the auth server.
+    /// Whether the request has a cookie of the auth server.
     pub fn has_session(&self, headers: &HeaderMap) -> bool {
         cookies::all(headers).any(|cookie| self.owns(cookies::name_of(cookie)))
     }
 
-    /// The cookies of the auth server that a request brings, in one line.
+    /// Returns the auth server's cookies of a request, in one line.
     pub fn session_of(&self, headers: &HeaderMap) -> Vec<u8> {
         let own = cookies::all(headers).filter(|cookie| self.owns(cookies::name_of(cookie))).map(<[u8]>::trim_ascii);
         own.collect::<Vec<_>>().join(&b';')
@@ -146,18 +146,18 @@ impl AuthClient {
         self.config.cookies.iter().any(|pattern| cookies::matches(pattern, name))
     }
 
-    /// The request about a request. The original `Host` stays: authentik finds the application by it. A request that no header can tell
-    /// of is refused: the answer would be about another one.
+    /// Builds the auth request for a client's request. It keeps the public `Host`, by which authentik finds the application. A request
+    /// whose target cannot be a header value is refused, because the decision would be about another target.
     pub fn auth_request(&self, head: &RequestHead<'_>, credential: &Credential) -> Result<AuthRequest, Refusal> {
         if has_broken_escape(head.uri.path()) {
-            return Err(Refusal::new(Reason::BadRequest, "the target has a error escape, which an auth server cannot read"));
+            return Err(Refusal::new(Reason::BadRequest, "the target has a broken escape, which an auth server cannot read"));
         }
         let mut request = Request::new(Empty::new());
-        // Checked when it was configured.
+        // The path was checked with the configuration.
         *request.uri_mut() = self.config.path.parse().unwrap_or_default();
         let headers = request.headers_mut();
         headers.insert(HOST, self.host.clone());
-        for name in PASSED_ON {
+        for name in COPIED_HEADERS {
             if let Some(value) = head.headers.get(&name) {
                 headers.insert(name, value.clone());
             }
@@ -182,9 +182,9 @@ impl AuthClient {
             ("x-forwarded-for", &peer),
             ("x-real-ip", &peer),
         ] {
-            // Bytes: a target may have letters that are not ASCII.
+            // From bytes, because a target may contain non-ASCII characters.
             let value = HeaderValue::from_bytes(text.as_bytes())
-                .map_err(|_| Refusal::new(Reason::BadRequest, "the target cannot be told to the auth server"))?;
+                .map_err(|_| Refusal::new(Reason::BadRequest, "the target cannot be sent to the auth server as a header"))?;
             headers.insert(HeaderName::from_static(name), value);
         }
         headers.insert("x-forwarded-host", self.host.clone());
@@ -192,14 +192,14 @@ impl AuthClient {
         Ok(AuthRequest { request, ends_sign_in: is_authentiks(head.uri) })
     }
 
-    /// Asks, and waits for the whole answer. Redirects are not followed. A connection that broke under the request is no answer, and a
-    /// request may be asked twice.
-    pub async fn ask(&self, request: AuthRequest) -> AuthOutcome {
-        let again = request.clone();
+    /// Sends the auth request and waits for the whole response. Redirects are not followed. If the connection is lost before a response,
+    /// the request is sent once more, because it is safe to repeat.
+    pub async fn send(&self, request: AuthRequest) -> AuthOutcome {
+        let second = request.clone();
         let exchange = async {
             match self.exchange(request).await {
-                Err(AuthError::Upstream(UpstreamError::Exchange { .. })) => self.exchange(again).await,
-                answer => answer,
+                Err(AuthError::Upstream(UpstreamError::Exchange { .. })) => self.exchange(second).await,
+                result => result,
             }
         };
         match tokio::time::timeout(MAX_TIME, exchange).await {

@@ -1,8 +1,7 @@
-//! Does the auth server answer as one that is set up for this home? Asked in the background as nobody, and told on the status page in words
-//! that name what to look at.
+//! Checks in the background whether the auth server is set up correctly, and describes problems for the log and the status page.
 //!
-//! As nobody, the right answer is a no. A yes, or a no that leads elsewhere, is a mistake that a family would only see as a closed, or an
-//! open, door.
+//! It sends an auth request without credentials, which the auth server has to deny. An allowed request, or a redirect to another host, is
+//! a mistake in its configuration.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -18,28 +17,28 @@ use crate::frontdoor::RequestHead;
 use crate::percent;
 use crate::random;
 
-/// How often it is asked while all is well.
+/// The time between two checks while the auth server is healthy.
 pub const INTERVAL: Duration = Duration::from_secs(60);
-/// The first pause after trouble; it doubles up to [`MAX_BACKOFF`].
+/// The first pause after a failed check; it doubles up to [`MAX_BACKOFF`].
 pub const FIRST_BACKOFF: Duration = Duration::from_millis(200);
-/// The longest pause after trouble.
+/// The longest pause after a failed check.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// What the last request in the background brought; shared with the status page.
+/// The result of the last check, shared with the status page.
 pub struct Health {
     last: Mutex<Option<CheckResult>>,
     good: watch::Sender<bool>,
     asked: watch::Sender<u64>,
 }
 
-/// How an auth server stands.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckResult {
-    /// It asks strangers to sign in.
+    /// The auth server requires sign-in.
     Ok,
-    /// It does, and something is odd about it.
+    /// The auth server requires sign-in, but its configuration may be wrong.
     Warning(String),
-    /// It does not.
+    /// The auth server does not require sign-in, or does not respond.
     Failed(String),
 }
 
@@ -55,22 +54,22 @@ impl Health {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether it has ever been good. It then stays so: a door that says why it is closed is better than none.
+    /// Whether any check has succeeded. This stays true after later failures, so that guard stays ready and can explain its refusals.
     pub fn was_good(&self) -> bool {
         *self.good.borrow()
     }
 
-    /// Waits until it has been good.
+    /// Waits until a check has succeeded.
     pub async fn good(&self) {
         let _ = self.good.subscribe().wait_for(|good| *good).await;
     }
 
-    /// Waits until it has been asked, with any outcome.
+    /// Waits until the first check has ended, with any result.
     pub async fn asked(&self) {
         let _ = self.asked.subscribe().wait_for(|count| *count > 0).await;
     }
 
-    /// Asks now, and then for ever. Run it once, as a task.
+    /// Checks the auth server now, and then periodically forever. Run it once, as a task.
     pub async fn watch(&self, client: AuthClient) {
         let mut backoff = FIRST_BACKOFF;
         loop {
@@ -101,7 +100,7 @@ impl Health {
     }
 }
 
-/// The request of a browser that has never been here.
+/// Sends the auth request of a browser without a session.
 async fn check_unauthenticated(client: &AuthClient) -> AuthOutcome {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("text/html"));
@@ -109,7 +108,7 @@ async fn check_unauthenticated(client: &AuthClient) -> AuthOutcome {
     let peer = std::net::Ipv4Addr::LOCALHOST.into();
     let head = RequestHead { method: &Method::GET, uri: &uri, headers: &headers, peer, now: 0 };
     match client.auth_request(&head, &Credential::None) {
-        Ok(request) => client.ask(request).await,
+        Ok(request) => client.send(request).await,
         Err(refusal) => AuthOutcome::Failed(refusal.cause),
     }
 }
@@ -118,14 +117,15 @@ impl CheckResult {
     fn of(outcome: &AuthOutcome, config: &ForwardAuthConfig) -> Self {
         match outcome {
             AuthOutcome::Failed(cause) => Self::Failed(cause.clone().into_owned()),
-            AuthOutcome::Allowed(_) => {
-                Self::Failed(format!("{} lets a stranger in: whoever asked at {}", config.server, config.path))
-            }
-            AuthOutcome::Denied(no) if !no.is_answer() => Self::Failed(format!(
+            AuthOutcome::Allowed(_) => Self::Failed(format!(
+                "{} allows a request without credentials at {}: its rules must require sign-in",
+                config.server, config.path
+            )),
+            AuthOutcome::Denied(no) if !no.is_for_client() => Self::Failed(format!(
                 "{} says yes to a stranger, at {}: this path asks nobody to sign in",
                 config.server, config.path
             )),
-            AuthOutcome::Denied(no) => match no.location().and_then(come_back_to) {
+            AuthOutcome::Denied(no) => match no.location().and_then(redirect_origin) {
                 Some(back) if config.checks_redirect && !begins_with(&back, &config.external) => Self::Warning(format!(
                     "after signing in, people are sent to {back}, and GUARD_EXTERNAL_URL is {}://{}: right only for a provider of a whole \
                      domain",
@@ -137,8 +137,8 @@ impl CheckResult {
     }
 }
 
-/// Where the identity provider is asked to send people back to: `redirect_uri` (RFC 6749, 4.1.1), scheme and host alone.
-fn come_back_to(location: &str) -> Option<String> {
+/// Returns scheme and host of the `redirect_uri` (RFC 6749, 4.1.1) in a sign-in redirect.
+fn redirect_origin(location: &str) -> Option<String> {
     let (_, query) = location.split_once('?')?;
     let value = query.split(['&', '#']).find_map(|pair| pair.strip_prefix("redirect_uri="))?;
     let uri: Uri = percent::decode_form(value)?.parse().ok()?;
@@ -157,10 +157,10 @@ mod tests {
     fn the_way_back_is_read_out_of_a_redirect() {
         let back = "https%3A%2F%2Fphotos.example.com%2Foutpost.goauthentik.io%2Fcallback%3FX-authentik-auth-callback%3Dtrue";
         let location = format!("https://auth.example.com/application/o/authorize/?client_id=x&redirect_uri={back}&state=y");
-        assert_eq!(come_back_to(&location).as_deref(), Some("https://photos.example.com"));
-        assert_eq!(come_back_to("https://auth.example.com/login?rd=x"), None);
-        assert_eq!(come_back_to("/relative"), None);
-        assert_eq!(come_back_to("https://auth.example.com/?redirect_uri=%zz"), None);
+        assert_eq!(redirect_origin(&location).as_deref(), Some("https://photos.example.com"));
+        assert_eq!(redirect_origin("https://auth.example.com/login?rd=x"), None);
+        assert_eq!(redirect_origin("/relative"), None);
+        assert_eq!(redirect_origin("https://auth.example.com/?redirect_uri=%zz"), None);
         let external = |scheme, host: &str| External { scheme, host: host.to_owned() };
         assert!(begins_with("https://photos.example.com", &external("https", "photos.example.com")));
         assert!(!begins_with("http://photos.example.com", &external("https", "photos.example.com")));

@@ -1,4 +1,4 @@
-//! What an auth server outcome: yes and who, no and how to sign in, or nothing that can be used.
+//! The outcome of an auth request: allowed with an identity, denied with a response for the client, or failed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,61 +17,61 @@ use crate::percent;
 use crate::refusal::{REFUSAL_HEADER, REQUEST_ID_HEADER};
 use crate::upstream::UpstreamError;
 
-/// The most of an answer that is read, in bytes: a sign-in page fits, a download does not.
-pub const MAX_ANSWER_BYTES: usize = 256 * 1024;
+/// The largest response body that is read, in bytes: enough for a sign-in page.
+pub const MAX_RESPONSE_BYTES: usize = 256 * 1024;
 
-/// An answer.
+/// The outcome of an auth request.
 #[derive(Clone)]
 pub enum AuthOutcome {
-    /// Yes: a 2xx that names somebody.
+    /// Allowed: a 2xx response that names the sender.
     Allowed(Arc<Grant>),
-    /// No.
+    /// Denied.
     Denied(Arc<Denial>),
-    /// Neither, and why: for the log.
+    /// Failed: no usable response. The text is the cause, for the log.
     Failed(Cow<'static, str>),
 }
 
-/// A yes.
+/// The contents of a response that allows a request.
 #[derive(Debug)]
 pub struct Grant {
-    /// Who.
+    /// The identity of the sender.
     pub identity: Arc<Identity>,
-    /// What goes along.
+    /// The headers to pass on.
     pub auth_headers: Arc<AuthResponseHeaders>,
 }
 
-/// A no, as it was outcome.
+/// A response that denies a request.
 pub struct Denial {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
-    /// Whether it says anything to whoever was refused.
-    is_answer: bool,
-    /// Why, for the log.
+    /// Whether the response is meant for the client.
+    is_for_client: bool,
+    /// The cause, for the log.
     pub cause: &'static str,
 }
 
-/// Why there is no answer.
+/// The reason why there is no complete response.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// Not reached, or broke off before a head.
+    /// The auth server was not reached, or the connection was lost before the head of the response.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// Broke off inside the body.
-    #[error("the auth server broke off inside its answer: {0}")]
+    /// The connection was lost inside the body.
+    #[error("the auth server ended the connection inside its response: {0}")]
     Body(#[from] hyper::Error),
-    /// Larger than [`MAX_ANSWER_BYTES`].
-    #[error("the auth server's answer is larger than {MAX_ANSWER_BYTES} bytes")]
+    /// The body is larger than [`MAX_RESPONSE_BYTES`].
+    #[error("the auth server's response is larger than {MAX_RESPONSE_BYTES} bytes")]
     TooLarge,
 }
 
-/// The whole body.
+/// Reads the whole body.
 pub(super) async fn read(body: Incoming) -> Result<Bytes, AuthError> {
     let mut body = std::pin::pin!(body);
     let mut whole = Vec::new();
     while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let Ok(data) = frame?.into_data() else { continue };
-        if whole.len() + data.len() > MAX_ANSWER_BYTES {
+        if whole.len() + data.len() > MAX_RESPONSE_BYTES {
             return Err(AuthError::TooLarge);
         }
         whole.extend_from_slice(&data);
@@ -89,7 +89,7 @@ impl AuthOutcome {
         }
     }
 
-    /// Reads an answer. `ends_sign_in`: the request came back from the identity provider, and a 400 is about that.
+    /// Interprets a response. `ends_sign_in`: the request is the end of a sign-in, so a 400 means that the sign-in failed.
     pub(super) fn of(parts: &Parts, body: &Bytes, ends_sign_in: bool, config: &ForwardAuthConfig) -> Self {
         let Parts { status, headers, .. } = parts;
         let no = |cause: &'static str| {
@@ -97,34 +97,34 @@ impl AuthOutcome {
                 status: *status,
                 headers: passed_on(headers),
                 body: body.clone(),
-                is_answer: true,
+                is_for_client: true,
                 cause,
             }))
         };
         match status.as_u16() {
             200..=299 => match Grant::read(headers, config) {
                 Some(grant) => Self::Allowed(Arc::new(grant)),
-                // A path that the auth server leaves open, say. Its page is for nobody either.
-                None => Self::Denied(Arc::new(Denial::without_answer("the auth server says yes, and names nobody"))),
+                // For example a path that the auth server leaves open. The client does not get that page.
+                None => Self::Denied(Arc::new(Denial::without_response("the auth server says yes, and names nobody"))),
             },
             301 | 302 | 303 | 307 | 308 if headers.contains_key(LOCATION) => no("not signed in"),
             401 => no("not signed in"),
             400 if ends_sign_in && !says(body, UNKNOWN_HOST) => no("the sign-in took too long, or was begun elsewhere"),
             403 => no("signed in, but the auth server does not let this account in"),
-            _ => Self::Failed(trouble(*status, body, config).into()),
+            _ => Self::Failed(explain(*status, body, config).into()),
         }
     }
 }
 
-/// What authentik answers for a host that it has no application for.
+/// The text of authentik's response for a host without an application.
 const UNKNOWN_HOST: &str = "no app for hostname";
 
 fn says(body: &[u8], text: &str) -> bool {
     String::from_utf8_lossy(body).to_ascii_lowercase().contains(text)
 }
 
-/// What an unusable answer means, in words that name what to look at.
-fn trouble(status: StatusCode, body: &[u8], config: &ForwardAuthConfig) -> String {
+/// Explains an unusable response, and names the settings to check.
+fn explain(status: StatusCode, body: &[u8], config: &ForwardAuthConfig) -> String {
     let (server, host, path) = (&config.server, &config.external.host, config.path.split('?').next().unwrap_or_default());
     match status.as_u16() {
         400 if says(body, UNKNOWN_HOST) => format!(
@@ -135,12 +135,12 @@ fn trouble(status: StatusCode, body: &[u8], config: &ForwardAuthConfig) -> Strin
         500 if says(body, "configuration error") => {
             format!("{server} calls its configuration wrong: it cannot read the address that it was asked about, {host}")
         }
-        code => format!("{server} answered {code} to a request at {path}: wanted a yes, a redirect, 401 or 403"),
+        code => format!("{server} answered {code} to a request at {path}: wanted 2xx, a redirect, 401 or 403"),
     }
 }
 
 impl Grant {
-    /// Who a 2xx names; none where it names nobody, or two.
+    /// Reads the identity and the headers of a 2xx response. Returns none if it has no identity header, or more than one.
     fn read(headers: &HeaderMap, config: &ForwardAuthConfig) -> Option<Self> {
         let sub = only_name(headers, &config.identity)?.to_owned();
         let outcome = |name: &HeaderName| only_name(headers, name).map(str::to_owned);
@@ -160,36 +160,36 @@ impl Grant {
 }
 
 impl Denial {
-    fn without_answer(cause: &'static str) -> Self {
-        Self { status: StatusCode::UNAUTHORIZED, headers: HeaderMap::new(), body: Bytes::new(), is_answer: false, cause }
+    fn without_response(cause: &'static str) -> Self {
+        Self { status: StatusCode::UNAUTHORIZED, headers: HeaderMap::new(), body: Bytes::new(), is_for_client: false, cause }
     }
 
-    /// Whether it says how to sign in, or why not: a yes that names nobody does not.
-    pub(super) fn is_answer(&self) -> bool {
-        self.is_answer
+    /// Whether the response is meant for the client. A 2xx response without an identity is not.
+    pub(super) fn is_for_client(&self) -> bool {
+        self.is_for_client
     }
 
-    /// Signed in, and not permitted.
+    /// Whether the sender is signed in and not permitted.
     pub fn is_forbidden(&self) -> bool {
         self.status == StatusCode::FORBIDDEN
     }
 
-    /// What a browser is told: the auth server's own answer, or the way to sign in where a 401 names none. Nothing where there is no
-    /// answer: a yes that names nobody would only come again after signing in.
+    /// Returns the response for a browser: the auth server's own, or the configured sign-in redirect for a 401. None if the response is
+    /// not meant for the client: after a 2xx without an identity, signing in would not help.
     pub fn to_browser(&self, config: &ForwardAuthConfig, uri: &Uri) -> Option<Response<Bytes>> {
         match &config.sign_in {
-            _ if !self.is_answer => None,
+            _ if !self.is_for_client => None,
             Some(template) if self.status == StatusCode::UNAUTHORIZED => self.sign_in(template, uri),
             _ => Some(self.relayed()),
         }
     }
 
-    /// Where a redirect leads.
+    /// The target of a redirect.
     pub(super) fn location(&self) -> Option<&str> {
         self.headers.get(LOCATION)?.to_str().ok()
     }
 
-    /// The answer, as it was given: status, headers, body.
+    /// Returns the auth server's response: status, headers and body.
     fn relayed(&self) -> Response<Bytes> {
         let mut response = Response::new(self.body.clone());
         *response.status_mut() = self.status;
@@ -197,7 +197,7 @@ impl Denial {
         response
     }
 
-    /// A redirect to where one signs in. Never kept: the next answer may be a yes.
+    /// Returns the sign-in redirect. It is not cacheable, because the next request may be allowed.
     fn sign_in(&self, template: &str, uri: &Uri) -> Option<Response<Bytes>> {
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         let location = HeaderValue::from_str(&template.replace("{uri}", &percent::encode(target))).ok()?;
@@ -213,7 +213,7 @@ impl Denial {
     }
 }
 
-/// The headers of an answer that is passed on: all but those of its connection, its length, which is written anew, and guard's own.
+/// Returns the headers of a response that is passed on, without hop-by-hop headers, `Content-Length` and guard's own headers.
 fn passed_on(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
     for name in ["keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "alt-svc"] {

@@ -1,8 +1,8 @@
-//! What the auth server outcome of a password, remembered for a moment: phones send one with each of up to 64 requests at a time, and each
-//! request would be a sign-in event over there.
+//! A short-lived cache of allowed passwords. Phones send a password with each of up to 64 concurrent requests, and without the cache each
+//! request would be a sign-in event at the auth server.
 //!
-//! Only a yes is remembered, under an HMAC, so that no password stays in memory. A sender that brings a session of the auth server as well
-//! is remembered apart: its yes may have come from the session, and says nothing about the password.
+//! Only allowed outcomes are cached, under an HMAC, so that no password stays in memory. The key includes the session cookies of the auth
+//! server: with a session, the request may be allowed because of it, whatever the password is.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -17,12 +17,12 @@ use super::auth_client::Credential;
 use super::outcome::{AuthOutcome, Grant};
 use crate::random;
 
-/// How long a yes is good for: what authentik's own outpost remembers.
+/// How long an allowed outcome is cached: as long as in authentik's own outpost.
 pub const MAX_AGE: Duration = Duration::from_secs(60);
-/// The most that are remembered; with more, the oldest makes room.
+/// The maximum number of entries. The oldest is removed when the cache is full.
 pub const MAX_ENTRIES: usize = 1024;
 
-/// What a yes rests on.
+/// The parts of a request on which the decision depends.
 pub struct CacheKey<'p> {
     /// The password.
     pub credential: &'p Credential,
@@ -32,34 +32,34 @@ pub struct CacheKey<'p> {
 
 type Tag = [u8; 32];
 
-/// The memory that all workers share.
+/// The cache, shared by all workers.
 pub struct PasswordCache {
     key: hmac::Key,
     entries: Arc<Mutex<HashMap<Tag, Entry>>>,
 }
 
 enum Entry {
-    /// Somebody is asking.
+    /// An auth request is in flight.
     Pending(watch::Receiver<Option<AuthOutcome>>),
-    /// A yes.
+    /// The request was allowed.
     Allowed { grant: Arc<Grant>, since: Instant },
 }
 
 impl PasswordCache {
-    /// An empty memory, under a key of this process.
+    /// Creates an empty cache with a random HMAC key.
     pub fn new() -> Result<Self, random::Unavailable> {
         let secret: [u8; 32] = random::bytes()?;
         Ok(Self { key: hmac::Key::new(hmac::HMAC_SHA256, &secret), entries: Arc::default() })
     }
 
-    /// What was outcome of this proof, or what `ask` brings. Whoever comes while somebody asks waits for the same answer. The second value is
-    /// whether it was known, or already being asked about.
+    /// Returns the cached outcome for `key`, or runs `request` to get it. Concurrent callers with the same key wait for one request. The
+    /// second value is whether the outcome was cached or already requested.
     pub async fn get_or_request(
         &self,
-        proof: &CacheKey<'_>,
-        ask: impl Future<Output = AuthOutcome> + Send + 'static,
+        key: &CacheKey<'_>,
+        request: impl Future<Output = AuthOutcome> + Send + 'static,
     ) -> (AuthOutcome, bool) {
-        let tag = self.tag(proof);
+        let tag = self.tag(key);
         let (mut answer, known) = {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
             match entries.get(&tag) {
@@ -71,10 +71,10 @@ impl PasswordCache {
                     make_room(&mut entries);
                     let (teller, answer) = watch::channel(None);
                     entries.insert(tag, Entry::Pending(answer.clone()));
-                    // A task of its own: the one who came first may leave, the others still want to know.
+                    // In its own task: if the first caller is cancelled, the others still need the outcome.
                     let asked = PendingAuth { tag, entries: self.entries.clone(), is_settled: false };
                     tokio::spawn(async move {
-                        let outcome = ask.await;
+                        let outcome = request.await;
                         asked.settle(&outcome);
                         teller.send_replace(Some(outcome));
                     });
@@ -89,20 +89,20 @@ impl PasswordCache {
         (outcome.unwrap_or_else(|| AuthOutcome::Failed("the worker that asked ended first".into())), known)
     }
 
-    fn tag(&self, proof: &CacheKey<'_>) -> Tag {
-        let password = proof.credential.value().map_or(&[][..], |value| value.as_bytes());
+    fn tag(&self, key: &CacheKey<'_>) -> Tag {
+        let password = key.credential.value().map_or(&[][..], |value| value.as_bytes());
         let mut context = hmac::Context::with_key(&self.key);
-        // A length in front: no two pairs are the same bytes.
+        // The length makes the encoding of the pair unique.
         context.update(&(password.len() as u64).to_be_bytes());
         context.update(password);
-        context.update(proof.session);
+        context.update(key.session);
         let mut tag = [0; 32];
         tag.copy_from_slice(context.sign().as_ref());
         tag
     }
 }
 
-/// A request under way. However its task ends, nobody waits for it for ever.
+/// An auth request in flight. When its task ends in any way, its pending entry is removed or replaced.
 struct PendingAuth {
     tag: Tag,
     entries: Arc<Mutex<HashMap<Tag, Entry>>>,
@@ -165,7 +165,7 @@ mod tests {
         Credential::Password { value: HeaderValue::from_static(text), dedicated: false }
     }
 
-    /// Asks for `credential` with `session`, counting the questions that reach the server.
+    /// Gets the outcome for `credential` with `session`, and counts the auth requests that are sent.
     async fn ask(
         password_cache: &PasswordCache,
         count: &Arc<AtomicUsize>,
