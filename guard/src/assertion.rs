@@ -8,6 +8,7 @@
 pub mod cache;
 mod claims;
 mod error;
+mod limits;
 
 use std::sync::Arc;
 
@@ -21,12 +22,7 @@ use crate::identity::Identity;
 use crate::key::{self, Key, KeyId};
 use claims::{Claims, Header};
 pub use error::AssertionError;
-
-/// The longest token that is accepted, in bytes. Cloudflare's edge allows at most 16 KB for one header; Access tokens are below 2 KB.
-pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
-
-/// The clock skew that is allowed for `exp`, `nbf` and `iat`, in seconds.
-pub const LEEWAY_SECONDS: u64 = 10;
+pub use limits::{LEEWAY_SECONDS, MAX_TOKEN_BYTES};
 
 /// base64url with or without `=` at the end: AWS load balancers write the padding, and sign the text with it.
 const PADDED: GeneralPurpose = GeneralPurpose::new(

@@ -3,20 +3,25 @@
 //! There are two stages: [`OriginArgs`] holds the flags and variables as text, [`OriginConfig`] the checked values. A flag takes
 //! precedence over its variable; an empty variable counts as absent. Secrets have no flags.
 
+pub mod address;
 pub mod door;
+pub mod problems;
 pub mod process;
 pub mod read;
 pub mod units;
 
-use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::allow_list::AllowList;
+pub(crate) use address::everywhere;
+pub use address::{Authority, External, ServerUrl};
 use door::AuthServerArgs;
 pub use door::{ForwardAuthArgs, ForwardAuthConfig, FrontDoorArgs, FrontDoorConfig};
+pub use problems::{Problem, Problems};
+pub(crate) use problems::{Reader, given};
 pub use process::{LogConfig, ProcessArgs, ProcessConfig};
 
 /// The default of `GUARD_MAX_BODY`: the same as nginx's `100m`, and the larger meaning of "100 MB" in Cloudflare's limit.
@@ -77,150 +82,6 @@ pub struct OriginConfig {
     pub process: ProcessConfig,
 }
 
-/// A host and a port to connect to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authority {
-    /// The host name or IP address, without brackets.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-}
-
-impl fmt::Display for Authority {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-/// The URL of a server, without a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerUrl {
-    /// Whether the scheme is `https`.
-    pub https: bool,
-    /// The host and port.
-    pub authority: Authority,
-}
-
-impl fmt::Display for ServerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.https { "https" } else { "http" }, self.authority)
-    }
-}
-
-/// The public address (`GUARD_EXTERNAL_URL`), parsed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct External {
-    /// The scheme: `https` or `http`.
-    pub scheme: &'static str,
-    /// The host as in a `Host` header: in lower case, without the default port of the scheme.
-    pub host: String,
-}
-
-/// One problem in the configuration: the variable, the value that was found, and the value that is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The name of the variable.
-    pub variable: &'static str,
-    /// The value that was found; none if the variable is absent.
-    pub found: Option<String>,
-    /// A description of the wanted value.
-    pub wanted: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.found {
-            Some(found) => write!(f, "{}: found {found:?}, wanted {}", self.variable, self.wanted),
-            None => write!(f, "{}: not set, wanted {}", self.variable, self.wanted),
-        }
-    }
-}
-
-/// All problems in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problems(pub Vec<Problem>);
-
-impl fmt::Display for Problems {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let many = if self.0.len() == 1 { "problem" } else { "problems" };
-        write!(f, "{} {many} in the configuration; nothing was started:", self.0.len())?;
-        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
-    }
-}
-
-impl std::error::Error for Problems {}
-
-/// Returns the trimmed text, or none if it is empty: manifests often set a variable to an empty string.
-pub(crate) fn given(text: Option<&str>) -> Option<&str> {
-    text.map(str::trim).filter(|text| !text.is_empty())
-}
-
-/// Collects problems while values are read.
-#[derive(Default)]
-pub(crate) struct Reader(Vec<Problem>);
-
-impl Reader {
-    /// Whether this variable has a problem.
-    pub(crate) fn has(&self, variable: &str) -> bool {
-        self.0.iter().any(|problem| problem.variable == variable)
-    }
-
-    /// Whether there is no problem so far.
-    pub(crate) fn is_clean(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Returns `config` if there is no problem, otherwise all problems.
-    pub(crate) fn finish<T>(self, config: T) -> Result<T, Problems> {
-        if self.0.is_empty() { Ok(config) } else { Err(Problems(self.0)) }
-    }
-
-    pub(crate) fn problem(&mut self, variable: &'static str, found: Option<&str>, wanted: impl Into<String>) {
-        self.0.push(Problem { variable, found: found.map(str::to_owned), wanted: wanted.into() });
-    }
-
-    /// Parses the value with `read`, or returns the default if there is no value.
-    pub(crate) fn value<T>(
-        &mut self,
-        variable: &'static str,
-        text: Option<&str>,
-        default: T,
-        read: impl Fn(&str) -> Result<T, String>,
-    ) -> T {
-        match text.map(read) {
-            None => default,
-            Some(Ok(value)) => value,
-            Some(Err(wanted)) => {
-                self.problem(variable, text, wanted);
-                default
-            }
-        }
-    }
-
-    /// Parses the value with `read`, and records a problem if there is no value.
-    pub(crate) fn required<T>(
-        &mut self,
-        variable: &'static str,
-        text: Option<&str>,
-        wanted: &str,
-        read: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        if text.is_none() {
-            self.problem(variable, None, wanted);
-        }
-        self.value(variable, text, None, |text| read(text).map(Some))
-    }
-}
-
-/// All addresses of this machine, with this port.
-pub(crate) fn everywhere(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))
-}
-
 impl OriginArgs {
     /// Checks all values. The error lists every problem.
     pub fn check(&self) -> Result<OriginConfig, Problems> {
@@ -259,7 +120,7 @@ impl OriginArgs {
                 connect_timeout,
                 process,
             }),
-            _ => Err(Problems(r.0)),
+            _ => Err(r.into_problems()),
         }
     }
 }

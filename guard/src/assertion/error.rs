@@ -1,6 +1,6 @@
 //! The reasons why a token is refused, one for each rule. They go to the log and the metric, never to the client.
 
-use super::MAX_TOKEN_BYTES;
+use super::limits::MAX_TOKEN_BYTES;
 
 /// The rule that a token broke. The label goes to the metric, the text to the log; the client gets neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

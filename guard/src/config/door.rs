@@ -9,8 +9,10 @@ use std::net::IpAddr;
 use clap::Args;
 use hyper::header::HeaderName;
 
-use super::{External, Reader, given, read};
 use crate::allow_list::AllowList;
+use crate::config::address::External;
+use crate::config::problems::{Reader, given};
+use crate::config::read;
 pub use forward_auth::{ForwardAuthArgs, ForwardAuthConfig};
 pub use signed::{AssertionArgs, KeysAt, SharedSecret, SignedConfig, Signer};
 use table::Parts;

@@ -7,7 +7,10 @@ use clap::Args;
 use rustls::pki_types::CertificateDer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::{Reader, everywhere, given, read, units};
+use crate::config::address::everywhere;
+use crate::config::problems::{Reader, given};
+use crate::config::read;
+use crate::config::units;
 use crate::telemetry::log::{Format, LogIdentity};
 
 /// The maximum number of worker threads. A larger number is more likely a typing error than a real machine.

@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tracing_subscriber::filter::Targets;
 
-use super::{Authority, External, ServerUrl};
+use crate::config::address::{Authority, External, ServerUrl};
 use crate::key;
 
 /// Whether a host is a loopback address: 127.0.0.0/8, `::1`, or `localhost`.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use hyper::Method;
 use hyper::header::{HeaderName, UPGRADE};
 
-use super::{AuthDecision, Authenticated, RequestHead, TUNNEL_LIFETIME_SECONDS};
+use super::decision::{AuthDecision, Authenticated, RequestHead, TUNNEL_LIFETIME_SECONDS};
 use crate::config::ForwardAuthConfig;
 use crate::refusal::{Reason, Refusal, prefers_html};
 use crate::telemetry::metrics::Metrics;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hyper::header::{HeaderMap, HeaderName};
 
-use super::{Authenticated, RequestHead, TUNNEL_LIFETIME_SECONDS};
+use super::decision::{Authenticated, RequestHead, TUNNEL_LIFETIME_SECONDS};
 use crate::header_fields;
 use crate::identity::Identity;
 use crate::refusal::{Reason, Refusal};

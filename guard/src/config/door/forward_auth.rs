@@ -5,7 +5,9 @@
 use clap::Args;
 use hyper::header::HeaderName;
 
-use crate::config::{External, Reader, ServerUrl, given, read};
+use crate::config::address::{External, ServerUrl};
+use crate::config::problems::{Reader, given};
+use crate::config::read;
 
 /// The flags and variables of an auth server, as text.
 #[derive(Args, Clone, Debug, Default)]

@@ -7,7 +7,8 @@ use hyper::Uri;
 use hyper::header::HeaderName;
 use jsonwebtoken::Algorithm;
 
-use crate::config::{Reader, given, read};
+use crate::config::problems::{Reader, given};
+use crate::config::read;
 
 /// The URL of Google's keys for IAP (Google Cloud, "Securing your app with signed headers").
 const IAP_KEYS: &str = "https://www.gstatic.com/iap/verify/public_key-jwk";

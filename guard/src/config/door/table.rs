@@ -5,8 +5,11 @@
 
 use hyper::Uri;
 
-use super::{AuthServerArgs, FrontDoorArgs, FrontDoorConfig, signed};
-use crate::config::{Reader, given};
+use super::AuthServerArgs;
+use super::FrontDoorArgs;
+use super::FrontDoorConfig;
+use super::signed;
+use crate::config::problems::{Reader, given};
 
 /// The front door that is used if `GUARD_FRONT_DOOR` is not set.
 pub const DEFAULT: &str = "cloudflare-access";

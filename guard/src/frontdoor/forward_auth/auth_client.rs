@@ -14,7 +14,7 @@ use hyper::{Request, Uri};
 use super::outcome::{AuthError, AuthOutcome};
 use crate::config::{External, ForwardAuthConfig};
 use crate::cookies;
-use crate::frontdoor::RequestHead;
+use crate::frontdoor::decision::RequestHead;
 use crate::header_fields;
 use crate::percent::has_broken_escape;
 use crate::refusal::{Reason, Refusal};

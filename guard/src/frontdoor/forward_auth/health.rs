@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::auth_client::{AuthClient, Credential};
 use super::outcome::AuthOutcome;
 use crate::config::{External, ForwardAuthConfig};
-use crate::frontdoor::RequestHead;
+use crate::frontdoor::decision::RequestHead;
 use crate::percent;
 use crate::random;
 

@@ -10,7 +10,7 @@ use hyper::{Response, StatusCode, Uri};
 
 use crate::config::ForwardAuthConfig;
 use crate::cookies;
-use crate::frontdoor::AuthResponseHeaders;
+use crate::frontdoor::decision::AuthResponseHeaders;
 use crate::frontdoor::unsigned::only_name;
 use crate::identity::Identity;
 use crate::percent;

@@ -153,7 +153,7 @@ mod tests {
     use hyper::header::HeaderValue;
 
     use super::*;
-    use crate::frontdoor::AuthResponseHeaders;
+    use crate::frontdoor::decision::AuthResponseHeaders;
     use crate::identity::Identity;
 
     fn yes() -> AuthOutcome {
