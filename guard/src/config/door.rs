@@ -101,12 +101,11 @@ impl FrontDoorArgs {
     pub(crate) fn check(&self, r: &mut Reader, auth_server: Option<AuthServerArgs<'_>>) -> Option<FrontDoorConfig> {
         let jwks = r.value("GUARD_JWKS_URL", given(self.jwks_url.as_deref()), None, |text| read::key_url(text).map(Some));
         let name = given(self.front_door.as_deref()).unwrap_or(table::DEFAULT);
-        match FRONT_DOORS.iter().find(|kind| kind.name == name) {
-            Some(kind) => (kind.check)(self, r, Parts { jwks, auth_server }),
-            None => {
-                r.problem("GUARD_FRONT_DOOR", Some(name), table::names());
-                None
-            }
+        if let Some(kind) = FRONT_DOORS.iter().find(|kind| kind.name == name) {
+            (kind.check)(self, r, Parts { jwks, auth_server })
+        } else {
+            r.problem("GUARD_FRONT_DOOR", Some(name), table::names());
+            None
         }
     }
 

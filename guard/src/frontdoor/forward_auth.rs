@@ -1,7 +1,7 @@
 //! Forward auth: an auth server decides on each request. A request is allowed only by a 2xx response that names the sender.
 //!
 //! ```text
-//!  request ─▶ credential ─▶ known? ──yes──────────────▶ authenticated
+//!  request ─▶ credential ─▶ cached? ─yes──────────────▶ authenticated
 //!                             │no                          ▲
 //!                             ▼                            │ 2xx with a name
 //!                     auth request ─▶ auth server ─▶ response ─▶ 3xx, 401, 403: a browser gets it, other clients 401 or 403

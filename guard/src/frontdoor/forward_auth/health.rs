@@ -122,7 +122,7 @@ impl CheckResult {
                 config.server, config.path
             )),
             AuthOutcome::Denied(no) if !no.is_for_client() => Self::Failed(format!(
-                "{} says yes to a stranger, at {}: this path asks nobody to sign in",
+                "{} says yes to a stranger, at {}: this path does not require sign-in",
                 config.server, config.path
             )),
             AuthOutcome::Denied(no) => match no.location().and_then(redirect_origin) {

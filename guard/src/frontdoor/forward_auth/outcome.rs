@@ -105,7 +105,7 @@ impl AuthOutcome {
             200..=299 => match Grant::read(headers, config) {
                 Some(grant) => Self::Allowed(Arc::new(grant)),
                 // For example a path that the auth server leaves open. The client does not get that page.
-                None => Self::Denied(Arc::new(Denial::without_response("the auth server says yes, and names nobody"))),
+                None => Self::Denied(Arc::new(Denial::without_response("the auth server allows the request and names nobody"))),
             },
             301 | 302 | 303 | 307 | 308 if headers.contains_key(LOCATION) => no("not signed in"),
             401 => no("not signed in"),

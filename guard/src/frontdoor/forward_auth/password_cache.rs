@@ -72,10 +72,10 @@ impl PasswordCache {
                     let (teller, answer) = watch::channel(None);
                     entries.insert(tag, Entry::Pending(answer.clone()));
                     // In its own task: if the first caller is cancelled, the others still need the outcome.
-                    let asked = PendingAuth { tag, entries: self.entries.clone(), is_settled: false };
+                    let pending = PendingAuth { tag, entries: self.entries.clone(), is_settled: false };
                     tokio::spawn(async move {
                         let outcome = request.await;
-                        asked.settle(&outcome);
+                        pending.settle(&outcome);
                         teller.send_replace(Some(outcome));
                     });
                     (answer, false)
@@ -86,7 +86,7 @@ impl PasswordCache {
             Ok(outcome) => outcome.clone(),
             Err(_) => None,
         };
-        (outcome.unwrap_or_else(|| AuthOutcome::Failed("the worker that asked ended first".into())), known)
+        (outcome.unwrap_or_else(|| AuthOutcome::Failed("the worker that sent the auth request has ended".into())), known)
     }
 
     fn tag(&self, key: &CacheKey<'_>) -> Tag {
