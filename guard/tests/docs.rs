@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use guard::config::door::FRONT_DOORS;
 use guard::nas::Code;
 use guard::refusal::Reason;
 
@@ -189,6 +190,47 @@ fn every_task_is_listed_once_and_every_requirement_has_its_task() -> std::io::Re
     for id in requirements {
         let cited = phases.split(id).skip(1).any(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()));
         assert!(cited, "{id} is cited by no task");
+    }
+    Ok(())
+}
+
+/// The row of a table that begins with this cell.
+fn row<'p>(page: &'p str, cell: &str) -> Option<&'p str> {
+    page.lines().find(|line| line.starts_with(&format!("| `{cell}` |")))
+}
+
+#[test]
+fn every_front_door_has_its_row_with_the_variables_that_it_requires() -> std::io::Result<()> {
+    let origin = page("docs/origin.md")?;
+    for kind in &FRONT_DOORS {
+        for variable in kind.required {
+            let row = row(&origin, kind.name).or_else(|| row(&origin, variable));
+            let found = row.is_some_and(|row| row.contains(&format!("`{variable}`")));
+            assert!(found, "docs/origin.md, table of front doors: no row of {} that names {variable}", kind.name);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_readme_states_the_figures_that_hold() -> std::io::Result<()> {
+    let readme = page("README.md")?;
+    let policies = page("docs/policies.md")?.matches("<a id=\"").count();
+    assert!(readme.contains(&format!("{policies} policies")), "README.md has to say: {policies} policies");
+    let makefile = page("Makefile")?;
+    let limit = makefile.lines().find_map(|line| line.strip_prefix("MAX_BINARY_BYTES = ")?.parse::<f64>().ok()).unwrap_or_default();
+    let limit = format!("below {} MB", limit / 1e6);
+    assert!(readme.contains(&limit), "README.md has to say: {limit}");
+    Ok(())
+}
+
+#[test]
+fn every_page_is_listed_and_says_its_question() -> std::io::Result<()> {
+    let list = page("docs/README.md")?;
+    let mut pages = Vec::new();
+    files(&Path::new(ROOT).join("docs"), "md", &mut pages)?;
+    for name in pages.iter().filter_map(|path| path.file_name()?.to_str()).filter(|name| *name != "README.md") {
+        assert!(list.contains(&format!("]({name})")), "docs/README.md has no row of {name}");
     }
     Ok(())
 }
