@@ -19,7 +19,7 @@ pub fn fill(page: &str, values: &[(&str, &str)]) -> String {
         };
         match values.iter().find(|(known, _)| *known == name) {
             Some((_, value)) => filled.push_str(value),
-            None => filled.push_str(&format!("{{{{{name}}}}}")),
+            None => filled.extend(["{{", name, "}}"]),
         }
         rest = following;
     }

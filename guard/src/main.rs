@@ -27,7 +27,7 @@ enum Command {
     /// Forward a request to Immich only if it is authenticated and not too large
     Origin(Box<OriginArgs>),
     /// Keep Immich from starting, or writing, while the NAS is not mounted
-    Nas(NasCli),
+    Nas(Box<NasCli>),
     /// Forward requests with an identity token, to Cloud Run or another backend that requires one
     Idtoken(Box<IdtokenArgs>),
 }

@@ -218,7 +218,8 @@ fn the_readme_states_the_figures_that_hold() -> std::io::Result<()> {
     let policies = page("docs/policies.md")?.matches("<a id=\"").count();
     assert!(readme.contains(&format!("{policies} policies")), "README.md has to say: {policies} policies");
     let makefile = page("Makefile")?;
-    let limit = makefile.lines().find_map(|line| line.strip_prefix("MAX_BINARY_BYTES = ")?.parse::<f64>().ok()).unwrap_or_default();
+    let limit =
+        makefile.lines().find_map(|line| line.strip_prefix("MAX_BINARY_BYTES = ")?.parse::<f64>().ok()).unwrap_or_default();
     let limit = format!("below {} MB", limit / 1e6);
     assert!(readme.contains(&limit), "README.md has to say: {limit}");
     Ok(())

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use guardctl::lint::yaml::{Dialect, values};
 use guardctl::oidc::check;
 use guardctl::oidc::{render, schema};
-use guardctl::severity::Severity;
+use guardctl::severity::Severity::{self, Error, Warning};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -207,90 +207,62 @@ fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
         format!("oauth:\n{}  {line}\n", kept.collect::<String>())
     };
     for (yaml, weight, wanted) in [
-        (oauth("enabled: yes"), Severity::Error, "oauth.enabled: found \"yes\", wanted true or false"),
-        (oauth("timeout: soon"), Severity::Error, "oauth.timeout: found text, wanted a whole number, 1 or more"),
-        (oauth("timeout: 0"), Severity::Error, "oauth.timeout: found 0, wanted a whole number, 1 or more"),
-        (oauth("buttonText: 7"), Severity::Error, "oauth.buttonText: found a number, wanted text"),
-        (oauth("clientSecret: 12345"), Severity::Error, "oauth.clientSecret: found a number, wanted text"),
-        (oauth("clientSecret: ''"), Severity::Error, "oauth.clientSecret: not set"),
-        (oauth("clientSecret: ${OIDC_SECRET}"), Severity::Warning, "Immich puts no variables into this file"),
-        (oauth("clientSecret: \"a\\nb\""), Severity::Error, "line break"),
-        (oauth("issuerUrl: https://accounts.google.com"), Severity::Warning, "Google refuses app.immich://"),
-        (oauth("issuerUrl: https://accounts.google.com"), Severity::Warning, "oauth.roleClaim: Google sends no role"),
-        (
-            oauth("endSessionEndpoint: auth.example.com/end"),
-            Severity::Error,
-            "oauth.endSessionEndpoint: found text, wanted a URL",
-        ),
+        (oauth("enabled: yes"), Error, "oauth.enabled: found \"yes\", wanted true or false"),
+        (oauth("timeout: soon"), Error, "oauth.timeout: found text, wanted a whole number, 1 or more"),
+        (oauth("timeout: 0"), Error, "oauth.timeout: found 0, wanted a whole number, 1 or more"),
+        (oauth("buttonText: 7"), Error, "oauth.buttonText: found a number, wanted text"),
+        (oauth("clientSecret: 12345"), Error, "oauth.clientSecret: found a number, wanted text"),
+        (oauth("clientSecret: ''"), Error, "oauth.clientSecret: not set"),
+        (oauth("clientSecret: ${OIDC_SECRET}"), Warning, "Immich puts no variables into this file"),
+        (oauth("clientSecret: \"a\\nb\""), Error, "line break"),
+        (oauth("issuerUrl: https://accounts.google.com"), Warning, "Google refuses app.immich://"),
+        (oauth("issuerUrl: https://accounts.google.com"), Warning, "oauth.roleClaim: Google sends no role"),
+        (oauth("endSessionEndpoint: auth.example.com/end"), Error, "oauth.endSessionEndpoint: found text, wanted a URL"),
         (
             oauth("allowInsecureRequests: true\n  issuerUrl: http://auth.lan/").replacen(
                 "  issuerUrl: https://auth.example.com/\n",
                 "",
                 1,
             ),
-            Severity::Warning,
+            Warning,
             "http: whoever listens",
         ),
-        (oauth("clientSecret: 'a '"), Severity::Warning, "white space"),
-        (oauth("issuerUrl: http://auth.example.com/"), Severity::Error, "found http, wanted https"),
-        (oauth("issuerUrl: https://user@auth.example.com/"), Severity::Error, "wanted the issuer's URL"),
-        (oauth("signingAlgorithm: HS256"), Severity::Error, "give the provider a signing key"),
-        (oauth("signingAlgorithm: RSA"), Severity::Error, "found \"RSA\", wanted RS256"),
-        (oauth("signingAlgorithm: none"), Severity::Error, "found \"none\", wanted RS256"),
-        (oauth("scope: openid profile"), Severity::Error, "found \"openid profile\", wanted email in it"),
-        (oauth("scope: email profile"), Severity::Error, "wanted openid in it"),
-        (oauth("defaultStorageQuota: 0"), Severity::Error, "0 is a quota of nothing"),
-        (oauth("defaultStorageQuota: lots"), Severity::Error, "found text, wanted a whole number, 0 or more, or null for none"),
-        (oauth("tokenEndpointAuthMethod: basic"), Severity::Error, "found \"basic\", wanted one of client_secret_post"),
-        (oauth("mobileOverrideEnabled: true"), Severity::Error, "wanted https://HOST/api/oauth/mobile-redirect"),
-        (oauth("mobileRedirectUri: https://photos.example.com/api/oauth/mobile-redirect"), Severity::Warning, "not used"),
-        (oauth("autoLaunch: true"), Severity::Warning, "/auth/login?autoLaunch=0"),
-        (oauth("clientID: x"), Severity::Warning, "did you mean oauth.clientId?"),
-        (
-            oauth("accountManagementUrl: auth.example.com"),
-            Severity::Error,
-            "oauth.accountManagementUrl: found text, wanted a URL",
-        ),
-        (oauth("timeout: 30_000"), Severity::Error, "oauth.timeout: found text, wanted a whole number"),
-        (oauth("quota: 5"), Severity::Warning, "Immich v3 has no such key"),
-        ("oauth: true\n".to_owned(), Severity::Error, "oauth: found true or false, wanted keys below it"),
-        ("oauth:\n  enabled: false\npasswordLogin:\n  enabled: false\n".to_owned(), Severity::Error, "nobody could sign in"),
-        (
-            "machineLearning:\n  urls: []\n".to_owned(),
-            Severity::Error,
-            "found an empty list, wanted a list of text, with at least one",
-        ),
-        ("machineLearning:\n  urls: [ml:3003]\n".to_owned(), Severity::Error, "wanted URLs"),
-        ("machineLearning:\n  urls: http://ml:3003\n".to_owned(), Severity::Error, "found text, wanted a list of text"),
-        ("machineLearning:\n  urls: ['http://ml:3003/base']\n".to_owned(), Severity::Warning, "a path in a URL is dropped"),
-        (
-            "ffmpeg:\n  targetResolution: 720\n".to_owned(),
-            Severity::Error,
-            "ffmpeg.targetResolution: found a number, wanted text",
-        ),
-        ("ffmpeg:\n  acceptedVideoCodecs: [h264, h266]\n".to_owned(), Severity::Error, "wanted a list of h264, hevc, vp9, av1"),
-        ("logging:\n  level: info\n".to_owned(), Severity::Error, "found \"info\", wanted one of verbose, debug, log"),
-        (
-            "server:\n  externalDomain: https://photos.example.com/immich\n".to_owned(),
-            Severity::Warning,
-            "cannot live below a path",
-        ),
-        ("nightlyTasks:\n  startTime: 3am\n".to_owned(), Severity::Error, "found \"3am\", wanted HH:MM"),
-        ("image:\n  preview:\n    quality: 101\n".to_owned(), Severity::Error, "found 101, wanted a whole number from 1 to 100"),
-        ("backup:\n  database:\n    cronExpression: daily\n".to_owned(), Severity::Error, "wanted five or six fields"),
-        (
-            "ffmpeg:\n  realtime:\n    resolutions: [360]\n".to_owned(),
-            Severity::Error,
-            "wanted a list of 480, 720, 1080, 1440, 2160",
-        ),
-        (
-            "integrityChecks:\n  missingFiles:\n    enabled: 'true'\n".to_owned(),
-            Severity::Error,
-            "found \"true\", wanted true or false",
-        ),
-        ("oauth:\n".to_owned(), Severity::Error, "oauth: found nothing, wanted keys below it"),
-        ("storageTemplates:\n  enabled: true\n".to_owned(), Severity::Warning, "storageTemplates"),
-        ("- oauth\n".to_owned(), Severity::Error, "found a list, wanted keys"),
+        (oauth("clientSecret: 'a '"), Warning, "white space"),
+        (oauth("issuerUrl: http://auth.example.com/"), Error, "found http, wanted https"),
+        (oauth("issuerUrl: https://user@auth.example.com/"), Error, "wanted the issuer's URL"),
+        (oauth("signingAlgorithm: HS256"), Error, "give the provider a signing key"),
+        (oauth("signingAlgorithm: RSA"), Error, "found \"RSA\", wanted RS256"),
+        (oauth("signingAlgorithm: none"), Error, "found \"none\", wanted RS256"),
+        (oauth("scope: openid profile"), Error, "found \"openid profile\", wanted email in it"),
+        (oauth("scope: email profile"), Error, "wanted openid in it"),
+        (oauth("defaultStorageQuota: 0"), Error, "0 is a quota of nothing"),
+        (oauth("defaultStorageQuota: lots"), Error, "found text, wanted a whole number, 0 or more, or null for none"),
+        (oauth("tokenEndpointAuthMethod: basic"), Error, "found \"basic\", wanted one of client_secret_post"),
+        (oauth("mobileOverrideEnabled: true"), Error, "wanted https://HOST/api/oauth/mobile-redirect"),
+        (oauth("mobileRedirectUri: https://photos.example.com/api/oauth/mobile-redirect"), Warning, "not used"),
+        (oauth("autoLaunch: true"), Warning, "/auth/login?autoLaunch=0"),
+        (oauth("clientID: x"), Warning, "did you mean oauth.clientId?"),
+        (oauth("accountManagementUrl: auth.example.com"), Error, "oauth.accountManagementUrl: found text, wanted a URL"),
+        (oauth("timeout: 30_000"), Error, "oauth.timeout: found text, wanted a whole number"),
+        (oauth("quota: 5"), Warning, "Immich v3 has no such key"),
+        ("oauth: true\n".to_owned(), Error, "oauth: found true or false, wanted keys below it"),
+        ("oauth:\n  enabled: false\npasswordLogin:\n  enabled: false\n".to_owned(), Error, "nobody could sign in"),
+        ("machineLearning:\n  urls: []\n".to_owned(), Error, "found an empty list, wanted a list of text, with at least one"),
+        ("machineLearning:\n  urls: [ml:3003]\n".to_owned(), Error, "wanted URLs"),
+        ("machineLearning:\n  urls: http://ml:3003\n".to_owned(), Error, "found text, wanted a list of text"),
+        ("machineLearning:\n  urls: ['http://ml:3003/base']\n".to_owned(), Warning, "a path in a URL is dropped"),
+        ("ffmpeg:\n  targetResolution: 720\n".to_owned(), Error, "ffmpeg.targetResolution: found a number, wanted text"),
+        ("ffmpeg:\n  acceptedVideoCodecs: [h264, h266]\n".to_owned(), Error, "wanted a list of h264, hevc, vp9, av1"),
+        ("logging:\n  level: info\n".to_owned(), Error, "found \"info\", wanted one of verbose, debug, log"),
+        ("server:\n  externalDomain: https://photos.example.com/immich\n".to_owned(), Warning, "cannot live below a path"),
+        ("nightlyTasks:\n  startTime: 3am\n".to_owned(), Error, "found \"3am\", wanted HH:MM"),
+        ("image:\n  preview:\n    quality: 101\n".to_owned(), Error, "found 101, wanted a whole number from 1 to 100"),
+        ("backup:\n  database:\n    cronExpression: daily\n".to_owned(), Error, "wanted five or six fields"),
+        ("ffmpeg:\n  realtime:\n    resolutions: [360]\n".to_owned(), Error, "wanted a list of 480, 720, 1080, 1440, 2160"),
+        ("integrityChecks:\n  missingFiles:\n    enabled: 'true'\n".to_owned(), Error, "found \"true\", wanted true or false"),
+        ("oauth:\n".to_owned(), Error, "oauth: found nothing, wanted keys below it"),
+        ("storageTemplates:\n  enabled: true\n".to_owned(), Warning, "storageTemplates"),
+        ("- oauth\n".to_owned(), Error, "found a list, wanted keys"),
     ] {
         let found = findings(&yaml);
         let hit = found.iter().any(|(found, text)| *found == weight && text.contains(wanted));
@@ -313,7 +285,7 @@ fn a_misspelt_section_is_asked_about_like_a_key() {
         ("ffmpeg:\n  realtme: {}\n", "ffmpeg.realtime?"),
     ] {
         let found = findings(yaml);
-        let [(Severity::Warning, text)] = found.as_slice() else { panic!("{yaml}: {found:?}") };
+        let [(Warning, text)] = found.as_slice() else { panic!("{yaml}: {found:?}") };
         assert!(text.ends_with(&format!("ignores it, did you mean {meant}")), "{text}");
     }
 }
@@ -367,7 +339,7 @@ fn every_key_refuses_what_is_of_another_type() {
         let place = config.pointer_mut(&format!("/{}", path.replace('.', "/"))).unwrap();
         *place = json!({"of": "another type"});
         let found = check::value(&config);
-        let named = |finding: &check::Finding| finding.severity == Severity::Error && finding.path == *path;
+        let named = |finding: &check::Finding| finding.severity == Error && finding.path == *path;
         assert!(found.iter().any(named), "{path}: {found:?}");
     }
 }

@@ -105,7 +105,7 @@ impl View for Status {
             in_words(self.since.elapsed()),
             env!("CARGO_PKG_VERSION"),
         );
-        let readiness = ready.as_ref().map(|()| ()).map_err(|reason| reason.as_ref());
+        let readiness = ready.as_ref().map_err(AsRef::as_ref).copied();
         StatusPage { process: "guard idtoken", readiness, body, footer }.render(metrics)
     }
 }

@@ -72,7 +72,7 @@ impl Status {
         text.push_str("<br>");
         text.push_str(&response);
         if let Some(age) = since_failure {
-            text.push_str(&format!("<br>last failure {} ago", in_words(age)));
+            text.extend(["<br>last failure ", &in_words(age), " ago"]);
         }
         text
     }
@@ -108,7 +108,7 @@ impl View for Status {
             in_words(self.since.elapsed()),
             env!("CARGO_PKG_VERSION"),
         );
-        let readiness = ready.as_ref().map(|()| ()).map_err(|reason| reason.as_ref());
+        let readiness = ready.as_ref().map_err(AsRef::as_ref).copied();
         StatusPage { process: "guard origin", readiness, body: path(&hops), footer }.render(&self.metrics)
     }
 }

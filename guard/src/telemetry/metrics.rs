@@ -1,6 +1,6 @@
 //! The metrics, each a field, so that the request path counts without a look-up.
 //!
-//! They are exposed in the OpenMetrics text format of the `prometheus-client` crate, which Prometheus reads.
+//! They are exposed in the `OpenMetrics` text format of the `prometheus-client` crate, which Prometheus reads.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -197,7 +197,7 @@ impl Metrics {
         self.jwks_age.set(age);
     }
 
-    /// All metrics in the OpenMetrics text format.
+    /// All metrics in the `OpenMetrics` text format.
     pub fn render(&self) -> String {
         let mut text = String::new();
         // Writing into a String cannot fail.

@@ -1,4 +1,4 @@
-//! ReplayBudget and permission: proved by writing as the user who will write.
+//! Free space and permission: checked by writing as the user who will write.
 
 use testkit::nas::{Mode, Propagation};
 use testkit::tests;

@@ -93,7 +93,7 @@ pub struct Variable {
     pub field: String,
 }
 
-impl<'o> Workload<'o> {
+impl Workload<'_> {
     /// JSON path of a field of the pod's spec.
     pub fn field(&self, field: &str) -> String {
         match self.at {
