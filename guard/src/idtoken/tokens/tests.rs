@@ -148,7 +148,7 @@ async fn an_error_poisons_nothing_and_nobody_waits_for_a_source_that_has_just_fa
     life.tokens.attempted().await;
     let before = Instant::now();
     let refused = life.tokens.get().await.err().map(|error| error.to_string());
-    assert_eq!(refused.as_deref(), Some("no identity token for https://ml-abc.run.example: no answer"));
+    assert_eq!(refused.as_deref(), Some("no identity token for https://ml-abc.run.example: no response"));
     assert_eq!(before.elapsed(), Duration::ZERO, "told at once");
     minutes(24 * 60).await;
     let attempts = life.fetches();
@@ -196,14 +196,14 @@ async fn a_token_that_is_not_what_was_asked_for_is_refused() {
     let life = Life::begin(Wish::Nothing);
     for (wish, said) in [
         (Wish::Token(json!({"aud": "https://other.run.example"})), "another audience"),
-        (Wish::Token(json!({"aud": [AUDIENCE, "https://other.run.example"]})), "no token"),
-        (Wish::Token(json!({"exp": START})), "has ended"),
-        (Wish::Token(json!({"exp": "soon"})), "no token"),
-        (Wish::Token(json!({"exp": null})), "no token"),
-        (Wish::Text("<html>".to_owned()), "no token"),
-        (Wish::Text("a.b.c.d".to_owned()), "no token"),
-        (Wish::Text(format!("{}\n", jws(&json!({"aud": AUDIENCE, "exp": START + 99_999})))), "no token"),
-        (Wish::Text(jws(&json!({"aud": AUDIENCE, "exp": START + 99_999, "x": "x".repeat(8192)}))), "no token"),
+        (Wish::Token(json!({"aud": [AUDIENCE, "https://other.run.example"]})), "not a token"),
+        (Wish::Token(json!({"exp": START})), "has expired"),
+        (Wish::Token(json!({"exp": "soon"})), "not a token"),
+        (Wish::Token(json!({"exp": null})), "not a token"),
+        (Wish::Text("<html>".to_owned()), "not a token"),
+        (Wish::Text("a.b.c.d".to_owned()), "not a token"),
+        (Wish::Text(format!("{}\n", jws(&json!({"aud": AUDIENCE, "exp": START + 99_999})))), "not a token"),
+        (Wish::Text(jws(&json!({"aud": AUDIENCE, "exp": START + 99_999, "x": "x".repeat(8192)}))), "not a token"),
     ] {
         life.wish(wish);
         tokio::time::sleep(MAX_BACKOFF * 2).await;
