@@ -7,8 +7,8 @@ mod hangs;
 mod install;
 mod mounts;
 mod program;
+mod runc;
 mod sentinel;
-mod story;
 mod swap;
 mod writing;
 
@@ -27,8 +27,7 @@ fn main() -> ExitCode {
         .add("install", install::TESTS)
         .add("swap", swap::TESTS)
         .add_unless(automount::why_not().as_deref(), "automount", automount::TESTS)
-        .add("story", story::TESTS)
-        .add_unless(story::why_no_runc().as_deref(), "runc", story::RUNC)
+        .add_unless(runc::why_no_runc().as_deref(), "runc", runc::RUNC)
         .run()
 }
 

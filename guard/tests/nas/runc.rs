@@ -1,4 +1,4 @@
-//! The demo tells the truth, and a real container runtime agrees with the one that the tests imitate.
+//! A real container runtime agrees with the one that the tests imitate.
 
 use std::fs;
 use std::path::Path;
@@ -10,19 +10,12 @@ use testkit::tests;
 
 use super::host;
 
-pub(super) const TESTS: &[(&str, fn())] = tests![the_demo_ends_with_every_step_as_wanted];
 pub(super) const RUNC: &[(&str, fn())] =
     tests![the_installed_copy_runs_without_privileges_on_a_read_only_root, sigterm_ends_a_wait_that_is_pid_1];
 
 pub(super) fn why_no_runc() -> Option<String> {
     let found = Command::new("runc").arg("--version").output().is_ok_and(|output| output.status.success());
     (!found).then(|| "no runc (Debian: apt-get install runc)".to_owned())
-}
-
-fn the_demo_ends_with_every_step_as_wanted() {
-    let _host = host();
-    let output = Command::new(env!("CARGO_BIN_EXE_guard")).args(["demo", "nas"]).output().unwrap();
-    assert!(output.status.success() && !String::from_utf8_lossy(&output.stdout).contains('✗'), "{output:?}");
 }
 
 fn the_installed_copy_runs_without_privileges_on_a_read_only_root() {
