@@ -140,12 +140,13 @@ pub struct Drained {
     pub tunnels: i64,
 }
 
-/// A running server, on its own threads.
+/// A running server, on its own threads. Dropping it starts the drain and does not wait for the end.
 pub struct Running {
     /// The address on which it listens.
     pub address: SocketAddr,
     lifecycle: Arc<Lifecycle>,
-    control: JoinHandle<Drained>,
+    /// Taken by [`Running::join`].
+    control: Option<JoinHandle<Drained>>,
 }
 
 impl Running {
@@ -155,8 +156,14 @@ impl Running {
     }
 
     /// Waits for the end of the drain and returns what was cut.
-    pub fn join(self) -> Drained {
-        self.control.join().unwrap_or_default()
+    pub fn join(mut self) -> Drained {
+        self.control.take().and_then(|control| control.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.lifecycle.stop();
     }
 }
 
@@ -205,7 +212,7 @@ pub fn start<H: Handler>(
         drained
     };
     let control = std::thread::Builder::new().name("control".to_owned()).spawn(control)?;
-    Ok(Running { address, lifecycle: lifecycle.clone(), control })
+    Ok(Running { address, lifecycle: lifecycle.clone(), control: Some(control) })
 }
 
 fn runtime() -> io::Result<Runtime> {

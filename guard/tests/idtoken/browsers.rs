@@ -1,15 +1,15 @@
 //! Browser pages, and the check of who sends a request: both off until asked for.
 
+use testkit::environment::door_args;
 use testkit::google::Via;
-use testkit::home::door_args;
-use testkit::{Abroad, Issuer};
+use testkit::{CloudRunSetup, Issuer};
 
 use super::{get, refusal};
 
 const APP: &str = "https://app.example.com";
 
-async fn with_cors() -> Abroad {
-    Abroad::with(Via::KeyFile, |args| args.cors_origins = Some(APP.to_owned())).await
+async fn with_cors() -> CloudRunSetup {
+    CloudRunSetup::with(Via::KeyFile, |args| args.cors_origins = Some(APP.to_owned())).await
 }
 
 fn preflight(origin: &str) -> String {
@@ -21,7 +21,7 @@ fn preflight(origin: &str) -> String {
 
 #[tokio::test]
 async fn without_a_list_nothing_is_said_of_cors_and_everything_is_the_backends() {
-    let abroad = Abroad::start().await;
+    let abroad = CloudRunSetup::start().await;
     let answer = abroad.ask(get("/", &format!("Origin: {APP}\r\n"))).await;
     assert_eq!((answer.status, answer.header("access-control-allow-origin"), answer.header("vary")), (200, None, None));
     assert_eq!(abroad.ask(preflight(APP)).await.status, 200);
@@ -74,7 +74,7 @@ async fn a_page_of_another_origin_is_refused_in_every_way() {
 #[tokio::test]
 async fn with_a_front_door_only_the_family_gets_to_the_backend() {
     let issuer = Issuer::start().await;
-    let abroad = Abroad::with(Via::KeyFile, |args| {
+    let abroad = CloudRunSetup::with(Via::KeyFile, |args| {
         args.door = door_args(&issuer);
         args.door.front_door = Some("cloudflare-access".to_owned());
         args.door.allow_email = Some("ada@example.com".to_owned());
