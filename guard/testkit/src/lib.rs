@@ -26,7 +26,6 @@ pub mod photos;
 pub mod pod;
 pub mod process;
 pub mod raw;
-pub mod rsa_signer;
 mod server;
 pub mod signer;
 pub mod wait;

@@ -13,7 +13,7 @@ use guard::origin::start::OriginServer;
 use guard::tls::Trust;
 use serde_json::json;
 use testkit::admin;
-use testkit::rsa_signer::sign_hs256;
+use testkit::signer::sign_hs256;
 use testkit::wait::eventually;
 use testkit::{Behaviour, Issuer, RawClient, TestEnvironment, environment};
 use tokio::sync::watch;

@@ -111,6 +111,22 @@ fn identity_headers_of_every_front_door_and_their_twins_are_stripped() {
 }
 
 #[test]
+fn the_header_of_each_front_door_is_an_identity_header_at_every_other() {
+    for kind in &crate::config::door::FRONT_DOORS {
+        let name = kind.evidence.to_lowercase();
+        // A front door whose header or server the operator names has no header of its own.
+        if name.starts_with("guard_") {
+            continue;
+        }
+        assert!(
+            crossed(&[("host", "a"), (&name, "spoof")]).get(&name).is_none(),
+            "{name} of {} reaches Immich behind another front door: add its prefix to IDENTITY_PREFIXES",
+            kind.name
+        );
+    }
+}
+
+#[test]
 fn every_connection_line_is_honoured_and_cannot_remove_the_host() {
     let headers = crossed(&[
         ("host", "photos.example.com"),

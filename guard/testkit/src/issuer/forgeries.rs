@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use crate::rsa_signer::{Signer, sign_hs256, unsigned};
+use crate::signer::{KeyPair, sign_hs256, unsigned};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use super::{Issuer, unix_now};
 pub const CURED_BY_THE_WIRE: &[&str] = &["leading space"];
 
 /// A key that no issuer publishes.
-static FOREIGN: LazyLock<Signer> = LazyLock::new(Signer::generate);
+static FOREIGN: LazyLock<KeyPair> = LazyLock::new(KeyPair::generate);
 
 type Forgeries = Vec<(&'static str, String)>;
 

@@ -1,4 +1,4 @@
-//! Keys that [`Signer`](crate::rsa_signer::Signer) cannot make: out come JWKs that a verifier must not use, and a key that signs
+//! Keys that [`KeyPair`](crate::signer::KeyPair) cannot make: out come JWKs that a verifier must not use, and a key that signs
 //! text which is not what a JSON value would print.
 
 use std::sync::LazyLock;

@@ -14,7 +14,7 @@ const KID: &str = "1d2c3b4a-5e6f-4a8b-9c0d-112233445566";
 
 async fn start(key: &KeyPair, issuer: Option<&str>) -> SignedDoor {
     let keys = KeyServer::start().await;
-    keys.put(&format!("/alb/{KID}"), &key.pem());
+    keys.put(&format!("/alb/{KID}"), &key.public_pem());
     let args = FrontDoorArgs {
         front_door: some("aws-alb"),
         jwks_url: Some(keys.url("/alb")),
@@ -98,7 +98,8 @@ async fn what_is_served_must_be_a_p256_key() {
     let key = KeyPair::p256(KID);
     let door = start(&key, None).await;
     let good = good(&key);
-    for (name, pem) in [("p384", KeyPair::p384("p384").pem()), ("garbage", "<html>".to_owned()), ("empty", String::new())] {
+    for (name, pem) in [("p384", KeyPair::p384("p384").public_pem()), ("garbage", "<html>".to_owned()), ("empty", String::new())]
+    {
         door.environment.front_door.put(&format!("/alb/{name}"), &pem);
         assert_eq!(door.status(&good.member("kid", json!(name))).await, 401, "{name}");
     }
