@@ -3,6 +3,7 @@
 //! One accept loop distributes connections to the workers in turn. Each worker is one thread with its own runtime. `SO_REUSEPORT` would
 //! need no accept loop, but the kernel spreads the few long-lived connections of cloudflared unevenly.
 
+mod chunks;
 pub mod drain_counter;
 pub mod head;
 pub mod sockets;

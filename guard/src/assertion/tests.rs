@@ -16,6 +16,7 @@ fn rules() -> Rules {
         audience: Audience::Claim(vec!["ours".to_owned(), "also-ours".to_owned()]),
         names_key: true,
         naming: Naming::CloudflareAccess,
+        unverified_email: Vec::new(),
         max_life: None,
     }
 }
@@ -47,7 +48,8 @@ fn check(signer: &KeyPair, token: &str) -> Result<Verified, AssertionError> {
 fn a_person_and_a_service_token_pass() {
     let signer = KeyPair::generate();
     let who = |claims: &Value| check(&signer, &signer.mint(claims)).map(|verified| (*verified.identity).clone());
-    let person_identity = Identity::Person { sub: "7335d417".to_owned(), email: "ada@example.com".to_owned() };
+    let person_identity =
+        Identity::Person { sub: "7335d417".to_owned(), email: "ada@example.com".to_owned(), email_is_verified: true };
     assert_eq!(who(&person()), Ok(person_identity.clone()));
     assert_eq!(
         who(&with("aud", json!("also-ours"))),

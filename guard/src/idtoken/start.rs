@@ -106,6 +106,7 @@ pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
                     own_headers: inbound.as_ref().map(|inbound| inbound.door.own_headers()).unwrap_or_default().into(),
                     inbound,
                     cors: config.cors.clone(),
+                    hosts: config.hosts.clone(),
                     upstream: Arc::new(Upstream::new(target.clone(), metrics.clone())),
                     max_body: config.max_body,
                     budget: budget.clone(),

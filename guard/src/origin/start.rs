@@ -77,6 +77,7 @@ pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
                 allow: config.allow.clone(),
                 max_body: config.max_body,
                 external: config.external.clone(),
+                client_header: config.client_header.clone(),
                 upstream: to(target.clone()),
                 auth_server: front_door_builder.auth_server().map(to),
                 refusal_context: RefusalContext {
@@ -98,6 +99,7 @@ pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
     let running = serve::start(listener, config.process.grace, &lifecycle, origins, background)?;
     tracing::info!(
         listen = %running.address, admin = %admin_address, upstream = %config.upstream, front_door = config.front_door.description(),
+        allowed = config.allow.description(),
         workers = config.process.workers, "guard origin is listening"
     );
     Ok(OriginServer { address: running.address, admin_address, metrics, trust_source, running })

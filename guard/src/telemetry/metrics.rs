@@ -5,6 +5,8 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use super::line_limiter::LineLimiter;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -80,6 +82,8 @@ pub struct Metrics {
     pub token_cache: CacheResults,
     /// WebSockets (tunnels) that are open now.
     pub open_tunnels: Gauge,
+    /// The limit of log lines about refused strangers.
+    pub refused_lines: LineLimiter,
     /// Requests in flight now.
     pub inflight: Gauge,
 }
@@ -153,6 +157,7 @@ impl Metrics {
             },
             open_tunnels,
             inflight,
+            refused_lines: LineLimiter::default(),
             registry,
         }
     }

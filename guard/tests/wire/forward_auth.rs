@@ -7,6 +7,7 @@ mod answers;
 mod credentials;
 
 mod health;
+mod load;
 mod own_path;
 mod phones;
 mod questions;

@@ -13,6 +13,7 @@ mod proof;
 mod rotation;
 mod signed;
 mod smuggling;
+mod strangers;
 mod telemetry;
 mod tls;
 mod websocket;

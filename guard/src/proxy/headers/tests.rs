@@ -20,6 +20,7 @@ fn door() -> FrontDoor {
         issuers: Some(Vec::new()),
         audiences: Vec::new(),
         keys: KeysAt::Jwks(jwks),
+        unverified_email: Vec::new(),
     };
     let keys = KeySource::Jwks(Arc::new(Keys::new(Vec::new(), metrics.clone())));
     FrontDoor::Signed(Signed::new(Arc::new(Profile::of(&config)), keys, metrics))
@@ -27,7 +28,7 @@ fn door() -> FrontDoor {
 
 fn somebody() -> Authenticated {
     let identity = Arc::new(Identity::Account { name: "ada".to_owned() });
-    Authenticated { identity, expires: 0, consumes_authorization: false, auth_headers: None }
+    Authenticated { identity, expires: 0, consumes_authorization: false, auth_headers: None, key: None }
 }
 
 fn crossed(lines: &[(&str, &str)]) -> HeaderMap {
@@ -36,7 +37,8 @@ fn crossed(lines: &[(&str, &str)]) -> HeaderMap {
         headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
     }
     let own = door().own_headers();
-    let forwarded = ForwardedInfo { client: "203.0.113.7".parse().unwrap(), external: None, upgrade: false, own: &own };
+    let forwarded =
+        ForwardedInfo { client: "203.0.113.7".parse().unwrap(), external: None, upgrade: false, own: &own, client_header: None };
     to_upstream(&mut headers, &door(), &somebody(), &forwarded);
     headers
 }
@@ -166,14 +168,15 @@ fn only_the_front_doors_cookies_are_taken_out() {
 }
 
 #[test]
-fn the_client_address_is_cloudflares_where_it_is_one_address() {
+fn the_client_address_is_that_of_the_named_header_where_it_is_one_address() {
+    let name = HeaderName::from_static("cf-connecting-ip");
     let peer: IpAddr = "10.0.0.9".parse().unwrap();
     let at = |lines: &[&str]| {
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(CF_CONNECTING_IP, HeaderValue::from_str(line).unwrap());
+            headers.append(name.clone(), HeaderValue::from_str(line).unwrap());
         }
-        client_address(&headers, peer).to_string()
+        client_address(&headers, Some(&name), peer).to_string()
     };
     assert_eq!(at(&["203.0.113.7"]), "203.0.113.7");
     assert_eq!(at(&["2001:db8::7"]), "2001:db8::7");

@@ -43,7 +43,6 @@ async fn the_question_is_a_get_about_the_request_and_says_only_what_guard_knows(
             "x-forwarded-uri",
             "x-original-method",
             "x-original-url",
-            "x-real-ip",
             "x-requested-with",
         ]
     );
@@ -56,8 +55,7 @@ async fn the_question_is_a_get_about_the_request_and_says_only_what_guard_knows(
         ("X-Forwarded-Uri", "/api/assets?key=a%20b&x=1"),
         ("X-Original-URL", "https://photos.example.com/api/assets?key=a%20b&x=1"),
         ("X-Forwarded-For", "127.0.0.1"),
-        ("X-Real-IP", "127.0.0.1"),
-        ("Cookie", &format!("{session}; theme=dark")),
+        ("Cookie", &session),
         ("User-Agent", "Immich_Android_3.1"),
         ("Accept", "application/json"),
     ] {
@@ -67,11 +65,11 @@ async fn the_question_is_a_get_about_the_request_and_says_only_what_guard_knows(
 
 /// A path that the auth server is not told of would be judged as another one.
 #[tokio::test]
-async fn a_target_with_letters_of_other_alphabets_is_told_as_it_came() {
+async fn a_target_with_letters_of_other_alphabets_is_told_as_escapes_or_refused() {
     let home = Environment::forward_auth().await;
-    home.get("/fotos/ä?ö=\u{212a}", "").await;
-    let raw = String::from_utf8(home.front_door.last_question().head.raw).unwrap();
-    assert!(raw.to_lowercase().contains("x-forwarded-uri: /fotos/ä?ö=\u{212a}".to_lowercase().as_str()), "{raw}");
+    assert_eq!(home.get("/fotos/ä?ö=\u{212a}", "").await.status, 400, "browsers send escapes (RFC 9112, 3.2)");
+    assert_eq!(home.get("/fotos/%C3%A4?x=%C3%B6", "").await.status, 401);
+    assert_eq!(home.front_door.last_question().header("x-forwarded-uri"), Some("/fotos/%C3%A4?x=%C3%B6"));
 }
 
 #[tokio::test]
