@@ -26,13 +26,14 @@ use tokio::sync::watch;
 use crate::allow_list::AllowList;
 use crate::clock::unix_seconds;
 use crate::frontdoor::{AuthDecision, FrontDoor, RequestHead};
+use crate::memory::TRANSFER_KIB;
 use crate::proxy::access_log::{self, AccessLog};
 use crate::proxy::request_body::{self, RequestBody};
 use crate::proxy::response::{self, ResponseBody};
 use crate::proxy::{Lease, Upstream, framing, headers};
 use crate::refusal::{Reason, Refusal, RefusalContext, prefers_html};
 use crate::serve::wire::ConnectionState;
-use crate::serve::{Handler, Phase};
+use crate::serve::{Handler, Lifecycle, Phase};
 use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::Metrics;
 use config::{BackendConfig, Ping};
@@ -70,6 +71,8 @@ pub struct Outbound {
     pub metrics: Arc<Metrics>,
     /// The metrics of identity tokens.
     pub token_metrics: TokenMetrics,
+    /// The life cycle of this backend's listener.
+    pub lifecycle: Arc<Lifecycle>,
     /// The current phase of the process.
     pub phase: watch::Receiver<Phase>,
 }
@@ -123,6 +126,9 @@ async fn handle(
     }
     connection.set_authenticated();
     request_body::declared(&request, out.max_body)?;
+    let room = out.lifecycle.make_room(TRANSFER_KIB).await;
+    log.reservation =
+        Some(room.ok_or_else(|| Refusal::new(Reason::Overloaded, "no memory is left for this request (GUARD_MEMORY)"))?);
     out.tokens.get().await.map_err(|error| Refusal::new(Reason::NoToken, error.to_string()))?;
 
     let budget = replay::reserve(&out.budget, out.backend.retry, &request);

@@ -22,6 +22,7 @@ use crate::clock::unix_seconds;
 use crate::config::External;
 use crate::frontdoor::{AuthDecision, FrontDoor, RequestHead};
 use crate::key::KeyId;
+use crate::memory::{TRANSFER_KIB, TUNNEL_KIB};
 use crate::proxy::access_log::{self, AccessLog};
 use crate::proxy::request_body::{self, RequestBody};
 use crate::proxy::response::{self, ResponseBody};
@@ -103,6 +104,8 @@ async fn handle(
     request_body::declared(&request, origin.max_body)?;
 
     let upgrade = headers::wants_websocket(&request) && request.body().is_end_stream();
+    let kib = if upgrade { TUNNEL_KIB } else { TRANSFER_KIB };
+    log.reservation = Some(origin.lifecycle.make_room(kib).await.ok_or_else(overloaded)?);
     let client = upgrade.then(|| hyper::upgrade::on(&mut request));
     headers::to_upstream(request.headers_mut(), &origin.door, &authenticated, &origin.forwarded(log.client, upgrade));
     let sent = origin.send(&origin.upstream, log, request, origin.max_body).await;
@@ -130,6 +133,7 @@ async fn forward_to_auth_server(
     mut request: Request<Incoming>,
 ) -> Result<Handled, Refusal> {
     request_body::declared(&request, Some(MAX_AUTH_SERVER_BODY))?;
+    log.reservation = Some(origin.lifecycle.make_room(TRANSFER_KIB).await.ok_or_else(overloaded)?);
     return_target::check(request.uri().query(), origin.external.as_ref())?;
     let client = headers::client_address(request.headers(), origin.client_header.as_ref(), log.client);
     if let FrontDoor::ForwardAuth(door) = &origin.door {
@@ -270,6 +274,10 @@ impl Origin {
         headers::to_client(response.headers_mut(), true);
         response.map(|_| ResponseBody::empty())
     }
+}
+
+fn overloaded() -> Refusal {
+    Refusal::new(Reason::Overloaded, "no memory is left for this request (GUARD_MEMORY)")
 }
 
 fn is_websocket(response: &Response<Incoming>) -> bool {

@@ -11,6 +11,7 @@ use hyper::Method;
 
 use super::request_body::{Meter, Progress};
 use crate::identity::Identity;
+use crate::memory::Reservation;
 use crate::refusal::{Reason, Refusal, RefusalContext, RequestId};
 use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::{GaugeGuard, Metrics};
@@ -32,6 +33,8 @@ pub struct AccessLog {
     pub client: IpAddr,
     /// The meter of the request body, where there is one.
     pub meter: Option<Arc<Meter>>,
+    /// The memory of the request, until its end.
+    pub reservation: Option<Reservation>,
     /// The bytes sent to the upstream, where no meter counts them.
     pub bytes_in: u64,
     /// The bytes sent to the client.
@@ -57,6 +60,7 @@ impl AccessLog {
             who: None,
             client,
             meter: None,
+            reservation: None,
             bytes_in: 0,
             bytes_out: 0,
             complete: false,
@@ -145,6 +149,7 @@ impl Drop for AccessLog {
 pub fn refuse_head(metrics: &Metrics, refusal_context: &RefusalContext, peer: IpAddr, status: u16) -> Vec<u8> {
     let refusal = match status {
         431 => Refusal::new(Reason::HeadersTooLarge, "the head has too many lines or bytes"),
+        503 => Refusal::new(Reason::Overloaded, "the memory or the connections are used up"),
         414 => Refusal::new(Reason::HeadersTooLarge, "the target is too long"),
         _ => Refusal::new(Reason::BadRequest, "the head is not HTTP/1.1"),
     };
@@ -154,7 +159,7 @@ pub fn refuse_head(metrics: &Metrics, refusal_context: &RefusalContext, peer: Ip
         return refusal.wire(id, refusal_context);
     }
     let (reason, cause) = (refusal.reason.label(), refusal.cause.as_ref());
-    tracing::warn!(message = "refused", id = %id, reason, cause, blame = "client", client = %peer, decision = "refused");
+    tracing::warn!(message = "refused", id = %id, reason, cause, blame = refusal.reason.blame(), client = %peer, decision = "refused");
     refusal.wire(id, refusal_context)
 }
 

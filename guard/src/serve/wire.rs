@@ -8,16 +8,19 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
 use super::chunks::ChunkScan;
 use super::head::{Ambiguity, Framing, HeadScan};
+use crate::clock;
+use crate::memory::{Budget, HEAD_KIB, Reservation, SMALL_HEAD_BYTES};
 
 /// The maximum number of bytes that are read and discarded after a refusal. A client that sends 200 MiB without reading should still get
 /// the 413 response.
@@ -41,6 +44,14 @@ pub struct ConnectionState {
     /// The ambiguity of the current request's head.
     ambiguity: AtomicU8,
     unread: AtomicBool,
+    /// Whether it has carried an authenticated request.
+    known: AtomicBool,
+    /// Whether it was asked to close because something else needs its place.
+    gives_way: AtomicBool,
+    evicted: Notify,
+    /// When its last request ended, in milliseconds since the start of the process.
+    idle_since: AtomicU64,
+    budget: Arc<Budget>,
     /// Whether the current request is authenticated.
     authenticated: AtomicBool,
     refuse: Box<dyn Fn(u16) -> Vec<u8> + Send + Sync>,
@@ -58,12 +69,17 @@ const NOT_SCANNED: u8 = u8::MAX;
 
 impl ConnectionState {
     /// `refuse` makes the complete response to a head that hyper refused with this status.
-    pub fn new(refuse: impl Fn(u16) -> Vec<u8> + Send + Sync + 'static) -> Arc<Self> {
+    pub fn new(refuse: impl Fn(u16) -> Vec<u8> + Send + Sync + 'static, budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
             stage: AtomicU8::new(AWAITING_HEAD),
             scanned: AtomicU8::new(NOT_SCANNED),
             ambiguity: AtomicU8::new(0),
             unread: AtomicBool::new(false),
+            known: AtomicBool::new(false),
+            gives_way: AtomicBool::new(false),
+            evicted: Notify::new(),
+            idle_since: AtomicU64::new(clock::uptime_millis()),
+            budget,
             authenticated: AtomicBool::new(false),
             refuse: Box::new(refuse),
         })
@@ -84,6 +100,38 @@ impl ConnectionState {
     /// Records that the current request is authenticated: its client may read the response as slowly as it likes.
     pub fn set_authenticated(&self) {
         self.authenticated.store(true, Ordering::Release);
+        self.known.store(true, Ordering::Release);
+    }
+
+    /// The order in which idle connections give way, smallest first; none for one at work, and for one that was asked already.
+    pub fn idle_rank(&self) -> Option<(bool, u64)> {
+        let is_idle = self.stage() == AWAITING_HEAD && !self.gives_way.load(Ordering::Acquire);
+        is_idle.then(|| (self.known.load(Ordering::Acquire), self.idle_since.load(Ordering::Acquire)))
+    }
+
+    /// Asks the connection to close.
+    pub fn give_way(&self) {
+        self.gives_way.store(true, Ordering::Release);
+        self.evicted.notify_one();
+    }
+
+    /// Waits until the connection is asked to close while it is idle.
+    pub async fn asked_to_close(&self) {
+        loop {
+            self.evicted.notified().await;
+            if self.stage() == AWAITING_HEAD {
+                return;
+            }
+            // A request has begun in the meantime: it is served.
+            self.gives_way.store(false, Ordering::Release);
+        }
+    }
+
+    /// Records that the response is sent, and that the next head may arrive.
+    pub fn await_head(&self) {
+        if self.stage.compare_exchange(RESPONDED, AWAITING_HEAD, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.idle_since.store(clock::uptime_millis(), Ordering::Release);
+        }
     }
 
     /// Returns the ambiguity that the scan of the current request's head found, if any.
@@ -111,6 +159,10 @@ pub struct Wire {
     connection: Arc<ConnectionState>,
     head: HeadScan,
     reading: Reading,
+    /// The bytes of the current head so far.
+    head_bytes: usize,
+    /// The share of a large head, until its response is sent.
+    head_reservation: Option<Reservation>,
     /// Bytes that were read behind the message that hyper is reading.
     ahead: Vec<u8>,
     head_deadline: Option<Pin<Box<Sleep>>>,
@@ -149,6 +201,8 @@ impl Wire {
             connection,
             head: HeadScan::default(),
             reading: Reading::Head,
+            head_bytes: 0,
+            head_reservation: None,
             ahead: Vec::new(),
             head_deadline: None,
             write_deadline: None,
@@ -197,6 +251,13 @@ impl Wire {
             self.reading = Reading::Head;
         }
         used + body
+    }
+
+    /// Refuses a head for which there is no memory, as far as the socket takes the response at once.
+    fn refuse_for_memory(&self) -> io::Error {
+        self.connection.budget.note_refusal();
+        let _ = self.stream.try_write(&(self.connection.refuse)(503));
+        io::Error::new(io::ErrorKind::OutOfMemory, "no memory is left for this request head")
     }
 
     /// Moves bytes that were read ahead into hyper's buffer.
@@ -291,6 +352,13 @@ impl AsyncRead for Wire {
         match polled {
             Poll::Ready(Ok(())) => {
                 let used = this.scan(&buffer.filled()[before..]);
+                this.head_bytes = if this.head.is_partial() { this.head_bytes + used } else { 0 };
+                if this.head_bytes > SMALL_HEAD_BYTES && this.head_reservation.is_none() {
+                    let Some(reservation) = this.connection.budget.reserve(HEAD_KIB) else {
+                        return Poll::Ready(Err(this.refuse_for_memory()));
+                    };
+                    this.head_reservation = Some(reservation);
+                }
                 let surplus = &buffer.filled()[before + used..];
                 if !surplus.is_empty() {
                     this.ahead.splice(..0, surplus.iter().copied());
@@ -335,7 +403,10 @@ impl AsyncWrite for Wire {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         // hyper flushes after it has written its buffer: the response is sent, and the next head may arrive.
-        let _ = this.connection.stage.compare_exchange(RESPONDED, AWAITING_HEAD, Ordering::AcqRel, Ordering::Acquire);
+        if this.connection.stage() == RESPONDED {
+            this.connection.await_head();
+            this.head_reservation = None;
+        }
         Pin::new(&mut this.stream).poll_flush(cx)
     }
 
@@ -368,7 +439,7 @@ mod tests {
     async fn connection() -> (Wire, TcpStream, Arc<ConnectionState>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let connection = ConnectionState::new(|_status| Vec::new());
+        let connection = ConnectionState::new(|_status| Vec::new(), Budget::of(1 << 40));
         (Wire::new(listener.accept().await.unwrap().0, connection.clone()), client, connection)
     }
 

@@ -9,6 +9,7 @@ mod faults;
 mod forward_auth;
 mod forwarding;
 mod limits;
+mod overload;
 mod proof;
 mod rotation;
 mod signed;
