@@ -8,6 +8,7 @@
 //!
 //! No tokio here: this process must be able to end while a system call does not return.
 
+mod capabilities;
 pub mod check;
 pub mod config;
 mod errno;
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use config::NasArgs;
+use config::{NasArgs, NasConfig};
 use probe::Prober;
 use report::Reporter;
 
@@ -126,7 +127,9 @@ pub fn run(cli: &NasCli) -> ExitCode {
                 }
             }
         }
-        NasCommand::Init { force, label } => init::run(&config, &mut reporter, *force, label),
+        NasCommand::Init { force, label } => {
+            init::run(&NasConfig { needs_id: false, ..config.clone() }, &mut reporter, *force, label)
+        }
         NasCommand::Install { to, check } => install::run(&config, &mut reporter, to, *check),
         NasCommand::Step { .. } => ExitCode::from(2),
     }

@@ -11,13 +11,17 @@ use crate::config::units::{read_duration, read_positive_duration, read_size};
 use crate::config::{Problems, Reader, given};
 
 /// The default of `GUARD_NAS_FSTYPES`: the file-system types of network storage.
-pub const DEFAULT_FSTYPES: &str = "nfs,nfs4,cifs,smb3,ceph,9p,virtiofs,zfs,fuse.*";
+pub const DEFAULT_FSTYPES: &str = "nfs,nfs4,cifs,smb3,ceph,9p,virtiofs,zfs,fuse,fuse.*";
 /// The default of `GUARD_NAS_WAIT` for `wait` and `exec`.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(600);
 /// Files that the kubelet mounts into each container from the node's own disk: their device is that disk.
 const NODE_DISK: [&str; 3] = ["/etc/hosts", "/dev/termination-log", "/etc/hostname"];
-/// File systems of the node itself: allowed only when the operator names them.
-const LOCAL: [&str; 9] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "ramfs", "overlay"];
+/// File systems of a disk in or at the node: allowed only when the operator names them, and then only with the id of the sentinel.
+const LOCAL: [&str; 12] =
+    ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "exfat", "ntfs3", "tmpfs", "ramfs", "overlay"];
+/// Network file systems that a node's own disk may have as well (a root on ZFS, a virtual machine's shared folder): they prove nothing
+/// without an id or a source.
+const AMBIGUOUS: [&str; 6] = ["zfs", "virtiofs", "9p", "ceph", "fuse", "fuse.*"];
 
 /// The arguments of `guard nas`, as text.
 #[derive(Args, Clone, Debug, Default)]
@@ -25,7 +29,7 @@ pub struct NasArgs {
     /// The path that must be on the NAS [default: /data]
     #[arg(long, global = true, env = "GUARD_NAS_PATH", value_name = "PATH")]
     pub path: Option<String>,
-    /// Allowed file-system types, comma-separated, with * [default: nfs,nfs4,cifs,smb3,ceph,9p,virtiofs,zfs,fuse.*]
+    /// Allowed file-system types, comma-separated, with * [default: nfs,nfs4,cifs,smb3,ceph,9p,virtiofs,zfs,fuse,fuse.*]
     #[arg(long, global = true, env = "GUARD_NAS_FSTYPES", value_name = "LIST")]
     pub fstypes: Option<String>,
     /// Allowed mount sources, comma-separated, with * [default: any]
@@ -59,6 +63,8 @@ pub struct NasConfig {
     pub sources: Vec<String>,
     /// The sentinel's id.
     pub id: Option<String>,
+    /// Whether a local disk needs the id. False for `init`, which writes the sentinel.
+    pub needs_id: bool,
     /// The least free space, in bytes.
     pub min_free: u64,
     /// The deadline of one step.
@@ -80,6 +86,7 @@ impl NasArgs {
             fstypes: list(given(self.fstypes.as_deref()).unwrap_or(DEFAULT_FSTYPES)),
             sources: given(self.source.as_deref()).map(list).unwrap_or_default(),
             id: r.value("GUARD_NAS_ID", given(self.id.as_deref()), None, |text| read_id(text).map(Some)),
+            needs_id: true,
             min_free: r.value("GUARD_NAS_MIN_FREE", given(self.min_free.as_deref()), 1 << 30, read_size),
             step_timeout: r.value(
                 "GUARD_NAS_TIMEOUT",
@@ -98,7 +105,8 @@ impl NasConfig {
     /// Stage 1: checks the mount that the path is on.
     pub fn check_mount(&self, table: &MountTable, mount: &Mount) -> Result<(), Failure> {
         let Mount { fstype, source, .. } = mount;
-        let wanted = if self.sources.is_empty() { self.fstypes.join(", ") } else { self.sources.join(", ") };
+        let types = self.fstypes.join(", ");
+        let wanted = if self.sources.is_empty() { types } else { format!("{types} of {}", self.sources.join(", ")) };
         let not_mounted = |why: &str| {
             let found = format!("{} is {fstype} {source}{why}, wanted {wanted}", self.path);
             Failure::new(Code::NotMounted, found, format!("mount the NAS on the node, then {}", self.recovery(mount)))
@@ -106,14 +114,26 @@ impl NasConfig {
         if fstype == "autofs" {
             return Err(not_mounted(" and was not triggered"));
         }
+        let is_local = LOCAL.contains(&fstype.as_str());
         if !self.fstypes.iter().any(|pattern| matches(pattern, fstype)) {
-            return Err(not_mounted(""));
+            return Err(not_mounted(if is_local {
+                " (a local disk: allowed only by name and id, docs/nas.md#local-disks)"
+            } else {
+                ""
+            }));
         }
         let is_node_disk = |point: &&&str| table.at(point).is_some_and(|node| node.device == mount.device);
-        if !LOCAL.contains(&fstype.as_str())
-            && let Some(point) = NODE_DISK.iter().find(is_node_disk)
-        {
+        if let Some(point) = NODE_DISK.iter().find(is_node_disk) {
             return Err(not_mounted(&format!(", the same device as {point}: the node's own")));
+        }
+        let is_ambiguous = AMBIGUOUS.iter().any(|pattern| matches(pattern, fstype));
+        let has_source = self.sources.iter().any(|source| source.trim_matches('*') != "");
+        if self.id.is_none() && (is_local && self.needs_id || is_ambiguous && !has_source) {
+            let fix = "run `guard nas init` on the right one once, and set GUARD_NAS_ID to the id that it prints";
+            let also = if is_local { "" } else { ", or GUARD_NAS_SOURCE" };
+            let found =
+                format!("{} is {fstype} {source}, which may be the node's own disk too: wanted GUARD_NAS_ID{also}", self.path);
+            return Err(Failure::new(Code::NotMounted, found, fix));
         }
         if !self.sources.is_empty() && !self.sources.iter().any(|pattern| matches(pattern, source)) {
             let found = format!("{} is on {source}, wanted {}", self.path, self.sources.join(", "));
@@ -144,6 +164,9 @@ fn read_path(text: &str) -> Result<String, String> {
 }
 
 fn read_id(text: &str) -> Result<String, String> {
+    if text.starts_with("00000000-0000-") {
+        return Err("the id that `guard nas init` printed on your NAS; this is the example's".to_owned());
+    }
     let good = text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if good { Ok(text.to_owned()) } else { Err("the id that `guard nas init` printed".to_owned()) }
 }
@@ -186,7 +209,7 @@ mod tests {
         let some = |text: &str| Some(text.to_owned());
         let args = NasArgs {
             path: some("data/../x"),
-            id: some("a b"),
+            id: some("00000000-0000-4000-8000-000000000000"),
             min_free: some("much"),
             timeout: some("0s"),
             wait: some("long"),

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::capabilities;
 use super::errno::{failure, write_failure};
 use super::failure::{Code, Failure};
 use crate::random;
@@ -20,7 +21,7 @@ const LEFTOVER_AGE: Duration = Duration::from_secs(60 * 60);
 const PROBE_BYTES: usize = 4096;
 
 /// Writes, reads back and removes a file. A permission check alone does not see root squash, quotas or a wrong `access` of a NAS.
-pub(super) fn check(directory: &OwnedFd, path: &str) -> Result<(), Failure> {
+pub(super) fn check(directory: &OwnedFd, path: &str, announce: impl Fn(&str)) -> Result<(), Failure> {
     // Name and content only have to be ours: without randomness the process id still makes them so.
     let random: [u8; 64] = random::bytes().unwrap_or([0; 64]);
     let content: Vec<u8> = random.iter().copied().cycle().take(PROBE_BYTES).collect();
@@ -44,7 +45,8 @@ pub(super) fn check(directory: &OwnedFd, path: &str) -> Result<(), Failure> {
         Some(number) => write_failure(number, directory, path),
         None => Failure::new(Code::Io, format!("{path}: {error}"), "look at the NAS: its disk or its network is faulty"),
     })?;
-    removed
+    removed?;
+    capabilities::check(directory, path, &format!("{name}.d"), announce)
 }
 
 /// Removes probe files that a killed probe left long ago. Whatever cannot be removed is no reason to refuse.
@@ -58,7 +60,11 @@ pub(super) fn remove_leftovers(directory: &OwnedFd) {
         let Ok(facts) = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(facts.st_mtime).unwrap_or(0));
         if SystemTime::now().duration_since(modified).is_ok_and(|age| age > LEFTOVER_AGE) {
-            let _ = fs::unlinkat(directory, name, AtFlags::empty());
+            if fs::unlinkat(directory, name, AtFlags::empty()).is_err()
+                && let Ok(name) = name.to_str()
+            {
+                capabilities::remove(directory, name);
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::errno::failure;
+use super::errno::{failure, permission_fix};
 use super::failure::{Code, Failure};
 use super::probe_file;
 use super::sentinel::{self, Sentinel};
@@ -88,7 +88,7 @@ fn perform(task: &Task) -> Found {
             if *write {
                 say("step write");
                 probe_file::remove_leftovers(&directory);
-                probe_file::check(&directory, path)?;
+                probe_file::check(&directory, path, |step| say(&format!("step {step}")))?;
             }
             Ok(None)
         }
@@ -103,17 +103,24 @@ fn perform(task: &Task) -> Found {
 /// Waits until no other check of this mount is running, also of another process: the kubelet starts a probe every few seconds, and each
 /// of them would leave one more stuck process behind. The lock is the name of an abstract socket (unix(7)): it needs no file, and is
 /// released when its holder ends. Where no such name can be bound, checks run without the lock.
-fn take_turn(mount_id: u64) -> Option<UnixDatagram> {
+fn take_turn(mount_id: u64) -> Option<UnixListener> {
     say("step turn");
     let name = SocketAddr::from_abstract_name(format!("guard-nas-look-{mount_id}")).ok()?;
     loop {
-        match UnixDatagram::bind_addr(&name) {
+        match UnixListener::bind_addr(&name) {
             Ok(turn) => return Some(turn),
-            // The parent's deadline for this step ends the wait.
+            // Any process on the node can take a name. Only a holder of this user is waited for, until the parent's deadline for this step.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_held_by_another_user(&name) => return None,
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => std::thread::sleep(TURN_PAUSE),
             Err(_) => return None,
         }
     }
+}
+
+/// Whether the socket of this name belongs to a process of another user (`SO_PEERCRED`, unix(7)).
+fn is_held_by_another_user(name: &SocketAddr) -> bool {
+    let holder = UnixStream::connect_addr(name).ok().and_then(|stream| rustix::net::sockopt::socket_peercred(stream).ok());
+    holder.is_some_and(|holder| holder.uid != rustix::process::geteuid())
 }
 
 /// Opens the directory and checks that it is on the mount that stage 1 checked.
@@ -145,9 +152,11 @@ fn open(path: &str) -> Result<OwnedFd, Failure> {
         }
         Errno::ACCESS => {
             let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-            let fix =
-                format!("on the NAS: let {user}:{group} into that directory (chown, chmod), or map this user in its export");
-            Failure::new(Code::NotWritable, format!("user {user}:{group} may not look into {path}"), fix)
+            Failure::new(
+                Code::NotWritable,
+                format!("user {user}:{group} may not look into {path}"),
+                permission_fix((user, group), fs::stat(path).ok().map(|facts| (facts.st_uid, facts.st_gid))),
+            )
         }
         other => failure(other, path, "opened"),
     })
@@ -158,7 +167,9 @@ fn space(directory: &OwnedFd, path: &str, min_free: u64) -> Result<(), Failure> 
     let facts = fs::fstatfs(directory).map_err(|error| failure(error, path, "asked for its free space"))?;
     let block = u64::try_from(if facts.f_frsize > 0 { facts.f_frsize } else { facts.f_bsize }).unwrap_or(0);
     let free = facts.f_bavail.saturating_mul(block);
-    if free < min_free {
+    // Some network file systems do not know their size and say 0 (rclone, some FUSE servers): unknown is not full.
+    let is_known = facts.f_blocks > 0;
+    if is_known && free < min_free {
         let found = format!("{path} has {} free, wanted {}", size_in_words(free), size_in_words(min_free));
         return Err(Failure::new(Code::NoSpace, found, "make room on the NAS, or lower GUARD_NAS_MIN_FREE"));
     }

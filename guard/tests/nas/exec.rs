@@ -57,7 +57,10 @@ fn arguments_and_variables_reach_the_command_untouched() {
         container.guard(&["nas", "exec", "--", "env"]).env("DB_PASSWORD", "p w").env("GUARD_NAS_MIN_FREE", "2GiB").run();
     let mut lines: Vec<_> = outcome.stdout.lines().collect();
     lines.sort_unstable();
-    assert_eq!(lines, ["DB_PASSWORD=p w", "GUARD_NAS_MIN_FREE=2GiB", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]);
+    assert_eq!(
+        lines,
+        ["DB_PASSWORD=p w", "GUARD_NAS_MIN_FREE=2GiB", "GUARD_NAS_SOURCE=nas.lan:*", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+    );
 }
 
 fn signals_reach_the_command() {

@@ -19,7 +19,9 @@ pub(super) const TESTS: &[(&str, fn())] = tests![
     another_source_is_refused,
     a_read_only_mount_is_refused,
     the_mount_table_is_asked_before_the_nas,
-    a_local_disk_is_good_only_by_name,
+    a_local_disk_is_good_only_by_name_and_id,
+    a_kind_that_the_nodes_own_disk_may_have_proves_nothing_alone,
+    a_wrong_kind_and_a_wrong_source_are_named_at_once,
     wrong_settings_are_said_all_at_once,
 ];
 
@@ -190,14 +192,47 @@ fn the_mount_table_is_asked_before_the_nas() {
     assert_eq!(nas.log(), []);
 }
 
-fn a_local_disk_is_good_only_by_name() {
+fn a_local_disk_is_good_only_by_name_and_id() {
     let host = host();
     host.small_disk(&host.point(), 1024);
     let container = host.container(&host.point(), Propagation::Private);
     refused(&container.guard(&["nas", "check"]).run(), 41);
-    let named = container.guard(&["nas", "check", "--fstypes", "tmpfs", "--min-free", "64KiB"]);
-    proved(&named.run());
-    assert_eq!(container.sh("ls -A /data").run().stdout, "");
+    assert!(outcome_of(&container, &["nas", "check"]).contains("local disk"), "the message names the kind");
+    let local = ["--fstypes", "tmpfs", "--min-free", "64KiB", "--source", "*"];
+    let with = |command: &str, more: &[&str]| container.guard(&[&["nas", command][..], &local, more].concat()).run();
+    let unnamed = with("check", &[]);
+    refused(&unnamed, 41);
+    assert!(unnamed.termination_log.contains("GUARD_NAS_ID"), "{unnamed:?}");
+    let id = with("init", &[]).stdout.trim().to_owned();
+    proved(&with("check", &["--id", &id]));
+    assert_eq!(container.sh("ls -A /data").run().stdout.trim(), ".guard-nas-id");
+}
+
+fn outcome_of(container: &testkit::nas::Container, args: &[&str]) -> String {
+    container.guard(args).run().termination_log
+}
+
+/// A node whose root is ZFS, with `/var/lib` as its own dataset: the bare mount point has another device than `/etc/hosts`.
+fn a_kind_that_the_nodes_own_disk_may_have_proves_nothing_alone() {
+    let host = host();
+    let _nas = host.nas();
+    let container = host.container(&host.point(), Propagation::Private);
+    for source in ["", "*"] {
+        let outcome = container.guard(&["nas", "check"]).env("GUARD_NAS_SOURCE", source).run();
+        refused(&outcome, 41);
+        assert!(outcome.termination_log.contains("GUARD_NAS_ID, or GUARD_NAS_SOURCE"), "{outcome:?}");
+    }
+    proved(&container.guard(&["nas", "check", "--source", "nas.lan:/photos"]).run());
+}
+
+fn a_wrong_kind_and_a_wrong_source_are_named_at_once() {
+    let host = host();
+    let _nas = host.nas();
+    let container = host.container(&host.point(), Propagation::Private);
+    let outcome = container.guard(&["nas", "check", "--fstypes", "nfs4", "--source", "other:/photos"]).run();
+    refused(&outcome, 41);
+    let message = &outcome.termination_log;
+    assert!(["fuse.fakenfs", "nas.lan:/photos", "nfs4", "other:/photos"].iter().all(|part| message.contains(part)), "{message}");
 }
 
 fn wrong_settings_are_said_all_at_once() {

@@ -106,7 +106,7 @@ impl Bundle {
             "root": {"path": "rootfs", "readonly": true},
             "process": {
                 "user": {"uid": 1000, "gid": 1000}, "cwd": "/", "args": arguments, "noNewPrivileges": true, "capabilities": {},
-                "env": ["GUARD_NAS_FSTYPES=fuse.*", "GUARD_NAS_MIN_FREE=0", "GUARD_NAS_TERMINATION_LOG=/last-words"],
+                "env": ["GUARD_NAS_FSTYPES=fuse.*", "GUARD_NAS_SOURCE=nas.lan:*", "GUARD_NAS_MIN_FREE=0", "GUARD_NAS_TERMINATION_LOG=/last-words"],
             },
             "mounts": mounts,
             "linux": {"namespaces": namespaces},

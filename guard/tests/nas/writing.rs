@@ -8,6 +8,8 @@ use super::{host, proved, refused};
 pub(super) const TESTS: &[(&str, fn())] = tests![
     a_full_nas_is_refused,
     a_full_disk_is_refused_by_writing_too,
+    what_immich_does_later_is_tried_before,
+    a_size_that_is_not_known_is_not_full,
     a_user_who_may_not_write_is_refused,
     only_old_leftovers_of_probes_are_removed,
     no_refusal_leaves_a_file,
@@ -31,12 +33,44 @@ fn a_full_disk_is_refused_by_writing_too() {
     let host = host();
     host.small_disk(&host.point(), 64);
     let container = host.container(&host.point(), Propagation::Private);
-    let check = |min_free| container.guard(&["nas", "check", "--fstypes", "tmpfs", "--min-free", min_free]).run();
+    let local = ["--fstypes", "tmpfs", "--source", "*", "--min-free"];
+    let id = container.guard(&[&["nas", "init"][..], &local, &["0"]].concat()).run().stdout.trim().to_owned();
+    let check = |min_free| container.guard(&[&["nas", "check", "--id", &id][..], &local, &[min_free]].concat()).run();
     proved(&check("32KiB"));
     refused(&check("1GiB"), 46);
     assert_eq!(container.sh("dd if=/dev/zero of=/data/photo bs=1k 2> /dev/null").run().code(), 1, "filled");
     refused(&check("0"), 46);
-    assert_eq!(container.sh("ls -A /data").run().stdout, "photo\n");
+    assert_eq!(container.sh("ls -A /data").run().stdout, ".guard-nas-id\nphoto\n");
+}
+
+/// What a share refuses later, in the middle of an upload, is known before the first one.
+fn what_immich_does_later_is_tried_before() {
+    let host = host();
+    let nas = host.nas();
+    let container = host.container(&host.point(), Propagation::Private);
+    for (mode, named) in [
+        (Mode::NoDirectories, "make a directory"),
+        (Mode::ShortNames, "255 bytes"),
+        (Mode::AsciiNames, "beyond ASCII"),
+        (Mode::NoRename, "rename"),
+        (Mode::SmallFiles, "4 GiB"),
+    ] {
+        nas.set(mode);
+        let outcome = container.guard(&["nas", "check"]).run();
+        refused(&outcome, 50);
+        assert!(outcome.termination_log.contains(named), "{mode:?}: {outcome:?}");
+        assert_eq!(nas.list(""), Vec::<String>::new(), "{mode:?} leaves nothing");
+    }
+    nas.set(Mode::Healthy);
+    proved(&container.guard(&["nas", "check"]).run());
+    assert_eq!(nas.list(""), Vec::<String>::new());
+}
+
+fn a_size_that_is_not_known_is_not_full() {
+    let host = host();
+    let nas = host.nas();
+    nas.set(Mode::UnknownSize);
+    proved(&host.container(&host.point(), Propagation::Private).guard(&["nas", "check"]).run());
 }
 
 fn a_user_who_may_not_write_is_refused() {

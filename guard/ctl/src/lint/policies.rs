@@ -115,6 +115,7 @@ pub static POLICIES: &[Policy] = &[
     error("mount-propagation", "mountPropagation is unset or None.", hostpath::mount_propagation),
     error("nas-exec", "The server's command begins with guard nas exec --.", immich::nas_exec),
     error("nas-install", "An init container of the server runs guard nas install.", immich::nas_install),
+    error("nas-id", "The NAS gate of the server has the id of the NAS.", immich::nas_id),
     error("mount-check-ignored", "Immich's and Postgres's own mount checks are not switched off.", immich::mount_check_ignored),
     error("media-location", "The library is mounted at /data, and nothing at /usr/src/app/upload.", immich::media_location),
 

@@ -151,6 +151,12 @@ impl Workload<'_> {
         })
     }
 
+    /// The value of an annotation of its pods.
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        let template = self.at.split('.').filter(|part| !part.is_empty()).fold(&self.object.value, |value, part| &value[part]);
+        template["metadata"]["annotations"][name].as_str()
+    }
+
     /// The container that makes it what it is: the one with the role's image, or the first.
     pub fn main(&self) -> Option<ContainerRef<'_>> {
         let role = self.role();

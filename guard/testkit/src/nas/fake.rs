@@ -42,6 +42,18 @@ pub enum Mode {
     Full,
     /// `EACCES` to whoever makes a file, root too.
     RootSquash,
+    /// No rename from one directory to another.
+    NoRename,
+    /// No directories.
+    NoDirectories,
+    /// No file of 4 GiB or more, as FAT32.
+    SmallFiles,
+    /// No name longer than 143 bytes, as eCryptfs.
+    ShortNames,
+    /// No name beyond ASCII.
+    AsciiNames,
+    /// A size of 0 in statfs, which means unknown.
+    UnknownSize,
 }
 
 #[derive(Debug)]
@@ -246,6 +258,11 @@ impl Shared {
             Mode::ReadOnly if op.is_change() => Some(Errno::ROFS),
             Mode::Full if op == Op::Write => Some(Errno::NOSPC),
             Mode::RootSquash if op.is_creation() => Some(Errno::ACCESS),
+            Mode::NoRename if matches!(op, Op::Rename | Op::Rename2) => Some(Errno::PERM),
+            Mode::NoDirectories if op == Op::Mkdir => Some(Errno::PERM),
+            Mode::SmallFiles if op == Op::Setattr && request.u32(0) & 8 != 0 && request.u64(16) >= 1 << 32 => Some(Errno::FBIG),
+            Mode::ShortNames if op == Op::Create && request.name(16, 0).len() > 143 => Some(Errno::NAMETOOLONG),
+            Mode::AsciiNames if op == Op::Create && !request.name(16, 0).is_ascii() => Some(Errno::INVAL),
             _ => None,
         };
         let answer = match refusal {
@@ -326,7 +343,7 @@ impl Shared {
             }
             Op::Statfs => {
                 // 1 TiB, half of it free.
-                let blocks: u64 = 1 << 28;
+                let blocks: u64 = if self.mode == Mode::UnknownSize { 0 } else { 1 << 28 };
                 Reply::ok().statfs(blocks, if self.mode == Mode::Full { 0 } else { blocks / 2 })
             }
             Op::Release | Op::Releasedir | Op::Fsync | Op::Fsyncdir | Op::Flush | Op::Access | Op::Destroy => Reply::ok(),

@@ -23,7 +23,8 @@ pub trait Launcher: std::fmt::Debug {
     fn directory(&self) -> &Path;
 }
 
-/// A program to run. Its environment holds nothing but `PATH` and what the test puts there.
+/// A program to run. Its environment holds `PATH`, the source of [`Host::nas`](super::Host::nas), without which a FUSE mount proves nothing, and
+/// what the test puts there.
 #[derive(Debug)]
 pub struct Task<'a> {
     container: &'a dyn Launcher,
@@ -36,7 +37,8 @@ pub struct Task<'a> {
 impl<'a> Task<'a> {
     pub(super) fn new(container: &'a dyn Launcher, program: &str, args: &[&str]) -> Self {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let variables = BTreeMap::from([("PATH".to_owned(), "/usr/sbin:/usr/bin:/sbin:/bin".to_owned())]);
+        let variables = [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("GUARD_NAS_SOURCE", "nas.lan:*")];
+        let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self { container, program: program.to_owned(), args, variables, user: None }
     }
 

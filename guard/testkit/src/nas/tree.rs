@@ -28,11 +28,16 @@ pub(super) struct Node {
     pub(super) gid: u32,
     /// Seconds since 1970, as the last `utimensat` said.
     pub(super) modified: u64,
+    /// The size of a file whose end was moved far behind its bytes, which are not stored.
+    sparse_size: Option<u64>,
 }
+
+/// A larger file is sparse here.
+const STORED_BYTES: usize = 1 << 30;
 
 impl Node {
     pub(super) fn new(kind: Kind, mode: u32, (uid, gid): (u32, u32)) -> Self {
-        Self { kind, mode: mode & 0o7777, uid, gid, modified: 0 }
+        Self { kind, mode: mode & 0o7777, uid, gid, modified: 0, sparse_size: None }
     }
 
     fn format(&self) -> u32 {
@@ -136,8 +141,12 @@ impl Tree {
     }
 
     pub(super) fn truncate(&mut self, number: u64, size: usize) -> Result<(), Errno> {
-        let Kind::File(bytes) = &mut self.node_mut(number).kind else { return Err(Errno::ISDIR) };
-        bytes.resize(size, 0);
+        let node = self.node_mut(number);
+        let Kind::File(bytes) = &mut node.kind else { return Err(Errno::ISDIR) };
+        node.sparse_size = (size > STORED_BYTES).then_some(size as u64);
+        if node.sparse_size.is_none() {
+            bytes.resize(size, 0);
+        }
         Ok(())
     }
 
@@ -154,6 +163,7 @@ impl Tree {
             Kind::File(bytes) => bytes.len(),
             Kind::Symlink(target) => target.len(),
         } as u64;
+        let size = node.sparse_size.unwrap_or(size);
         let reply = reply.u64(number).u64(size).u64(size.div_ceil(512));
         let reply = reply.u64(node.modified).u64(node.modified).u64(node.modified).bytes(&[0; 12]);
         reply.u32(node.format() | node.mode).u32(1).u32(node.uid).u32(node.gid).u32(0).u32(4096).u32(0)

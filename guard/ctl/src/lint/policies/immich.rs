@@ -73,6 +73,34 @@ pub fn nas_install(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     }
 }
 
+/// `nas-id`
+pub fn nas_id(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in of_role(inventory, Role::Server) {
+        let wanted = "the id that guard nas init printed, in GUARD_NAS_ID";
+        for container in workload.all_containers().filter(|container| container.argv().contains(&"nas")) {
+            let variable = container.spec.env.iter().flatten().find(|variable| variable.name == "GUARD_NAS_ID");
+            let Some(variable) = variable else {
+                sink.add(workload.object, container.field("env"), "no GUARD_NAS_ID", wanted);
+                continue;
+            };
+            let path =
+                variable.value_from.as_ref().and_then(|from| from.field_ref.as_ref()).map(|field| field.field_path.as_str());
+            let annotation = path.and_then(|path| path.strip_prefix("metadata.annotations['")?.strip_suffix("']"));
+            let id = match annotation {
+                Some(annotation) => workload.annotation(annotation),
+                None => variable.value.as_deref(),
+            };
+            // What a Secret or a ConfigMap holds is not known here.
+            let is_unknown = variable.value_from.is_some() && annotation.is_none();
+            if !is_unknown && id.is_none_or(str::is_empty) {
+                let found = annotation
+                    .map_or_else(|| "empty".to_owned(), |annotation| format!("the annotation {annotation} is empty or absent"));
+                sink.add(workload.object, container.field("env"), found, wanted);
+            }
+        }
+    }
+}
+
 /// `mount-check-ignored`
 pub fn mount_check_ignored(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in &inventory.workloads {
