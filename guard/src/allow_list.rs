@@ -27,10 +27,17 @@ impl AllowList {
     /// [`NotListed`] where the identity is not allowed.
     pub fn check(&self, identity: &Identity) -> Result<(), NotListed> {
         let (allowed, list, kind) = match identity {
+            Identity::Person { email_is_verified: false, .. } => (
+                self.emails.is_empty(),
+                "GUARD_ALLOW_EMAIL, which takes verified addresses only",
+                "person whose email_verified is false",
+            ),
             Identity::Person { email, .. } => {
                 // ASCII only: other alphabets have letters that fold into ours, and would be another address.
                 let email = email.to_ascii_lowercase();
-                let domain = email.rfind('@').map_or("", |place| &email[place..]);
+                // An address with two `@` is one of a quoted local part, or none: its domain is not read.
+                let domain =
+                    if email.matches('@').count() == 1 { email.find('@').map_or("", |place| &email[place..]) } else { "" };
                 let listed = self.emails.iter().any(|entry| *entry == email || *entry == domain);
                 (self.emails.is_empty() || listed, "GUARD_ALLOW_EMAIL", "person")
             }
@@ -46,6 +53,18 @@ impl AllowList {
     }
 }
 
+impl AllowList {
+    /// Says in one line who may enter.
+    pub fn description(&self) -> String {
+        match (self.emails.len(), self.services.len()) {
+            (0, 0) => "everyone whom the front door authenticates".to_owned(),
+            (emails, 0) => format!("{emails} addresses or domains, every service token, no account without an address"),
+            (0, services) => format!("every person with an address, {services} service tokens or accounts"),
+            (emails, services) => format!("{emails} addresses or domains, {services} service tokens or accounts"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,15 +73,20 @@ mod tests {
     fn a_list_lets_in_addresses_and_domains_in_any_case_and_nobody_else() {
         let list =
             AllowList { emails: vec!["ada@example.com".into(), "@family.example".into()], services: vec!["a.access".into()] };
-        let person = |email: &str| list.check(&Identity::Person { sub: "1".into(), email: email.into() }).is_ok();
+        let person =
+            |email: &str| list.check(&Identity::Person { sub: "1".into(), email: email.into(), email_is_verified: true }).is_ok();
         let service = |name: &str| list.check(&Identity::Service { common_name: name.into() }).is_ok();
         assert!(person("ada@example.com") && person("Ada@Example.COM") && person("bob@family.example"));
         assert!(
             !person("eve@example.com") && !person("eve@notfamily.example") && !person("eve@family.example.org") && !person("@")
         );
-        assert!(!person("ada@example.com@evil.example"), "only the last part is the domain");
+        assert!(!person("ada@example.com@evil.example") && !person("\"eve@evil.example\"@family.example"), "two @ are no domain");
+        let unverified = |list: &AllowList| {
+            list.check(&Identity::Person { sub: "1".into(), email: "ada@example.com".into(), email_is_verified: false })
+        };
+        assert!(unverified(&list).is_err() && unverified(&AllowList::default()).is_ok());
         let kids = AllowList { emails: vec!["@kids.example".into()], ..AllowList::default() };
-        let kelvin = Identity::Person { sub: "1".into(), email: "eve@\u{212a}ids.example".into() };
+        let kelvin = Identity::Person { sub: "1".into(), email: "eve@\u{212a}ids.example".into(), email_is_verified: true };
         assert!(kids.check(&kelvin).is_err(), "the Kelvin sign folds into k, and is another domain");
         assert!(service("a.access") && !service("b.access") && !service("A.access"));
         let empty = AllowList::default();

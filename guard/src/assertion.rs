@@ -30,6 +30,9 @@ const PADDED: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// The longest claim in [`unverified_origin`], in characters.
+const MAX_ORIGIN_CHARS: usize = 120;
+
 /// A verified token: its identity, its expiry and its key.
 #[derive(Clone, Debug)]
 pub struct Verified {
@@ -54,6 +57,8 @@ pub struct Rules {
     pub names_key: bool,
     /// The claims that hold the identity.
     pub naming: Naming,
+    /// The issuers whose `email_verified: false` is ignored.
+    pub unverified_email: Vec<String>,
     /// The longest time between `iat` and `exp`, in seconds. If it is set, `iat` is required.
     pub max_life: Option<u64>,
 }
@@ -170,9 +175,14 @@ impl Rules {
                 claims.sub.filter(|sub| !sub.is_empty()).map(|sub| Identity::of_account(sub, address, None))
             }
         };
+        let mut identity = identity.ok_or(E::NoIdentity)?;
+        let is_exempt = issuer.as_ref().is_some_and(|issuer| self.unverified_email.contains(issuer));
+        if let Identity::Person { email_is_verified, .. } = &mut identity {
+            *email_is_verified = is_exempt || claims.email_verified != Some(claims::Flag(false));
+        }
         // Padding inside the signing input is signed; padding at the end of the signature has no meaning.
         let signature = if self.is_padded() { signature.trim_end_matches('=') } else { signature };
-        Ok(Unverified { kid, algorithm, signing_input, signature, identity: identity.ok_or(E::NoIdentity)?, expires })
+        Ok(Unverified { kid, algorithm, signing_input, signature, identity, expires })
     }
 
     fn decoded(&self, part: &str) -> Result<Vec<u8>, AssertionError> {
@@ -203,10 +213,22 @@ impl Unverified<'_> {
     }
 }
 
+/// The `iss` and the `aud` of a token that was refused because of one of them, for the log: a mistake of the set-up is visible then. They are
+/// not verified. Each is cut to [`MAX_ORIGIN_CHARS`] printable characters.
+pub fn unverified_origin(token: &str) -> String {
+    let claims = token.split('.').nth(1).and_then(|claims| PADDED.decode(claims).ok()).unwrap_or_default();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap_or_default();
+    let text = |name: &str| {
+        let value = claims.get(name).map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        value.chars().filter(|c| !c.is_control()).take(MAX_ORIGIN_CHARS).collect::<String>()
+    };
+    format!("it says iss {}, aud {}", text("iss"), text("aud"))
+}
+
 fn person_or_service(sub: Option<String>, email: Option<String>, common_name: Option<String>) -> Option<Identity> {
     let filled = |text: Option<String>| text.filter(|text| !text.is_empty());
     match (filled(sub), filled(email), filled(common_name)) {
-        (Some(sub), Some(email), _) => Some(Identity::Person { sub, email }),
+        (Some(sub), Some(email), _) => Some(Identity::Person { sub, email, email_is_verified: true }),
         (None, None, Some(common_name)) => Some(Identity::Service { common_name }),
         _ => None,
     }

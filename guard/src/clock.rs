@@ -6,3 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(u64::MAX, |since| since.as_secs())
 }
+
+/// The time since the first call, in milliseconds: a clock that never goes back.
+pub fn uptime_millis() -> u64 {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    u64::try_from(START.get_or_init(std::time::Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+}

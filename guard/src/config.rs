@@ -14,11 +14,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
+use hyper::header::HeaderName;
 
 use crate::allow_list::AllowList;
 pub(crate) use address::everywhere;
 pub use address::{Authority, External, ServerUrl};
 use door::AuthServerArgs;
+use door::Signer;
 pub use door::{ForwardAuthArgs, ForwardAuthConfig, FrontDoorArgs, FrontDoorConfig};
 pub use problems::{Problem, Problems};
 pub(crate) use problems::{Reader, given};
@@ -48,6 +50,10 @@ pub struct OriginArgs {
     /// The public address, such as <https://photos.example.com>
     #[arg(long, env = "GUARD_EXTERNAL_URL", value_name = "URL", hide_env_values = true)]
     pub external_url: Option<String>,
+    /// The header in which the connector before guard names the client's address [default: CF-Connecting-IP at cloudflare-access, else
+    /// none]
+    #[arg(long, env = "GUARD_CLIENT_ADDRESS_HEADER", value_name = "NAME", hide_env_values = true)]
+    pub client_address_header: Option<String>,
     /// The address in the home network for uploads above the limit; the 413 page shows it
     #[arg(long, env = "GUARD_LAN_URL", value_name = "URL", hide_env_values = true)]
     pub lan_url: Option<String>,
@@ -74,6 +80,8 @@ pub struct OriginConfig {
     pub max_body: Option<u64>,
     /// The public address.
     pub external: Option<External>,
+    /// The header in which the connector before guard names the client's address.
+    pub client_header: Option<HeaderName>,
     /// The address in the home network for uploads above the limit.
     pub lan_url: Option<String>,
     /// The time limit to open a connection to Immich.
@@ -98,6 +106,15 @@ impl OriginArgs {
             r.value("GUARD_EXTERNAL_URL", given(self.external_url.as_deref()), None, |text| read::external(text).map(Some));
         let auth_server = AuthServerArgs { server: &self.auth, external: external.as_ref() };
         let (front_door, allow) = (self.door.check(&mut r, Some(auth_server)), self.door.check_allow_list(&mut r));
+        // Without the connector that sets it, any client could write the header: only Cloudflare's own door believes it unasked.
+        let at_cloudflare =
+            matches!(&front_door, Some(FrontDoorConfig::Signed(signed)) if signed.signer == Signer::CloudflareAccess);
+        let client_header = r.value(
+            "GUARD_CLIENT_ADDRESS_HEADER",
+            given(self.client_address_header.as_deref()),
+            at_cloudflare.then(|| HeaderName::from_static("cf-connecting-ip")),
+            |text| read::header(text).map(Some),
+        );
         let lan_url = r.value("GUARD_LAN_URL", given(self.lan_url.as_deref()), None, |text| {
             read::external(text).map(|_| Some(text.to_owned()))
         });
@@ -116,6 +133,7 @@ impl OriginArgs {
                 allow,
                 max_body: (max_body != 0).then_some(max_body),
                 external,
+                client_header,
                 lan_url,
                 connect_timeout,
                 process,

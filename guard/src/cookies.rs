@@ -4,26 +4,20 @@
 
 use hyper::header::{COOKIE, HeaderMap, HeaderValue};
 
-/// Removes the cookies whose name satisfies `unwanted` from each `Cookie` line.
+/// Removes the cookies whose name satisfies `unwanted`, and joins several lines to one (RFC 9113, 8.2.3): HTTP/1.1 servers read one.
 pub fn strip(headers: &mut HeaderMap, unwanted: impl Fn(&[u8]) -> bool) {
-    let touched = all(headers).any(|cookie| unwanted(name_of(cookie)));
+    let several = headers.get_all(COOKIE).iter().nth(1).is_some();
+    let touched = several || all(headers).any(|cookie| unwanted(name_of(cookie)));
     if !touched {
         return;
     }
-    let lines: Vec<Vec<u8>> = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(|line| {
-            let kept =
-                line.as_bytes().split(|byte| *byte == b';').filter(|cookie| !unwanted(name_of(cookie))).map(<[u8]>::trim_ascii);
-            kept.filter(|cookie| !cookie.is_empty()).collect::<Vec<_>>().join(&b"; "[..])
-        })
-        .collect();
+    let kept = all(headers).filter(|cookie| !unwanted(name_of(cookie))).map(<[u8]>::trim_ascii);
+    let line = kept.filter(|cookie| !cookie.is_empty()).collect::<Vec<_>>().join(&b"; "[..]);
     headers.remove(COOKIE);
-    for line in lines.into_iter().filter(|line| !line.is_empty()) {
-        if let Ok(value) = HeaderValue::from_bytes(&line) {
-            headers.append(COOKIE, value);
-        }
+    if !line.is_empty()
+        && let Ok(value) = HeaderValue::from_bytes(&line)
+    {
+        headers.insert(COOKIE, value);
     }
 }
 

@@ -12,7 +12,9 @@ pub mod unsigned;
 
 use hyper::header::HeaderName;
 
+use crate::config::door::forward_auth::preset_cookies as forward_auth_cookies;
 use crate::cookies;
+use crate::key::KeyId;
 use crate::refusal::Refusal;
 pub use decision::{AuthDecision, AuthResponseHeaders, Authenticated, RequestHead, TUNNEL_LIFETIME_SECONDS};
 use forward_auth::ForwardAuth;
@@ -48,7 +50,7 @@ impl FrontDoor {
             Self::ForwardAuth(door) => &door.config().cookies,
             Self::Unsigned(_) => &[],
         };
-        patterns.iter().any(|pattern| cookies::matches(pattern, name))
+        patterns.iter().any(|pattern| cookies::matches(pattern, name)) || is_front_door_cookie(name)
     }
 
     /// The headers in which this front door names the sender. guard removes them from a client's request.
@@ -57,6 +59,14 @@ impl FrontDoor {
             Self::Signed(door) => vec![door.profile.header.clone()],
             Self::ForwardAuth(door) => door.own_headers(),
             Self::Unsigned(door) => vec![door.header().clone()],
+        }
+    }
+
+    /// Whether a request that this key authenticated may go on: false once the key is withdrawn.
+    pub fn holds(&self, key: Option<KeyId>) -> bool {
+        match (self, key) {
+            (Self::Signed(door), Some(key)) => door.holds(key),
+            _ => true,
         }
     }
 
@@ -74,6 +84,13 @@ impl FrontDoor {
             Self::Signed(_) | Self::Unsigned(_) => false,
         }
     }
+}
+
+/// Whether a cookie with this name belongs to a known front door, also to one that is not configured: a browser may have a session of
+/// another front door on this domain, and nobody else may see it.
+fn is_front_door_cookie(name: &[u8]) -> bool {
+    let known = profile::COOKIES.iter().flat_map(|cookies| cookies.iter().copied());
+    known.chain(forward_auth_cookies()).any(|pattern| cookies::matches(pattern, name))
 }
 
 /// Whether a path is below another one for every server that parses it. A path with dot segments, escapes or empty segments is not: a

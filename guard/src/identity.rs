@@ -14,6 +14,9 @@ pub enum Identity {
         sub: String,
         /// The email address (`email`).
         email: String,
+        /// False if the issuer says that nobody has checked that the address is this person's (`email_verified`, `OpenID` Connect Core
+        /// 1.0, 5.1). A list of addresses does not let it in.
+        email_is_verified: bool,
     },
     /// A service token of Cloudflare Access.
     Service {
@@ -32,7 +35,7 @@ impl Identity {
     /// it, `sub` is used.
     pub fn of_account(sub: String, email: Option<String>, name: Option<String>) -> Self {
         match email.filter(|email| !email.is_empty()) {
-            Some(email) => Self::Person { sub, email },
+            Some(email) => Self::Person { sub, email, email_is_verified: true },
             None => Self::Account { name: name.filter(|name| !name.is_empty()).unwrap_or(sub) },
         }
     }

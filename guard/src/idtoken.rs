@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod cors;
+pub mod hosts;
 pub mod metrics;
 pub mod redirect;
 pub mod replay;
@@ -25,17 +26,19 @@ use tokio::sync::watch;
 use crate::allow_list::AllowList;
 use crate::clock::unix_seconds;
 use crate::frontdoor::{AuthDecision, FrontDoor, RequestHead};
+use crate::memory::TRANSFER_KIB;
 use crate::proxy::access_log::{self, AccessLog};
 use crate::proxy::request_body::{self, RequestBody};
 use crate::proxy::response::{self, ResponseBody};
 use crate::proxy::{Lease, Upstream, framing, headers};
 use crate::refusal::{Reason, Refusal, RefusalContext, prefers_html};
 use crate::serve::wire::ConnectionState;
-use crate::serve::{Handler, Phase};
+use crate::serve::{Handler, Lifecycle, Phase};
 use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::Metrics;
 use config::{BackendConfig, Ping};
 use cors::Cors;
+use hosts::Hosts;
 use metrics::TokenMetrics;
 use replay::{ReplayBudget, ReplayableBody, RetryPolicy};
 use tokens::Tokens;
@@ -50,6 +53,8 @@ pub struct Outbound {
     pub inbound: Option<Inbound>,
     /// The browser origins that may use the backend.
     pub cors: Option<Cors>,
+    /// The accepted host names.
+    pub hosts: Hosts,
     /// The connections to the backend.
     pub upstream: Arc<Upstream>,
     /// The largest request body in bytes; none = no limit.
@@ -66,6 +71,8 @@ pub struct Outbound {
     pub metrics: Arc<Metrics>,
     /// The metrics of identity tokens.
     pub token_metrics: TokenMetrics,
+    /// The life cycle of this backend's listener.
+    pub lifecycle: Arc<Lifecycle>,
     /// The current phase of the process.
     pub phase: watch::Receiver<Phase>,
 }
@@ -94,6 +101,12 @@ async fn handle(
         // Without a token the ping is refused, so that Immich prefers the next URL of its list.
         return if out.tokens.current().is_some() { Ok(Handled::Local(pong())) } else { Err(out.no_token()) };
     }
+    if out.inbound.is_none() {
+        out.hosts.check(request.headers())?;
+    }
+    if out.cors.is_none() && out.inbound.is_none() {
+        cors::refuse_foreign_page(request.headers())?;
+    }
     if let Some(cors) = &out.cors {
         *origin = cors.check(request.headers())?;
         if origin.is_some() && cors::is_preflight(request.method(), request.headers()) {
@@ -103,14 +116,19 @@ async fn handle(
     if let Some(Inbound { door, allow }) = &out.inbound {
         let (peer, now) = (log.client, unix_seconds());
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        let AuthDecision::Authenticated(authenticated) = door.identify(&RequestHead { method, uri, headers, peer, now }).await?
+        let AuthDecision::Authenticated(authenticated) =
+            door.identify(&RequestHead { method, uri, headers, peer, client: peer, now }).await?
         else {
             return Err(Refusal::new(Reason::Unauthorized, "no client can sign in on an outbound request"));
         };
         log.who = Some(authenticated.identity.clone());
         allow.check(&authenticated.identity)?;
     }
+    connection.set_authenticated();
     request_body::declared(&request, out.max_body)?;
+    let room = out.lifecycle.make_room(TRANSFER_KIB).await;
+    log.reservation =
+        Some(room.ok_or_else(|| Refusal::new(Reason::Overloaded, "no memory is left for this request (GUARD_MEMORY)"))?);
     out.tokens.get().await.map_err(|error| Refusal::new(Reason::NoToken, error.to_string()))?;
 
     let budget = replay::reserve(&out.budget, out.backend.retry, &request);
@@ -165,6 +183,9 @@ impl Outbound {
         parts.headers.insert(HOST, self.backend.url.host.clone());
         if !self.backend.url.base.is_empty() {
             let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+            if has_dot_segment(parts.uri.path()) {
+                return Err(Refusal::new(Reason::BadRequest, "a path with . or .. could leave the backend's base path"));
+            }
             // `OPTIONS *` means a whole server, which a base path is not.
             let below = if path == "*" { self.backend.url.base.clone() } else { format!("{}{path}", self.backend.url.base) };
             parts.uri = below
@@ -218,8 +239,17 @@ impl Handler for Outbound {
     }
 
     fn tick(&self) {
+        self.metrics.refused_lines.report();
         self.upstream.sweep();
     }
+}
+
+/// Whether a server could read a segment of this path as `.` or `..` (RFC 3986, 5.2.4), also an escaped one.
+fn has_dot_segment(path: &str) -> bool {
+    let decoded = crate::percent::decode(path);
+    // Twice: some servers decode before they split, and again.
+    let decoded = crate::percent::decode(&decoded);
+    decoded.split(['/', '\\']).any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
 }
 
 /// The response of Immich's machine learning to a ping.

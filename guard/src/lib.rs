@@ -41,6 +41,7 @@ pub mod identity;
 pub mod idtoken;
 pub mod jwks;
 pub mod key;
+pub mod memory;
 pub mod nas;
 pub mod origin;
 pub mod pem_keys;

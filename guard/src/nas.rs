@@ -1,19 +1,24 @@
-//! The gate: Immich never starts, and never writes, on the wrong disk.
+//! `guard nas`: Immich never starts, and never writes, on the wrong disk.
 //!
-//! A mountpoint without its mount is an ordinary directory, and nothing in Kubernetes notices. So the proof is made inside the mount
-//! namespace of the process that will write, after its bind was made, by the process that then becomes it ([`exec`]): a private bind
-//! pins what was proved. Two stages: [`mountinfo`] alone says what is mounted and cannot hang; [`probe`] touches the file system from
-//! one child process, with a deadline for each step, because a hung NAS blocks whoever touches it.
+//! A mount point without its mount is an ordinary directory, and nothing in Kubernetes notices. So the check runs inside the mount
+//! namespace of the process that will write, after the container's bind mount was made, in the process that then becomes the server
+//! ([`exec`]): a private bind mount cannot change after the check. There are two stages ([`check`]): [`mountinfo`] reads the kernel's
+//! mount table and cannot hang; [`probe`] touches the file system from one child process, with a deadline for each step, because a hung
+//! NAS blocks every process that touches it.
 //!
-//! No tokio here: the gate must be able to end while a system call does not.
+//! No tokio here: this process must be able to end while a system call does not return.
 
+pub mod check;
 pub mod config;
+mod errno;
 pub mod exec;
+pub mod failure;
 pub mod http;
 pub mod init;
 pub mod install;
 pub mod mountinfo;
 pub mod probe;
+mod probe_file;
 pub mod report;
 pub mod sentinel;
 pub mod step;
@@ -23,110 +28,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use config::{Gate, NasArgs};
-use mountinfo::{Mount, MountTable};
+use config::NasArgs;
 use probe::Prober;
-use report::{Reporter, Verdict};
-use sentinel::Sentinel;
-use step::Task;
-
-/// Why the path may not be written to. The numbers are exit codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Code {
-    /// The path is not there.
-    Missing = 40,
-    /// Not mounted: the node's own disk, or another kind of file system.
-    NotMounted = 41,
-    /// Mounted from elsewhere.
-    WrongSource = 42,
-    /// No sentinel.
-    SentinelMissing = 43,
-    /// The sentinel of another NAS.
-    SentinelOther = 44,
-    /// Read-only.
-    ReadOnly = 45,
-    /// Too little space.
-    NoSpace = 46,
-    /// This user may not write.
-    NotWritable = 47,
-    /// A step did not end in time.
-    Hung = 48,
-    /// The mount is dead.
-    Stale = 49,
-    /// Any other error.
-    Io = 50,
-}
-
-impl Code {
-    /// Every code.
-    pub const ALL: [Self; 11] = [
-        Self::Missing,
-        Self::NotMounted,
-        Self::WrongSource,
-        Self::SentinelMissing,
-        Self::SentinelOther,
-        Self::ReadOnly,
-        Self::NoSpace,
-        Self::NotWritable,
-        Self::Hung,
-        Self::Stale,
-        Self::Io,
-    ];
-
-    /// The exit code.
-    pub const fn exit(self) -> u8 {
-        self as u8
-    }
-
-    /// The name in messages.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Missing => "NAS_MISSING",
-            Self::NotMounted => "NAS_NOT_MOUNTED",
-            Self::WrongSource => "NAS_WRONG_SOURCE",
-            Self::SentinelMissing => "NAS_SENTINEL_MISSING",
-            Self::SentinelOther => "NAS_SENTINEL_OTHER",
-            Self::ReadOnly => "NAS_READ_ONLY",
-            Self::NoSpace => "NAS_NO_SPACE",
-            Self::NotWritable => "NAS_NOT_WRITABLE",
-            Self::Hung => "NAS_HUNG",
-            Self::Stale => "NAS_STALE",
-            Self::Io => "NAS_IO",
-        }
-    }
-
-    /// Its place in troubleshooting.md.
-    pub fn anchor(self) -> String {
-        self.label().to_lowercase().replace('_', "-")
-    }
-
-    /// Whether only a new mount, or a new container, can heal it. A hang, a full or a read-only disk may heal under the running process,
-    /// and killing it for them would turn a NAS's reboot into a storm of restarts.
-    pub const fn is_definite(self) -> bool {
-        matches!(
-            self,
-            Self::Missing | Self::NotMounted | Self::WrongSource | Self::SentinelMissing | Self::SentinelOther | Self::Stale
-        )
-    }
-}
-
-/// What is wrong: the code, what was found and what is wanted, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Failure {
-    /// The code.
-    pub code: Code,
-    /// What was found, and what is wanted.
-    pub found: String,
-    /// What to do, with the command where there is one.
-    pub fix: String,
-}
-
-impl Failure {
-    /// A failure.
-    pub fn new(code: Code, found: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { code, found: found.into(), fix: fix.into() }
-    }
-}
+use report::Reporter;
 
 /// `guard nas`.
 #[derive(Args, Debug)]
@@ -139,44 +43,44 @@ pub struct NasCli {
 
 #[derive(Subcommand, Debug)]
 enum NasCommand {
-    /// Prove once that the path is on the NAS and can be written to
+    /// Check once that the path is on the NAS and can be written to
     Check,
-    /// Prove, and wait for it to come
+    /// Check, and wait until the NAS is mounted
     Wait,
-    /// Wait, prove, then become COMMAND in the same mount namespace
+    /// Wait, check, then replace this process by COMMAND, in the same mount namespace
     Exec {
         /// The command and its arguments
         #[arg(last = true, required = true)]
         command: Vec<std::ffi::OsString>,
     },
-    /// Look without writing: for readiness, and with --definite for liveness
+    /// Check without writing: for readiness probes, and with --definite for liveness probes
     Probe {
-        /// Fail only on what a running process cannot recover from (40-44, 49)
+        /// Fail only on failures that a running process cannot recover from (exit codes 40-44 and 49)
         #[arg(long)]
         definite: bool,
-        /// Then ask this URL, too: anything but 2xx within the time of a step is exit 1
+        /// Then request this URL as well: exit 1 unless the response is 2xx within the time of one step
         #[arg(long, value_name = "URL")]
-        http: Option<http::Question>,
+        http: Option<http::HttpCheck>,
     },
-    /// Write the sentinel once, on the real NAS, and print its id
+    /// Write the sentinel file once, on the real NAS, and print its id
     Init {
         /// Overwrite the sentinel of another id
         #[arg(long)]
         force: bool,
-        /// What a person calls this share
+        /// A name of this share for people
         #[arg(long, default_value = "photos")]
         label: String,
     },
-    /// Copy this binary for the container that will exec it
+    /// Copy this binary into a volume, for the container that will run it
     Install {
-        /// Where to
+        /// The file to write
         #[arg(long, value_name = "FILE")]
         to: std::path::PathBuf,
-        /// Prove first, waiting as --wait says
+        /// Check first, and wait as --wait says
         #[arg(long)]
         check: bool,
     },
-    /// One look at the file system, in a process that may hang (guard starts it itself)
+    /// One check of the file system, in a process that may hang (guard starts it itself)
     #[command(hide = true)]
     Step {
         /// A task as JSON
@@ -193,28 +97,28 @@ pub fn run(cli: &NasCli) -> ExitCode {
         NasCommand::Wait | NasCommand::Exec { .. } => config::DEFAULT_WAIT,
         _ => std::time::Duration::ZERO,
     };
-    let gate = match cli.args.check(default_wait) {
-        Ok(gate) => gate,
+    let config = match cli.args.check(default_wait) {
+        Ok(config) => config,
         Err(problems) => {
             eprintln!("guard nas: {problems}");
             return ExitCode::from(2);
         }
     };
-    let mut reporter = Reporter::new(&gate);
+    let mut reporter = Reporter::new(&config);
     match &cli.command {
         NasCommand::Check | NasCommand::Wait => {
-            let verdict = wait::until_proved(&gate, &mut reporter);
-            reporter.exit(&verdict)
+            let result = wait::until_ok(&config, &mut reporter);
+            reporter.exit(&result)
         }
-        NasCommand::Exec { command } => exec::run(&gate, &mut reporter, command),
+        NasCommand::Exec { command } => exec::run(&config, &mut reporter, command),
         NasCommand::Probe { definite, http } => {
-            let verdict = prove(&gate, &mut Prober::default(), &mut reporter, false);
-            let tolerated = *definite && verdict.failure.as_ref().is_some_and(|failure| !failure.code.is_definite());
-            let code = reporter.exit(&verdict);
-            if verdict.failure.is_some() && !tolerated {
+            let result = check::check(&config, &mut Prober::default(), &mut reporter, false);
+            let tolerated = *definite && result.failure.as_ref().is_some_and(|failure| !failure.code.is_definite());
+            let code = reporter.exit(&result);
+            if result.failure.is_some() && !tolerated {
                 return code;
             }
-            match http.as_ref().map(|question| question.ask(gate.step_timeout)) {
+            match http.as_ref().map(|check| check.run(config.step_timeout)) {
                 None | Some(Ok(_)) => ExitCode::SUCCESS,
                 Some(Err(found)) => {
                     eprintln!("{}", serde_json::json!({"event": "nas_probe_http", "level": "error", "message": found}));
@@ -222,70 +126,8 @@ pub fn run(cli: &NasCli) -> ExitCode {
                 }
             }
         }
-        NasCommand::Init { force, label } => init::run(&gate, &mut reporter, *force, label),
-        NasCommand::Install { to, check } => install::run(&gate, &mut reporter, to, *check),
+        NasCommand::Init { force, label } => init::run(&config, &mut reporter, *force, label),
+        NasCommand::Install { to, check } => install::run(&config, &mut reporter, to, *check),
         NasCommand::Step { .. } => ExitCode::from(2),
     }
-}
-
-/// Both stages, once. `write`: prove by writing, too.
-pub fn prove(gate: &Gate, prober: &mut Prober, reporter: &mut Reporter, write: bool) -> Verdict {
-    look(gate, prober, reporter, |mount| Task::Look {
-        path: gate.path.clone(),
-        mount_id: mount.id,
-        id: gate.id.clone(),
-        min_free: gate.min_free,
-        write,
-    })
-    .0
-}
-
-/// Stage 1, then the task that it leads to, and what the child found.
-fn look(gate: &Gate, prober: &mut Prober, reporter: &mut Reporter, task: impl Fn(&Mount) -> Task) -> (Verdict, Option<Sentinel>) {
-    let mut seen = None;
-    let outcome =
-        judge(gate, prober, reporter, &mut seen).and_then(|mount| prober.run(&task(&mount), gate.step_timeout, reporter));
-    let (found, failure) = match outcome {
-        Ok(found) => (found, None),
-        Err(failure) => (None, Some(failure)),
-    };
-    (Verdict { mount: seen, failure }, found)
-}
-
-/// Stage 1: what is mounted at the path, by the kernel's table alone. An automount point is triggered, in the child, and read again.
-fn judge(gate: &Gate, prober: &mut Prober, reporter: &mut Reporter, seen: &mut Option<Mount>) -> Result<Mount, Failure> {
-    let exists = Task::Exists { path: gate.path.clone() };
-    let (mut table, mut mount) = read_table(gate)?;
-    *seen = Some(mount.clone());
-    if mount.fstype == "autofs" {
-        // An automount whose daemon is gone says that nothing is there: then the table still says autofs, which is the better answer.
-        if let Err(failure) = prober.run(&exists, gate.step_timeout, reporter)
-            && failure.code != Code::Missing
-        {
-            return Err(failure);
-        }
-        (table, mount) = read_table(gate)?;
-        *seen = Some(mount.clone());
-    }
-    let Err(failure) = gate.judge(&table, &mount) else { return Ok(mount) };
-    // A path that is not there lies on whatever its parent lies on: say that it is missing, not that it is not mounted.
-    if failure.code == Code::NotMounted
-        && mount.mount_point != gate.path
-        && let Err(missing) = prober.run(&exists, gate.step_timeout, reporter)
-        && missing.code == Code::Missing
-    {
-        return Err(missing);
-    }
-    Err(failure)
-}
-
-fn read_table(gate: &Gate) -> Result<(MountTable, Mount), Failure> {
-    let table = MountTable::read().map_err(|error| {
-        Failure::new(Code::Io, format!("/proc/self/mountinfo cannot be read: {error}"), "run guard where /proc is mounted")
-    })?;
-    let mount = table.covering(&gate.path).cloned().ok_or_else(|| {
-        let found = format!("{} is in no mount of this namespace", gate.path);
-        Failure::new(Code::Missing, found, "check GUARD_NAS_PATH and the volume's mountPath")
-    })?;
-    Ok((table, mount))
 }

@@ -3,6 +3,7 @@
 //! `handle` is the function to read: check the framing, authenticate, check the size, forward, stream the response back. Every check that can
 //! refuse a request runs before a header is changed or a byte is sent.
 
+pub mod return_target;
 pub mod start;
 pub mod status;
 pub mod tunnel;
@@ -20,6 +21,8 @@ use crate::allow_list::AllowList;
 use crate::clock::unix_seconds;
 use crate::config::External;
 use crate::frontdoor::{AuthDecision, FrontDoor, RequestHead};
+use crate::key::KeyId;
+use crate::memory::{TRANSFER_KIB, TUNNEL_KIB};
 use crate::proxy::access_log::{self, AccessLog};
 use crate::proxy::request_body::{self, RequestBody};
 use crate::proxy::response::{self, ResponseBody};
@@ -46,6 +49,8 @@ pub struct Origin {
     pub max_body: Option<u64>,
     /// The public address (`GUARD_EXTERNAL_URL`).
     pub external: Option<External>,
+    /// The header that names the client's address (`GUARD_CLIENT_ADDRESS_HEADER`).
+    pub client_header: Option<HeaderName>,
     /// The connections to Immich.
     pub upstream: Arc<Upstream>,
     /// The connections to the auth server, where it has a path of its own.
@@ -85,18 +90,22 @@ async fn handle(
         uri: request.uri(),
         headers: request.headers(),
         peer: log.client,
+        client: headers::client_address(request.headers(), origin.client_header.as_ref(), log.client),
         now: unix_seconds(),
     };
     let authenticated = match origin.door.identify(&head).await? {
         AuthDecision::Authenticated(authenticated) => authenticated,
         AuthDecision::Respond(response) => return Ok(Handled::AuthResponse(response)),
     };
+    connection.set_authenticated();
     log.who = Some(authenticated.identity.clone());
-    log.client = headers::client_address(request.headers(), log.client);
+    log.client = head.client;
     origin.allow.check(&authenticated.identity)?;
     request_body::declared(&request, origin.max_body)?;
 
     let upgrade = headers::wants_websocket(&request) && request.body().is_end_stream();
+    let kib = if upgrade { TUNNEL_KIB } else { TRANSFER_KIB };
+    log.reservation = Some(origin.lifecycle.make_room(kib).await.ok_or_else(overloaded)?);
     let client = upgrade.then(|| hyper::upgrade::on(&mut request));
     headers::to_upstream(request.headers_mut(), &origin.door, &authenticated, &origin.forwarded(log.client, upgrade));
     let sent = origin.send(&origin.upstream, log, request, origin.max_body).await;
@@ -107,7 +116,7 @@ async fn handle(
     }
     match (response.status(), client) {
         (StatusCode::SWITCHING_PROTOCOLS, Some(client)) if is_websocket(&response) => {
-            Ok(Handled::Tunnel { client, response, lease, expires: authenticated.expires })
+            Ok(Handled::Tunnel { client, response, lease, expires: authenticated.expires, key: authenticated.key })
         }
         (StatusCode::SWITCHING_PROTOCOLS, _) => {
             Err(Refusal::new(Reason::UpstreamUnreachable, "the upstream switched to a protocol that was not asked for"))
@@ -124,7 +133,12 @@ async fn forward_to_auth_server(
     mut request: Request<Incoming>,
 ) -> Result<Handled, Refusal> {
     request_body::declared(&request, Some(MAX_AUTH_SERVER_BODY))?;
-    headers::to_auth_server(request.headers_mut(), &origin.forwarded(log.client, false));
+    log.reservation = Some(origin.lifecycle.make_room(TRANSFER_KIB).await.ok_or_else(overloaded)?);
+    return_target::check(request.uri().query(), origin.external.as_ref())?;
+    let client = headers::client_address(request.headers(), origin.client_header.as_ref(), log.client);
+    if let FrontDoor::ForwardAuth(door) = &origin.door {
+        headers::to_auth_server(request.headers_mut(), door.config(), &origin.forwarded(client, false));
+    }
     let sent = origin.send(auth_server, log, request, Some(MAX_AUTH_SERVER_BODY)).await;
     let (response, lease) = sent.map_err(|refusal| match refusal.reason {
         Reason::UpstreamUnreachable | Reason::UpstreamTimeout => Refusal { reason: Reason::AuthUnreachable, ..refusal },
@@ -145,7 +159,7 @@ enum Handled {
     /// A response of the upstream, to be streamed back.
     Response { response: Response<Incoming>, lease: Lease },
     /// A WebSocket that the upstream accepted.
-    Tunnel { client: OnUpgrade, response: Response<Incoming>, lease: Lease, expires: u64 },
+    Tunnel { client: OnUpgrade, response: Response<Incoming>, lease: Lease, expires: u64, key: Option<KeyId> },
 }
 
 impl Handler for Origin {
@@ -165,7 +179,11 @@ impl Handler for Origin {
                 response::fixed(response, bodiless, log, connection)
             }
             Ok(Handled::Response { response, lease }) => response::stream_back(response, lease, log, connection),
-            Ok(Handled::Tunnel { client, response, lease, expires }) => self.open_tunnel(client, response, lease, expires, log),
+            Ok(Handled::Tunnel { client, response, lease, expires, key }) => {
+                let origin = self.clone();
+                let is_valid = Box::new(move || origin.door.holds(key));
+                self.open_tunnel(client, response, lease, (expires, is_valid), log)
+            }
             Err(refusal) => {
                 let draining = *self.phase.borrow() != Phase::Serving;
                 let client = response::ResponseContext { prefers_html, bodiless, draining };
@@ -179,6 +197,7 @@ impl Handler for Origin {
     }
 
     fn tick(&self) {
+        self.metrics.refused_lines.report();
         self.upstream.sweep();
         self.auth_server.iter().for_each(|upstream| upstream.sweep());
         self.door.sweep();
@@ -191,7 +210,13 @@ impl Origin {
     }
 
     fn forwarded(&self, client: IpAddr, upgrade: bool) -> headers::ForwardedInfo<'_> {
-        headers::ForwardedInfo { client, external: self.external.as_ref(), upgrade, own: &self.own_headers }
+        headers::ForwardedInfo {
+            client,
+            external: self.external.as_ref(),
+            upgrade,
+            own: &self.own_headers,
+            client_header: self.client_header.as_ref(),
+        }
     }
 
     /// Sends a request whose headers are complete, with a body of at most `limit` bytes.
@@ -204,7 +229,10 @@ impl Origin {
     ) -> Result<(Response<Incoming>, Lease), Refusal> {
         *request.version_mut() = Version::HTTP_11;
         let (parts, body) = request.into_parts();
-        let (body, meter) = RequestBody::new(body, limit, &self.own_headers);
+        let (mut body, meter) = RequestBody::new(body, limit, &self.own_headers);
+        if log.who.is_none() {
+            body.end_within(request_body::ANONYMOUS_BODY_TIME);
+        }
         log.meter.clone_from(&meter);
         let sent = upstream.send(Request::from_parts(parts, body)).await;
         sent.map_err(|error| meter.and_then(|meter| meter.refusal()).unwrap_or_else(|| error.into()))
@@ -226,7 +254,7 @@ impl Origin {
         client: OnUpgrade,
         mut response: Response<Incoming>,
         lease: Lease,
-        expires: u64,
+        (expires, is_valid): (u64, Box<dyn Fn() -> bool + Send + Sync>),
         mut log: AccessLog,
     ) -> Response<ResponseBody> {
         log.mark_tunnel();
@@ -236,6 +264,7 @@ impl Origin {
             client,
             upstream,
             expires,
+            is_valid,
             phase: self.phase.clone(),
             log,
             gauge: GaugeGuard::on(&self.metrics.open_tunnels),
@@ -245,6 +274,10 @@ impl Origin {
         headers::to_client(response.headers_mut(), true);
         response.map(|_| ResponseBody::empty())
     }
+}
+
+fn overloaded() -> Refusal {
+    Refusal::new(Reason::Overloaded, "no memory is left for this request (GUARD_MEMORY)")
 }
 
 fn is_websocket(response: &Response<Incoming>) -> bool {

@@ -18,6 +18,11 @@ pub fn decode_form(text: &str) -> Option<String> {
     percent_decode_str(&text.replace('+', " ")).decode_utf8().ok().map(std::borrow::Cow::into_owned)
 }
 
+/// Decodes every escape that is complete, for a check; what is not UTF-8 becomes U+FFFD.
+pub fn decode(text: &str) -> std::borrow::Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
+}
+
 /// Whether a `%` is not followed by two hexadecimal digits.
 pub fn has_broken_escape(text: &str) -> bool {
     let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);

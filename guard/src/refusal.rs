@@ -49,6 +49,8 @@ pub enum Reason {
     UpstreamTimeout,
     /// No usable key set yet, or draining.
     NotReady,
+    /// The memory or the connections are used up.
+    Overloaded,
     /// The auth server does not respond, or not in a way that can be used.
     AuthUnreachable,
     /// There is no identity token for the backend. No request is sent without one.
@@ -67,7 +69,7 @@ pub enum Direction {
 
 impl Reason {
     /// Every reason, in the order of the contract's table.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -79,6 +81,7 @@ impl Reason {
         Self::UpstreamUnreachable,
         Self::UpstreamTimeout,
         Self::NotReady,
+        Self::Overloaded,
         Self::AuthUnreachable,
         Self::NoToken,
     ];
@@ -97,6 +100,7 @@ impl Reason {
             Self::UpstreamUnreachable => "upstream-unreachable",
             Self::UpstreamTimeout => "upstream-timeout",
             Self::NotReady => "not-ready",
+            Self::Overloaded => "overloaded",
             Self::AuthUnreachable => "auth-unreachable",
             Self::NoToken => "no-token",
         }
@@ -115,7 +119,7 @@ impl Reason {
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::NotReady | Self::AuthUnreachable | Self::NoToken => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::Overloaded | Self::AuthUnreachable | Self::NoToken => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -124,7 +128,7 @@ impl Reason {
         match self {
             Self::UpstreamUnreachable | Self::UpstreamTimeout => "upstream",
             Self::AuthUnreachable => "auth server",
-            Self::NotReady | Self::NoToken => "guard",
+            Self::NotReady | Self::Overloaded | Self::NoToken => "guard",
             _ => "client",
         }
     }
@@ -152,6 +156,7 @@ impl Reason {
             Self::UpstreamUnreachable => "The photo server does not answer right now.",
             Self::UpstreamTimeout => "The photo server did not accept a connection in time.",
             Self::NotReady => "This server is starting or stopping. Try again in a moment.",
+            Self::Overloaded => "This server has too much to do right now. Try again in a moment.",
             Self::AuthUnreachable => "The sign-in server does not answer right now. Nobody can sign in without it.",
             Self::NoToken => "There is no identity token for the backend right now; guard's log and its status page say why.",
         }
@@ -207,7 +212,7 @@ impl Refusal {
             Reason::MethodNotAllowed => {
                 headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
             }
-            Reason::NotReady | Reason::AuthUnreachable => {
+            Reason::NotReady | Reason::Overloaded | Reason::AuthUnreachable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
             }
             Reason::NoToken => {

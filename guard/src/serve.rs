@@ -3,6 +3,8 @@
 //! One accept loop distributes connections to the workers in turn. Each worker is one thread with its own runtime. `SO_REUSEPORT` would
 //! need no accept loop, but the kernel spreads the few long-lived connections of cloudflared unevenly.
 
+mod chunks;
+pub mod connections;
 pub mod drain_counter;
 pub mod head;
 pub mod sockets;
@@ -24,14 +26,22 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
+use crate::memory::{Budget, CONNECTION_KIB, Reservation};
+use connections::Connections;
 use drain_counter::{DrainCounter, DrainGuard};
 use wire::{ConnectionState, Wire};
 
-/// The maximum number of open connections, tunnels included. Further ones wait in the kernel's queue.
+/// The maximum number of open connections, whatever the memory. For further ones idle connections give way, else they get 503.
 pub const MAX_CONNECTIONS: usize = 8192;
+/// How long new work waits for idle connections to give way.
+const ROOM_TIME: Duration = Duration::from_millis(500);
+/// The maximum number of connections over the limits that are told so at once. Further ones are closed.
+const MAX_REFUSED: usize = 64;
+/// How long a connection that is over the limits has to read its 503.
+const REFUSED_TIME: Duration = Duration::from_secs(1);
 /// How long a connection may be idle between requests. cloudflared keeps idle connections for 90 s (its `keepAliveTimeout`). If this
 /// were shorter, cloudflared could send a request on a connection that guard is closing, and the client would get a 502.
 pub const IDLE_TIME: Duration = Duration::from_secs(120);
@@ -92,6 +102,10 @@ pub struct Lifecycle {
     phase: watch::Sender<Phase>,
     stop: Notify,
     connections: DrainCounter,
+    /// The open connections, to close idle ones when their place is needed.
+    pub open: Connections,
+    /// The memory that may be used.
+    pub budget: Arc<Budget>,
     /// Open tunnels. They are not counted as connections, and are drained last.
     pub tunnels: DrainCounter,
 }
@@ -99,8 +113,10 @@ pub struct Lifecycle {
 impl Lifecycle {
     /// A process that serves and has no connections yet.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub fn new(budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
+            open: Connections::default(),
+            budget,
             phase: watch::Sender::new(Phase::Serving),
             stop: Notify::new(),
             connections: DrainCounter::default(),
@@ -126,6 +142,28 @@ impl Lifecycle {
         self.stop.notify_one();
     }
 
+    /// Reserves memory for new work. Where there is none left, idle connections give way first; none where that does not help in time.
+    pub async fn make_room(&self, kib: u32) -> Option<Reservation> {
+        if let Some(reservation) = self.budget.reserve(kib) {
+            return Some(reservation);
+        }
+        self.open.evict();
+        let reservation = tokio::time::timeout(ROOM_TIME, self.budget.wait_for(kib)).await.ok();
+        if reservation.is_none() {
+            self.budget.note_refusal();
+        }
+        reservation
+    }
+
+    /// Reserves a place for a new connection.
+    async fn admit(&self) -> Option<Reservation> {
+        if self.open.count() >= MAX_CONNECTIONS && self.open.evict() == 0 {
+            self.budget.note_refusal();
+            return None;
+        }
+        self.make_room(CONNECTION_KIB).await
+    }
+
     fn advance(&self, next: Phase) {
         self.phase.send_replace(next);
     }
@@ -140,12 +178,13 @@ pub struct Drained {
     pub tunnels: i64,
 }
 
-/// A running server, on its own threads.
+/// A running server, on its own threads. Dropping it starts the drain and does not wait for the end.
 pub struct Running {
     /// The address on which it listens.
     pub address: SocketAddr,
     lifecycle: Arc<Lifecycle>,
-    control: JoinHandle<Drained>,
+    /// Taken by [`Running::join`].
+    control: Option<JoinHandle<Drained>>,
 }
 
 impl Running {
@@ -155,8 +194,14 @@ impl Running {
     }
 
     /// Waits for the end of the drain and returns what was cut.
-    pub fn join(self) -> Drained {
-        self.control.join().unwrap_or_default()
+    pub fn join(mut self) -> Drained {
+        self.control.take().and_then(|control| control.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.lifecycle.stop();
     }
 }
 
@@ -178,6 +223,7 @@ pub fn start<H: Handler>(
         let _reactor = control_runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
     };
+    let first_handler = handlers.first().cloned();
     let mut senders = Vec::new();
     let mut threads = Vec::new();
     for (number, handler) in handlers.into_iter().enumerate() {
@@ -194,7 +240,7 @@ pub fn start<H: Handler>(
                 tokio::spawn(task);
             }
             tokio::select! {
-                never = accept(listener, senders) => match never {},
+                never = accept(listener, senders, shared.clone(), first_handler) => match never {},
                 drained = drain(&shared, grace) => drained,
             }
         });
@@ -205,7 +251,7 @@ pub fn start<H: Handler>(
         drained
     };
     let control = std::thread::Builder::new().name("control".to_owned()).spawn(control)?;
-    Ok(Running { address, lifecycle: lifecycle.clone(), control })
+    Ok(Running { address, lifecycle: lifecycle.clone(), control: Some(control) })
 }
 
 fn runtime() -> io::Result<Runtime> {
@@ -216,22 +262,58 @@ fn runtime() -> io::Result<Runtime> {
 struct AcceptedConnection {
     stream: std::net::TcpStream,
     peer: IpAddr,
-    permit: OwnedSemaphorePermit,
+    reservation: Reservation,
 }
 
-async fn accept(listener: tokio::net::TcpListener, senders: Vec<mpsc::UnboundedSender<AcceptedConnection>>) -> Infallible {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+async fn accept<H: Handler>(
+    listener: tokio::net::TcpListener,
+    senders: Vec<mpsc::UnboundedSender<AcceptedConnection>>,
+    lifecycle: Arc<Lifecycle>,
+    handler: Option<Arc<H>>,
+) -> Infallible {
     let mut workers = senders.iter().cycle();
+    let refused = Arc::new(tokio::sync::Semaphore::new(MAX_REFUSED));
     loop {
-        let (Ok(permit), Some(sender)) = (permits.clone().acquire_owned().await, workers.next()) else {
-            return std::future::pending().await;
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Usually no file descriptor is left: idle connections hold some.
+                lifecycle.open.evict();
+                pause_after(&error).await;
+                continue;
+            }
         };
-        match listener.accept().await.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
+        let (Some(sender), peer) = (workers.next(), peer.ip().to_canonical()) else { return std::future::pending().await };
+        let Some(reservation) = lifecycle.admit().await else {
+            if let (Some(handler), Ok(permit)) = (&handler, refused.clone().try_acquire_owned()) {
+                let response = handler.refuse_head(peer, 503);
+                tokio::spawn(async move {
+                    refuse_connection(stream, &response).await;
+                    drop(permit);
+                });
+            }
+            continue;
+        };
+        match stream.into_std() {
             // A worker that has ended drops the socket: the process is ending too.
-            Ok((stream, peer)) => drop(sender.send(AcceptedConnection { stream, peer: peer.ip().to_canonical(), permit })),
+            Ok(stream) => drop(sender.send(AcceptedConnection { stream, peer, reservation })),
             Err(error) => pause_after(&error).await,
         }
     }
+}
+
+/// Sends a response on a connection that is over the limits, and gives the client a moment to read it.
+async fn refuse_connection(mut stream: TcpStream, response: &[u8]) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let sent = async {
+        stream.write_all(response).await?;
+        stream.shutdown().await?;
+        let mut discarded = [0; 1024];
+        while stream.read(&mut discarded).await? > 0 {}
+        Ok::<_, io::Error>(())
+    };
+    // Whether the client has read it is not known, and changes nothing.
+    let _ = tokio::time::timeout(REFUSED_TIME, sent).await;
 }
 
 async fn pause_after(error: &io::Error) {
@@ -263,10 +345,10 @@ async fn work<H: Handler>(handler: Arc<H>, mut incoming: mpsc::UnboundedReceiver
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     loop {
         tokio::select! {
-            Some(AcceptedConnection { stream, peer, permit }) = incoming.recv() => match TcpStream::from_std(stream) {
+            Some(AcceptedConnection { stream, peer, reservation }) = incoming.recv() => match TcpStream::from_std(stream) {
                 Ok(stream) => {
-                    let guard = ConnectionGuard { _connection: lifecycle.connections.enter(), _permit: permit };
-                    tokio::spawn(connection(handler.clone(), stream, peer, lifecycle.phase(), guard));
+                    let guard = ConnectionGuard { _connection: lifecycle.connections.enter(), _reservation: reservation };
+                    tokio::spawn(connection(handler.clone(), stream, peer, lifecycle.clone(), guard));
                 }
                 Err(error) => pause_after(&error).await,
             },
@@ -279,22 +361,25 @@ async fn work<H: Handler>(handler: Arc<H>, mut incoming: mpsc::UnboundedReceiver
 /// Counts a connection until it is dropped.
 struct ConnectionGuard {
     _connection: DrainGuard,
-    _permit: OwnedSemaphorePermit,
+    _reservation: Reservation,
 }
 
 async fn connection<H: Handler>(
     handler: Arc<H>,
     stream: TcpStream,
     peer: IpAddr,
-    mut phase: watch::Receiver<Phase>,
+    lifecycle: Arc<Lifecycle>,
     _guard: ConnectionGuard,
 ) {
+    let mut phase = lifecycle.phase();
     sockets::tune(&stream);
     let refuse = {
         let handler = handler.clone();
         move |status| handler.refuse_head(peer, status)
     };
-    let connection = ConnectionState::new(refuse);
+    let connection = ConnectionState::new(refuse, lifecycle.budget.clone());
+    let _entry = lifecycle.open.add(connection.clone());
+    let state = connection.clone();
     let wire = TokioIo::new(Wire::new(stream, connection.clone()));
     let request_started = Arc::new(Notify::new());
     let request_starts = request_started.clone();
@@ -316,6 +401,11 @@ async fn connection<H: Handler>(
     let outcome = tokio::select! {
         biased;
         outcome = served.as_mut() => outcome,
+        () = state.asked_to_close() => {
+            // Closed in order if nothing arrives in the meantime; a head that is only half there is cut.
+            served.as_mut().graceful_shutdown();
+            tokio::time::timeout(DRAIN_IDLE_TIME, served.as_mut()).await.unwrap_or(Ok(()))
+        }
         () = Phase::Draining.reached(&mut phase) => {
             // hyper's graceful shutdown closes an idle connection at once, even if the client has just sent a request on it.
             let mut request_starts = pin!(request_started.notified());

@@ -5,6 +5,7 @@
 //! code instead of `hyper_util::client::legacy` for two reasons: the pool of one worker needs no contended lock; and a [`Lease`] that is
 //! dropped early must close its connection at once, so that Immich sees an aborted message and not a slow one.
 
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use socket2::Socket;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
@@ -79,6 +81,8 @@ pub struct Upstream<B> {
 
 struct Connection<B> {
     sender: SendRequest<B>,
+    /// A second descriptor of the socket, to look at it while it is idle; none with TLS, where a session ticket may arrive at any time.
+    probe: Option<Socket>,
     task: Task,
 }
 
@@ -142,7 +146,7 @@ where
         loop {
             let Idle { mut connection, since } = self.idle().pop()?;
             // A connection that was just returned may need a moment to become ready; a closed one returns an error here.
-            if since.elapsed() < self.target.idle_limit && connection.sender.ready().await.is_ok() {
+            if since.elapsed() < self.target.idle_limit && connection.is_silent() && connection.sender.ready().await.is_ok() {
                 return Some(connection);
             }
         }
@@ -154,8 +158,11 @@ where
             let stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
             sockets::tune(&stream);
             match tls {
-                Some(tls) => Ok(self.handshake(tls.over(stream).await?).await),
-                None => Ok(self.handshake(stream).await),
+                Some(tls) => Ok(self.handshake(tls.over(stream).await?, None).await),
+                None => {
+                    let probe = Socket::from(stream.as_fd().try_clone_to_owned()?);
+                    Ok(self.handshake(stream, Some(probe)).await)
+                }
             }
         };
         match tokio::time::timeout(*connect_timeout, connect).await {
@@ -174,12 +181,13 @@ where
     async fn handshake(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        probe: Option<Socket>,
     ) -> Result<Connection<B>, UpstreamError> {
         let handshake = http1::Builder::new().max_buf_size(BUFFER_BYTES).handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|error| self.exchange_error(error))?;
         // The result of the task is dropped: the caller that waits for a response gets the error.
         let task = tokio::spawn(async move { drop(connection.with_upgrades().await) }).abort_handle();
-        Ok(Connection { sender, task: Task(Some(task)) })
+        Ok(Connection { sender, probe, task: Task(Some(task)) })
     }
 
     fn exchange_error(&self, error: hyper::Error) -> UpstreamError {
@@ -191,6 +199,16 @@ where
 impl<B> Upstream<B> {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle<B>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B> Connection<B> {
+    /// Whether nothing has arrived on the idle connection. A byte that an upstream sends behind its response would be the beginning of the next
+    /// one, which may be another person's (RFC 9112, 9.2: such a connection must not be used).
+    fn is_silent(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit(); 1];
+        let Some(probe) = &self.probe else { return true };
+        probe.peek(&mut byte).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 }
 
@@ -220,6 +238,42 @@ impl Drop for Task {
     fn drop(&mut self) {
         if let Some(task) = &self.0 {
             task.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Empty;
+    use hyper::body::Bytes;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_on_which_something_arrived_unasked_is_never_used_again() {
+        for stray in [&b""[..], b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen"] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let authority = Authority { host: "127.0.0.1".to_owned(), port };
+            let (connect_timeout, idle_limit) = (Duration::from_secs(5), Duration::from_secs(60));
+            let target = Target { authority, tls: None, connect_timeout, idle_limit };
+            let pool = Arc::new(Upstream::<Empty<Bytes>>::new(target, Arc::new(Metrics::new())));
+            let (sent, accepted) =
+                tokio::join!(pool.send(Request::builder().uri("/").header("host", "a").body(Empty::new()).unwrap()), async {
+                    let mut stream = listener.accept().await.unwrap().0;
+                    let mut head = [0; 1024];
+                    let _ = stream.read(&mut head).await.unwrap();
+                    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                    stream
+                });
+            sent.unwrap().1.finish(true);
+            assert_eq!(pool.idle().len(), 1);
+            // Without a pause in which hyper could see it: the socket is written to, and the connection is taken at once.
+            let mut upstream = accepted.into_std().unwrap();
+            std::io::Write::write_all(&mut upstream, stray).unwrap();
+            assert_eq!(pool.take_idle().await.is_some(), stray.is_empty(), "{stray:?}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use guard::config::door::FRONT_DOORS;
-use guard::nas::Code;
+use guard::nas::failure::Code;
 use guard::refusal::Reason;
 
 /// The repository.

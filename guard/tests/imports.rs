@@ -7,7 +7,7 @@ const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
 /// The modules of `guard/src`, from the lowest layer to the highest. A module may import modules of lower layers only.
 const LAYERS: [&[&str]; 13] = [
-    &["clock", "cookies", "header_fields", "html", "identity", "key", "percent", "random", "tls"],
+    &["clock", "cookies", "header_fields", "html", "identity", "key", "memory", "percent", "random", "tls"],
     &["allow_list"],
     &["refusal"],
     &["telemetry"],

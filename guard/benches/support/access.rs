@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
-use testkit::rsa_signer::Signer;
+use testkit::signer::KeyPair;
 
 use super::Outcome;
 use super::backend;
@@ -25,7 +25,7 @@ pub(crate) struct Access {
 
 impl Access {
     pub(crate) fn start() -> Outcome<Self> {
-        let signer = Signer::generate();
+        let signer = KeyPair::generate();
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let token = signer.mint(&json!({
             "aud": [AUDIENCE],

@@ -95,7 +95,14 @@ fn no_policy_has_anything_to_say_about_the_good_cluster() {
 fn each_fixture_is_found_by_its_policy_and_by_no_other_than_it_names() {
     let mut wrong = BTreeMap::new();
     for policy in POLICIES {
-        let fixture = text(&format!("tests/lint/{}.yaml", policy.id));
+        let name = format!("tests/lint/{}.yaml", policy.id);
+        let fixture = std::fs::read_to_string(place(&name)).unwrap_or_else(|_| {
+            panic!(
+                "guard/ctl/{name} does not exist. Write a few fields that make the cluster of good.yaml break the policy `{}`: \
+                 kind, metadata.name and metadata.namespace of the object, then the wrong field. postgres-command.yaml is an example.",
+                policy.id
+            )
+        });
         let also =
             fixture.lines().find_map(|line| line.strip_prefix("# Also found: ")).into_iter().flat_map(|ids| ids.split(", "));
         let wanted: BTreeSet<_> = also.chain([policy.id]).collect();
@@ -114,6 +121,8 @@ fn each_policy_has_one_fixture_and_each_fixture_a_policy() {
     let names = files.map(|file| file.expect("a file").path().file_stem().expect("a name").to_string_lossy().into_owned());
     let fixtures: BTreeSet<_> = names.filter(|name| name != "good").collect();
     assert_eq!(known.len(), POLICIES.len(), "an id is there twice");
+    let foreign: Vec<_> = fixtures.difference(&known).collect();
+    assert!(foreign.is_empty(), "guard/ctl/tests/lint: no policy for {foreign:?}: remove these files, or add rows to POLICIES");
     assert_eq!(fixtures, known);
 }
 
@@ -122,7 +131,17 @@ fn each_policy_has_its_anchor_in_the_docs_and_each_anchor_a_policy() {
     let page = text("../../docs/policies.md");
     let anchors: Vec<_> = page.split("<a id=\"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(id, _)| id).collect();
     let known: Vec<_> = POLICIES.iter().map(|policy| policy.id).collect();
-    assert_eq!(anchors, known, "in the order of the table");
+    for (place, policy) in POLICIES.iter().enumerate() {
+        let before = place.checked_sub(1).map_or("the head of the table", |before| POLICIES[before].id);
+        assert!(
+            anchors.contains(&policy.id),
+            "docs/policies.md has no row for `{0}`. Write this one after `{before}`, with the reason and the cure:\n\
+             | <a id=\"{0}\"></a>`{0}`<br>{1} | REASON: [source](https://…) | CURE |",
+            policy.id,
+            policy.sentence
+        );
+    }
+    assert_eq!(anchors, known, "docs/policies.md has the rows in the order of POLICIES");
 }
 
 #[test]

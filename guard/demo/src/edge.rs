@@ -10,13 +10,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
 use testkit::issuer::unix_now;
-use testkit::rsa_signer::Signer;
+use testkit::signer::KeyPair;
 
 /// The largest head that is read, in bytes.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
 /// Serves on `listen` until the process ends, and signs `claims` anew for each request.
-pub async fn start(listen: &str, guard: SocketAddr, signer: Arc<Signer>, claims: Value) -> io::Result<SocketAddr> {
+pub async fn start(listen: &str, guard: SocketAddr, signer: Arc<KeyPair>, claims: Value) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind(listen).await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {

@@ -75,21 +75,21 @@ mod tests {
 
     use crate::identity::Identity;
     use crate::jwks::KeySet;
-    use testkit::rsa_signer::Signer;
+    use testkit::signer::KeyPair;
 
     fn verified(keys: &KeySet, expires: u64) -> Verified {
         let key = keys.keys()[0].id();
         Verified { identity: Arc::new(Identity::Service { common_name: "a.access".to_owned() }), expires, key }
     }
 
-    fn keys(signers: &[&Signer]) -> KeySet {
+    fn keys(signers: &[&KeyPair]) -> KeySet {
         let keys: Vec<_> = signers.iter().map(|signer| signer.jwk()).collect();
         KeySet::parse(serde_json::json!({ "keys": keys }).to_string().as_bytes(), &[Algorithm::RS256]).unwrap()
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_entry_dies_with_its_expiry_its_age_and_its_key() {
-        let (first, second) = (Signer::generate(), Signer::generate());
+        let (first, second) = (KeyPair::generate(), KeyPair::generate());
         let set = keys(&[&first]);
         let mut cache = Cache::default();
         let token = TokenDigest::of("token");
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_oldest_entry_makes_room() {
-        let set = keys(&[&Signer::generate()]);
+        let set = keys(&[&KeyPair::generate()]);
         let mut cache = Cache::default();
         for number in 0..=MAX_ENTRIES {
             cache.put(TokenDigest::of(&number.to_string()), verified(&set, 1_000));

@@ -36,6 +36,8 @@ pub(super) struct Claims {
     pub(super) kind: Option<String>,
     pub(super) sub: Option<String>,
     pub(super) email: Option<String>,
+    #[serde(default)]
+    pub(super) email_verified: Option<Flag>,
     pub(super) common_name: Option<String>,
 }
 
@@ -47,6 +49,17 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
 /// Reads a member that may be absent but not `null`: a claim of the wrong type is an error, never an absent claim (CVE-2026-25537).
 fn not_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// `true` or `false`, also as text: Amazon Cognito and others write `"false"`. Any other value counts as false.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Flag(pub(super) bool);
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        Ok(Self(value == true || value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true"))))
+    }
 }
 
 /// `aud`: one string or an array of strings (RFC 7519, 4.1.3).

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::jwks::KeySet;
-use testkit::rsa_signer::{Signer, sign_hs256, unsigned};
+use testkit::signer::{KeyPair, sign_hs256, unsigned};
 
 const NOW: u64 = 1_800_000_000;
 const ISSUER: &str = "https://family.cloudflareaccess.com";
@@ -16,6 +16,7 @@ fn rules() -> Rules {
         audience: Audience::Claim(vec!["ours".to_owned(), "also-ours".to_owned()]),
         names_key: true,
         naming: Naming::CloudflareAccess,
+        unverified_email: Vec::new(),
         max_life: None,
     }
 }
@@ -36,7 +37,7 @@ fn without(member: &str) -> Value {
     claims
 }
 
-fn check(signer: &Signer, token: &str) -> Result<Verified, AssertionError> {
+fn check(signer: &KeyPair, token: &str) -> Result<Verified, AssertionError> {
     let keys = KeySet::parse(json!({"keys": [signer.jwk()]}).to_string().as_bytes(), &[Algorithm::RS256]).unwrap();
     let unverified = rules().read(token, NOW)?;
     let key = keys.find(unverified.kid()).ok_or(AssertionError::UnknownKey)?;
@@ -45,9 +46,10 @@ fn check(signer: &Signer, token: &str) -> Result<Verified, AssertionError> {
 
 #[test]
 fn a_person_and_a_service_token_pass() {
-    let signer = Signer::generate();
+    let signer = KeyPair::generate();
     let who = |claims: &Value| check(&signer, &signer.mint(claims)).map(|verified| (*verified.identity).clone());
-    let person_identity = Identity::Person { sub: "7335d417".to_owned(), email: "ada@example.com".to_owned() };
+    let person_identity =
+        Identity::Person { sub: "7335d417".to_owned(), email: "ada@example.com".to_owned(), email_is_verified: true };
     assert_eq!(who(&person()), Ok(person_identity.clone()));
     assert_eq!(
         who(&with("aud", json!("also-ours"))),
@@ -67,7 +69,7 @@ fn a_person_and_a_service_token_pass() {
 #[test]
 fn every_wrong_claim_is_refused_for_its_own_reason() {
     use AssertionError as E;
-    let signer = Signer::generate();
+    let signer = KeyPair::generate();
     let types = E::Malformed("the claims are not a JSON object of the right types");
     for (claims, wanted) in [
         (with("iss", json!("https://other.cloudflareaccess.com")), E::Issuer),
@@ -103,7 +105,7 @@ fn every_wrong_claim_is_refused_for_its_own_reason() {
 #[test]
 fn the_token_never_chooses_the_algorithm_or_the_key() {
     use AssertionError as E;
-    let (signer, stranger) = (Signer::generate(), Signer::generate());
+    let (signer, stranger) = (KeyPair::generate(), KeyPair::generate());
     let kid = signer.kid();
     let pem = signer.public_pem();
     let foreign_kid = json!({"alg": "RS256", "kid": kid, "typ": "JWT"});
@@ -133,7 +135,7 @@ fn the_token_never_chooses_the_algorithm_or_the_key() {
 
 #[test]
 fn text_that_is_not_a_token_is_refused_without_a_panic() {
-    let signer = Signer::generate();
+    let signer = KeyPair::generate();
     let good = signer.mint(&person());
     let (message, signature) = good.rsplit_once('.').unwrap();
     let header_twice = URL_SAFE_NO_PAD.encode(format!("{{\"alg\":\"RS256\",\"alg\":\"RS256\",\"kid\":\"{}\"}}", signer.kid()));
@@ -162,7 +164,7 @@ proptest::proptest! {
     /// A token with one changed character is refused, unless it decodes to the same bytes.
     #[test]
     fn one_changed_character_is_one_token_less(place in 0..600_usize, other in "[A-Za-z0-9_.=+/-]") {
-        static SIGNER: std::sync::LazyLock<Signer> = std::sync::LazyLock::new(Signer::generate);
+        static SIGNER: std::sync::LazyLock<KeyPair> = std::sync::LazyLock::new(KeyPair::generate);
         let good = SIGNER.mint(&person());
         let place = place % good.len();
         let mut bad = good.clone();
@@ -182,7 +184,7 @@ proptest::proptest! {
 /// RFC 8725, 3.1: a key with an `alg` is used for no other algorithm, even if that algorithm is configured too.
 #[test]
 fn a_key_of_one_algorithm_verifies_no_other() {
-    let signer = Signer::generate();
+    let signer = KeyPair::generate();
     let both = [Algorithm::RS256, Algorithm::PS256];
     let rules = Rules { algorithms: both.to_vec(), ..rules() };
     let verdict = |alg: &str| {

@@ -92,7 +92,7 @@ impl FrontDoorArgs {
     pub(crate) fn check_allow_list(&self, r: &mut Reader) -> AllowList {
         AllowList {
             emails: r.value("GUARD_ALLOW_EMAIL", given(self.allow_email.as_deref()), Vec::new(), read::emails),
-            services: r.value("GUARD_ALLOW_SERVICE", given(self.allow_service.as_deref()), Vec::new(), read::names),
+            services: r.value("GUARD_ALLOW_SERVICE", given(self.allow_service.as_deref()), Vec::new(), read::accounts),
         }
     }
 
@@ -102,7 +102,12 @@ impl FrontDoorArgs {
         let jwks = r.value("GUARD_JWKS_URL", given(self.jwks_url.as_deref()), None, |text| read::key_url(text).map(Some));
         let name = given(self.front_door.as_deref()).unwrap_or(table::DEFAULT);
         if let Some(kind) = FRONT_DOORS.iter().find(|kind| kind.name == name) {
-            (kind.check)(self, r, Parts { jwks, auth_server })
+            let mut config = (kind.check)(self, r, Parts { jwks, auth_server });
+            if let Some(FrontDoorConfig::Signed(signed)) = &mut config {
+                let issuers = given(self.assertion.assertion_unverified_email.as_deref());
+                signed.unverified_email = r.value("GUARD_ASSERTION_UNVERIFIED_EMAIL", issuers, Vec::new(), read::names);
+            }
+            config
         } else {
             r.problem("GUARD_FRONT_DOOR", Some(name), table::names());
             None

@@ -11,6 +11,7 @@ use crate::config::address::everywhere;
 use crate::config::problems::{Reader, given};
 use crate::config::read;
 use crate::config::units;
+use crate::memory::{self, DEFAULT_MEMORY_BYTES, MIN_MEMORY_BYTES};
 use crate::telemetry::log::{Format, LogIdentity};
 
 /// The maximum number of worker threads. A larger number is more likely a typing error than a real machine.
@@ -31,6 +32,9 @@ pub struct ProcessArgs {
     /// The number of worker threads [default: number of cores]
     #[arg(long, env = "GUARD_WORKERS", value_name = "NUMBER", hide_env_values = true)]
     pub workers: Option<String>,
+    /// The memory that the process may use, such as 128MiB [default: the limit of its control group, else 512MiB]
+    #[arg(long, env = "GUARD_MEMORY", value_name = "SIZE", hide_env_values = true)]
+    pub memory: Option<String>,
     /// The log level or filter [default: info]
     #[arg(long, env = "GUARD_LOG", value_name = "FILTER", hide_env_values = true)]
     pub log: Option<String>,
@@ -53,6 +57,8 @@ pub struct ProcessConfig {
     pub grace: Duration,
     /// The number of worker threads.
     pub workers: usize,
+    /// The memory that the process may use, in bytes.
+    pub memory: u64,
     /// The settings of the log.
     pub log: LogConfig,
 }
@@ -84,6 +90,13 @@ impl ProcessArgs {
             Ok(number @ 1..=MAX_WORKERS) => Ok(number),
             _ => Err(format!("a number from 1 to {MAX_WORKERS}")),
         });
+        let found = memory::cgroup_limit().unwrap_or(DEFAULT_MEMORY_BYTES);
+        let memory = r.value("GUARD_MEMORY", given(self.memory.as_deref()), found, |text| {
+            units::read_size(text)
+                .ok()
+                .filter(|size| *size >= MIN_MEMORY_BYTES)
+                .ok_or_else(|| "48MiB or more, such as 128MiB".to_owned())
+        });
         let log = LogConfig {
             filter: r.value(
                 "GUARD_LOG",
@@ -102,6 +115,6 @@ impl ProcessArgs {
                 _ => Err("sub or email".to_owned()),
             }),
         };
-        ProcessConfig { admin_listen, extra_roots, grace, workers, log }
+        ProcessConfig { admin_listen, extra_roots, grace, workers, memory, log }
     }
 }

@@ -162,12 +162,27 @@ pub(super) fn names(text: &str) -> Result<Vec<String>, String> {
     if names.is_empty() || odd { Err("one or more values without spaces, comma-separated".to_owned()) } else { Ok(names) }
 }
 
+/// Parses a list of names of service tokens and accounts. There are no patterns.
+pub(super) fn accounts(text: &str) -> Result<Vec<String>, String> {
+    let names = names(text)?;
+    let good = names.iter().all(|name| !name.contains(['*', '"', '\'', ';']));
+    if good { Ok(names) } else { Err("whole names without patterns or quotes, comma-separated".to_owned()) }
+}
+
 /// Parses a list of email addresses and `@domain`s, and returns it in lower case.
 pub(super) fn emails(text: &str) -> Result<Vec<String>, String> {
     let wanted = || "addresses or @domains, comma-separated, such as ada@example.com,@family.example".to_owned();
     let addresses = names(text).map_err(|_| wanted())?;
-    let good = addresses.iter().all(|name| name.matches('@').count() == 1 && !name.ends_with('@'));
-    if good { Ok(addresses.iter().map(|name| name.to_ascii_lowercase()).collect()) } else { Err(wanted()) }
+    // An entry that no address can equal would silently let nobody in: patterns, quotes and lists with other separators.
+    let is_domain =
+        |domain: &str| domain.split('.').all(|label| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-'));
+    let is_local = |local: &str| !local.contains(|c: char| "*\"'()<>[]:;\\".contains(c));
+    let is_entry = |name: &String| name.split_once('@').is_some_and(|(local, domain)| is_local(local) && is_domain(domain));
+    if addresses.iter().all(is_entry) {
+        Ok(addresses.iter().map(|name| name.to_ascii_lowercase()).collect())
+    } else {
+        Err(wanted())
+    }
 }
 
 /// Reads a filter of levels and targets.
@@ -176,7 +191,8 @@ pub(super) fn filter(text: &str) -> Result<Targets, String> {
     text.parse().map_err(|_| wanted.to_owned())
 }
 
-fn unbracketed(host: &str) -> String {
+/// Removes the brackets of an IPv6 address.
+pub(crate) fn unbracketed(host: &str) -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 

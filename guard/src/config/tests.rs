@@ -25,8 +25,13 @@ fn the_defaults_are_the_contracts() {
     assert_eq!(config.connect_timeout, Duration::from_secs(10));
     assert_eq!(config.process.grace, Duration::from_secs(25));
     assert_eq!(config.upstream, Authority { host: "immich-server".to_owned(), port: 2283 });
-    let FrontDoorConfig::Signed(SignedConfig { signer: Signer::CloudflareAccess, issuers, audiences, keys: KeysAt::Jwks(jwks) }) =
-        config.front_door
+    let FrontDoorConfig::Signed(SignedConfig {
+        signer: Signer::CloudflareAccess,
+        issuers,
+        audiences,
+        keys: KeysAt::Jwks(jwks),
+        ..
+    }) = config.front_door
     else {
         panic!("another front door: {:?}", config.front_door);
     };
@@ -70,6 +75,7 @@ fn every_problem_is_listed_at_once_by_name() {
         },
         max_body: some("lots"),
         external_url: some("photos.example.com"),
+        client_address_header: some("x_client"),
         lan_url: some("nas"),
         upstream_timeout: some("10"),
         process: ProcessArgs {
@@ -77,6 +83,7 @@ fn every_problem_is_listed_at_once_by_name() {
             ca_file: some("/nowhere/ca.pem"),
             grace: some("soon"),
             workers: some("0"),
+            memory: some("1MiB"),
             log: some("info,,=loud="),
             log_format: some("xml"),
             log_identity: some("name"),
@@ -94,12 +101,14 @@ fn every_problem_is_listed_at_once_by_name() {
             "GUARD_ACCESS_TEAM",
             "GUARD_ACCESS_AUD",
             "GUARD_ALLOW_EMAIL",
+            "GUARD_CLIENT_ADDRESS_HEADER",
             "GUARD_LAN_URL",
             "GUARD_UPSTREAM_TIMEOUT",
             "GUARD_ADMIN_LISTEN",
             "GUARD_CA_FILE",
             "GUARD_GRACE",
             "GUARD_WORKERS",
+            "GUARD_MEMORY",
             "GUARD_LOG",
             "GUARD_LOG_FORMAT",
             "GUARD_LOG_IDENTITY",

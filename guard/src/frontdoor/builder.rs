@@ -12,6 +12,7 @@ use super::FrontDoor;
 use super::forward_auth::ForwardAuth;
 use super::forward_auth::auth_client::AuthClient;
 use super::forward_auth::health::{CheckResult, Health};
+use super::forward_auth::load::AuthLoad;
 use super::forward_auth::password_cache::PasswordCache;
 use super::profile::Profile;
 use super::signed::{KeySource, Signed};
@@ -65,7 +66,7 @@ pub struct FrontDoorBuilder {
 
 enum Parts {
     Signed { profile: Arc<Profile>, keys: KeySource },
-    ForwardAuth { config: Arc<ForwardAuthConfig>, target: Target, password_cache: Arc<PasswordCache> },
+    ForwardAuth { config: Arc<ForwardAuthConfig>, target: Target, password_cache: Arc<PasswordCache>, load: Arc<AuthLoad> },
     Unsigned { header: HeaderName, peers: Vec<IpAddr> },
 }
 
@@ -160,8 +161,12 @@ impl FrontDoorBuilder {
             FrontDoorConfig::ForwardAuth(auth) => {
                 metrics.register_auth_results();
                 let config = Arc::new(auth.clone());
-                let parts =
-                    Parts::ForwardAuth { config, target: target(auth, trust)?, password_cache: Arc::new(PasswordCache::new()?) };
+                let parts = Parts::ForwardAuth {
+                    config,
+                    target: target(auth, trust)?,
+                    password_cache: Arc::new(PasswordCache::new()?),
+                    load: Arc::default(),
+                };
                 (TrustSource::AuthServer(Arc::default()), parts)
             }
             FrontDoorConfig::UnsignedHeader { header, peers } => {
@@ -177,9 +182,9 @@ impl FrontDoorBuilder {
             Parts::Signed { profile, keys } => {
                 FrontDoor::Signed(Signed::new(profile.clone(), keys.clone(), self.metrics.clone()))
             }
-            Parts::ForwardAuth { config, target, password_cache } => {
+            Parts::ForwardAuth { config, target, password_cache, load } => {
                 let client = Arc::new(AuthClient::new(config.clone(), target.clone(), self.metrics.clone()));
-                FrontDoor::ForwardAuth(ForwardAuth::new(client, password_cache.clone(), self.metrics.clone()))
+                FrontDoor::ForwardAuth(ForwardAuth::new(client, password_cache.clone(), load.clone(), self.metrics.clone()))
             }
             Parts::Unsigned { header, peers } => FrontDoor::Unsigned(Unsigned::new(header.clone(), peers.clone())),
         }

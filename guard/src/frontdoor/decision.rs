@@ -9,6 +9,7 @@ use hyper::{Method, Response, Uri};
 
 use crate::assertion::Verified;
 use crate::identity::Identity;
+use crate::key::KeyId;
 
 /// How long a WebSocket may stay open if the authentication has no expiry, in seconds. Then guard closes it; Immich's client opens a new
 /// one, which is authenticated again.
@@ -25,6 +26,8 @@ pub struct RequestHead<'r> {
     pub headers: &'r HeaderMap,
     /// The address of the client's end of the connection.
     pub peer: IpAddr,
+    /// The address of the client, which the header of `GUARD_CLIENT_ADDRESS_HEADER` names; else the same as `peer`.
+    pub client: IpAddr,
     /// The current time, in seconds since 1970.
     pub now: u64,
 }
@@ -48,6 +51,8 @@ pub struct Authenticated {
     pub consumes_authorization: bool,
     /// The headers of the auth server's response.
     pub auth_headers: Option<Arc<AuthResponseHeaders>>,
+    /// The key that verified the assertion, where there is one.
+    pub key: Option<KeyId>,
 }
 
 /// The headers of an auth server's response that guard passes on.
@@ -61,6 +66,12 @@ pub struct AuthResponseHeaders {
 
 impl From<Verified> for Authenticated {
     fn from(verified: Verified) -> Self {
-        Self { identity: verified.identity, expires: verified.expires, consumes_authorization: false, auth_headers: None }
+        Self {
+            identity: verified.identity,
+            expires: verified.expires,
+            consumes_authorization: false,
+            auth_headers: None,
+            key: Some(verified.key),
+        }
     }
 }

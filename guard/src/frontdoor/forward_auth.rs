@@ -13,6 +13,7 @@
 
 pub mod auth_client;
 pub mod health;
+pub mod load;
 pub mod outcome;
 pub mod password_cache;
 
@@ -25,7 +26,8 @@ use super::decision::{AuthDecision, Authenticated, RequestHead, TUNNEL_LIFETIME_
 use crate::config::ForwardAuthConfig;
 use crate::refusal::{Reason, Refusal, prefers_html};
 use crate::telemetry::metrics::Metrics;
-use auth_client::{AuthClient, Credential, is_authentiks};
+use auth_client::{AuthClient, AuthRequest, Credential, is_authentiks};
+use load::{AuthLoad, ClaimedClient};
 use outcome::AuthOutcome;
 use password_cache::{CacheKey, PasswordCache};
 
@@ -36,13 +38,14 @@ const MOBILE_REDIRECT: &str = "/api/oauth/mobile-redirect";
 pub struct ForwardAuth {
     client: Arc<AuthClient>,
     password_cache: Arc<PasswordCache>,
+    load: Arc<AuthLoad>,
     metrics: Arc<Metrics>,
 }
 
 impl ForwardAuth {
     /// Creates the forward auth of one worker.
-    pub fn new(client: Arc<AuthClient>, password_cache: Arc<PasswordCache>, metrics: Arc<Metrics>) -> Self {
-        Self { client, password_cache, metrics }
+    pub fn new(client: Arc<AuthClient>, password_cache: Arc<PasswordCache>, load: Arc<AuthLoad>, metrics: Arc<Metrics>) -> Self {
+        Self { client, password_cache, load, metrics }
     }
 
     /// The configuration.
@@ -70,6 +73,7 @@ impl ForwardAuth {
                 expires: head.now.saturating_add(TUNNEL_LIFETIME_SECONDS),
                 consumes_authorization,
                 auth_headers: Some(grant.auth_headers.clone()),
+                key: None,
             })),
             AuthOutcome::Denied(no) if is_navigation(head) => match no.to_browser(self.config(), head.uri) {
                 Some(response) => Ok(AuthDecision::Respond(response)),
@@ -98,21 +102,18 @@ impl ForwardAuth {
     }
 
     async fn send(&self, head: &RequestHead<'_>, credential: &Credential) -> Result<AuthOutcome, Refusal> {
-        let outcome = self.client.send(self.client.auth_request(head, credential)?).await;
-        self.metrics.auth_request(outcome.label());
-        Ok(outcome)
+        let request = self.client.auth_request(head, credential)?;
+        let client = ClaimedClient::new(head.client, &credential.account());
+        let is_password = matches!(credential, Credential::Password { .. });
+        Ok(send_within(self.client.clone(), request, self.load.clone(), client, is_password, self.metrics.clone()).await)
     }
 
     /// Decides on a password with the cache: concurrent requests with the same password share one auth request.
     async fn send_cached(&self, head: &RequestHead<'_>, credential: &Credential) -> Result<AuthOutcome, Refusal> {
         let key = CacheKey { credential, session: &self.client.session_of(head.headers) };
-        let (client, metrics) = (self.client.clone(), self.metrics.clone());
         let request = self.client.auth_request(head, credential)?;
-        let auth_request = async move {
-            let outcome = client.send(request).await;
-            metrics.auth_request(outcome.label());
-            outcome
-        };
+        let client = ClaimedClient::new(head.client, &credential.account());
+        let auth_request = send_within(self.client.clone(), request, self.load.clone(), client, true, self.metrics.clone());
         let (outcome, known) = self.password_cache.get_or_request(&key, auth_request).await;
         let looked_up = if known { &self.metrics.token_cache.hit } else { &self.metrics.token_cache.miss };
         looked_up.inc();
@@ -124,6 +125,33 @@ impl ForwardAuth {
     fn is_same_everywhere(&self, head: &RequestHead<'_>) -> bool {
         self.config().same_everywhere && !is_authentiks(head.uri)
     }
+}
+
+/// Sends an auth request within the limits of the load. Repeated wrong passwords of one client are delayed; the delay is no request in
+/// flight.
+async fn send_within(
+    client: Arc<AuthClient>,
+    request: AuthRequest,
+    load: Arc<AuthLoad>,
+    claimed: ClaimedClient,
+    is_password: bool,
+    metrics: Arc<Metrics>,
+) -> AuthOutcome {
+    if is_password {
+        let delay = load.delay(&claimed);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+    }
+    let outcome = match load.begin() {
+        Some(_permit) => client.send(request).await,
+        None => AuthOutcome::Failed(format!("{} auth requests are in flight, which is the limit", load::MAX_IN_FLIGHT).into()),
+    };
+    if is_password && matches!(outcome, AuthOutcome::Denied(_)) {
+        load.failed(claimed);
+    }
+    metrics.auth_request(outcome.label());
+    outcome
 }
 
 /// Whether the request is a page navigation of a browser, so that a person can sign in. Fetch Metadata headers show it if they are sent
@@ -156,7 +184,7 @@ mod tests {
             }
             let uri = Uri::from_static(path);
             let peer = std::net::Ipv4Addr::LOCALHOST.into();
-            is_navigation(&RequestHead { method: &method, uri: &uri, headers: &headers, peer, now: 0 })
+            is_navigation(&RequestHead { method: &method, uri: &uri, headers: &headers, peer, client: peer, now: 0 })
         };
         let html = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
         assert!(ask(Method::GET, "/photos?x=1", &[html]));

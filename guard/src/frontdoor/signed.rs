@@ -6,7 +6,7 @@ use hyper::header::{HeaderMap, HeaderName};
 
 use super::profile::Profile;
 use crate::assertion::cache::{Cache, TokenDigest};
-use crate::assertion::{AssertionError, Verified};
+use crate::assertion::{self, AssertionError, Verified};
 use crate::header_fields::{self, Repeated};
 use crate::jwks::Keys;
 use crate::key::{Key, KeyId};
@@ -75,6 +75,11 @@ impl Signed {
         Self { profile, keys, cache: Mutex::default(), metrics }
     }
 
+    /// Whether a key that has verified a token is still one of the front door's.
+    pub fn holds(&self, key: KeyId) -> bool {
+        self.keys.holds(key)
+    }
+
     /// Authenticates a request at `now` (seconds since 1970).
     pub async fn identify(&self, headers: &HeaderMap, now: u64) -> Result<Verified, Refusal> {
         let refuse = |error: AssertionError| {
@@ -95,7 +100,13 @@ impl Signed {
         let (token, digest) = token.map_err(refuse)?;
         self.metrics.token_cache.miss.inc();
 
-        let unverified = self.profile.rules.read(token, now).map_err(refuse)?;
+        let unverified = self.profile.rules.read(token, now).map_err(|error| {
+            let mut refusal = refuse(error);
+            if matches!(error, AssertionError::Issuer | AssertionError::Audience) {
+                refusal.cause = format!("{error}; {}", assertion::unverified_origin(token)).into();
+            }
+            refusal
+        })?;
         let key = self.keys.find(unverified.kid()).await.ok_or_else(|| refuse(AssertionError::UnknownKey))?;
         let verified = unverified.verify(&key).map_err(refuse)?;
         self.cache().put(digest, verified.clone());

@@ -49,6 +49,7 @@ impl Unsigned {
             expires: head.now.saturating_add(TUNNEL_LIFETIME_SECONDS),
             consumes_authorization: false,
             auth_headers: None,
+            key: None,
         })
     }
 }
@@ -81,11 +82,13 @@ mod tests {
                 uri: &Uri::from_static("/"),
                 headers: &headers,
                 peer: peer.parse().unwrap(),
+                client: [127, 0, 0, 1].into(),
                 now: 1_000,
             };
             door.identify(&head).map(|authenticated| (*authenticated.identity).clone()).map_err(|refusal| refusal.reason)
         };
-        let ada = Identity::Person { sub: "ada@example.com".to_owned(), email: "ada@example.com".to_owned() };
+        let ada =
+            Identity::Person { sub: "ada@example.com".to_owned(), email: "ada@example.com".to_owned(), email_is_verified: true };
         assert_eq!(ask("127.0.0.1", &["ada@example.com"]), Ok(ada.clone()));
         assert_eq!(ask("::ffff:127.0.0.1", &["ada@example.com"]), Ok(ada));
         assert_eq!(ask("127.0.0.1", &["ada"]), Ok(Identity::Account { name: "ada".to_owned() }));

@@ -9,6 +9,7 @@ use hyper::Uri;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::cors::Cors;
+use super::hosts::Hosts;
 use super::source::{Credentials, Place, metadata};
 use crate::allow_list::AllowList;
 use crate::config::{Authority, FrontDoorArgs, FrontDoorConfig, ProcessArgs, ProcessConfig};
@@ -54,6 +55,9 @@ pub struct IdtokenArgs {
     /// Allowed browser origins, comma-separated, each exact [default: no CORS]
     #[arg(long, env = "GUARD_CORS_ORIGINS", value_name = "LIST", hide_env_values = true)]
     pub cors_origins: Option<String>,
+    /// Public host names under which the listeners are used, comma-separated; addresses and private names need no entry [default: none]
+    #[arg(long, env = "GUARD_IDTOKEN_HOSTS", value_name = "NAMES", hide_env_values = true)]
+    pub idtoken_hosts: Option<String>,
     /// The front door that authenticates clients; unset: every client that reaches the port may use the backends.
     #[command(flatten)]
     pub door: FrontDoorArgs,
@@ -73,6 +77,8 @@ pub struct IdtokenConfig {
     pub inbound: Option<(FrontDoorConfig, AllowList)>,
     /// The allowed browser origins.
     pub cors: Option<Cors>,
+    /// The accepted host names.
+    pub hosts: Hosts,
     /// The largest request body in bytes; none = no limit.
     pub max_body: Option<u64>,
     /// The time limit for opening a connection to a backend.
@@ -183,6 +189,21 @@ impl IdtokenArgs {
         let backends = self.check_backends(&mut r);
         let inbound = given(self.door.front_door.as_deref()).and_then(|_| self.door.check(&mut r, None));
         let allow = self.door.check_allow_list(&mut r);
+        // A list that no front door fills with identities would guard nothing, and look as if it did.
+        if given(self.door.front_door.as_deref()).is_none() {
+            for (name, value) in
+                [("GUARD_ALLOW_EMAIL", &self.door.allow_email), ("GUARD_ALLOW_SERVICE", &self.door.allow_service)]
+            {
+                if given(value.as_deref()).is_some() {
+                    r.problem(
+                        name,
+                        None,
+                        "to be unset, or GUARD_FRONT_DOOR beside it: without a front door nobody has an identity",
+                    );
+                }
+            }
+        }
+        let hosts = r.value("GUARD_IDTOKEN_HOSTS", given(self.idtoken_hosts.as_deref()), Hosts::default(), Hosts::read);
         let cors = r.value("GUARD_CORS_ORIGINS", given(self.cors_origins.as_deref()), None, |text| Cors::read(text).map(Some));
         let max_body = r.value("GUARD_MAX_BODY", given(self.max_body.as_deref()), DEFAULT_MAX_BODY_BYTES, units::read_size);
         let connect_timeout = r.value(
@@ -199,6 +220,7 @@ impl IdtokenArgs {
             credentials,
             inbound: inbound.map(|door| (door, allow)),
             cors,
+            hosts,
             max_body: (max_body != 0).then_some(max_body),
             connect_timeout,
             process,

@@ -60,6 +60,24 @@ impl Cors {
     }
 }
 
+/// Refuses a request that a page of another site sends from a browser, where no list of origins is set: the browser stands in the home network,
+/// and the page's author does not (W3C, "Fetch Metadata Request Headers"; RFC 6454).
+///
+/// # Errors
+/// A refusal for a foreign `Origin`, and for a cross-site or same-site fetch.
+pub fn refuse_foreign_page(headers: &HeaderMap) -> Result<(), Refusal> {
+    let origin_is_ours = match header_fields::single(headers, &ORIGIN) {
+        Ok(None) => true,
+        Ok(Some(origin)) => is_ours(origin, headers),
+        Err(_) => false,
+    };
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if origin_is_ours && !matches!(site, Some(b"cross-site" | b"same-site")) {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::Forbidden, "a page of another site: name its origin in GUARD_CORS_ORIGINS if it is yours"))
+}
+
 /// Whether a request is a CORS preflight. It carries no credentials.
 pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)

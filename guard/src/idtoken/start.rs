@@ -14,6 +14,7 @@ use super::{Inbound, Outbound};
 use crate::clock::unix_seconds;
 use crate::config::units::size_in_words;
 use crate::frontdoor::builder::FrontDoorBuilder;
+use crate::memory::Budget;
 use crate::proxy::Upstream;
 use crate::refusal::{Direction, RefusalContext};
 use crate::serve::sockets::{StartError, bind};
@@ -85,7 +86,8 @@ pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
         .map_err(StartError::from)?;
     token_metrics.expect(credentials.label());
     let tokens = tokens_of(&config.backends, &token_metrics);
-    let lifecycles: Vec<_> = config.backends.iter().map(|_| Lifecycle::new()).collect();
+    let budget = Budget::of(config.process.memory);
+    let lifecycles: Vec<_> = config.backends.iter().map(|_| Lifecycle::new(budget.clone())).collect();
     let budget = ReplayBudget::new();
 
     let mut handlers = Vec::new();
@@ -106,6 +108,7 @@ pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
                     own_headers: inbound.as_ref().map(|inbound| inbound.door.own_headers()).unwrap_or_default().into(),
                     inbound,
                     cors: config.cors.clone(),
+                    hosts: config.hosts.clone(),
                     upstream: Arc::new(Upstream::new(target.clone(), metrics.clone())),
                     max_body: config.max_body,
                     budget: budget.clone(),
@@ -117,6 +120,7 @@ pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
                     log_identity: config.process.log.identity,
                     metrics: metrics.clone(),
                     token_metrics: token_metrics.clone(),
+                    lifecycle: lifecycle.clone(),
                     phase: lifecycle.phase(),
                 })
             })

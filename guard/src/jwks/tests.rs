@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use testkit::rsa_signer::Signer;
+use testkit::signer::KeyPair;
 
 /// A source that returns the documents of the test, and counts the fetches.
 #[derive(Clone)]
@@ -59,14 +59,14 @@ async fn not_ready_until_the_first_key_set_then_ready() {
     let keys = start(&source);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(keys.current().is_none());
-    source.now_answers(Some(document(&[Signer::generate().jwk()])));
+    source.now_answers(Some(document(&[KeyPair::generate().jwk()])));
     keys.ready().await;
     assert_eq!(keys.current().unwrap().keys().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_hour_without_the_key_server_changes_nothing_and_a_day_closes_the_door() {
-    let source = Script::new(Some(document(&[Signer::generate().jwk()])));
+    let source = Script::new(Some(document(&[KeyPair::generate().jwk()])));
     let keys = start(&source);
     keys.ready().await;
     source.now_answers(None);
@@ -75,14 +75,14 @@ async fn an_hour_without_the_key_server_changes_nothing_and_a_day_closes_the_doo
     assert!(source.fetches() > 10, "and it kept asking: {}", source.fetches());
     tokio::time::sleep(MAX_AGE).await;
     assert!(keys.current().is_none(), "its age is bounded");
-    source.now_answers(Some(document(&[Signer::generate().jwk()])));
+    source.now_answers(Some(document(&[KeyPair::generate().jwk()])));
     tokio::time::sleep(MAX_BACKOFF * 2).await;
     assert!(keys.current().is_some(), "and it comes back by itself");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_unknown_kids_causes_one_fetch_a_minute() {
-    let source = Script::new(Some(document(&[Signer::generate().jwk()])));
+    let source = Script::new(Some(document(&[KeyPair::generate().jwk()])));
     let keys = start(&source);
     keys.ready().await;
     tokio::task::yield_now().await;
@@ -112,7 +112,7 @@ async fn a_flood_of_unknown_kids_causes_one_fetch_a_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn all_who_wait_join_the_one_fetch_in_flight() {
-    let (old, new) = (Signer::generate(), Signer::generate());
+    let (old, new) = (KeyPair::generate(), KeyPair::generate());
     let source = Script::new(Some(document(&[old.jwk()])));
     let keys = start(&source);
     keys.ready().await;
@@ -139,7 +139,7 @@ async fn all_who_wait_join_the_one_fetch_in_flight() {
 
 #[tokio::test(start_paused = true)]
 async fn a_set_is_replaced_whole_so_a_revoked_key_is_gone() {
-    let (old, new) = (Signer::generate(), Signer::generate());
+    let (old, new) = (KeyPair::generate(), KeyPair::generate());
     let source = Script::new(Some(document(&[old.jwk()])));
     let keys = start(&source);
     keys.ready().await;
@@ -151,7 +151,7 @@ async fn a_set_is_replaced_whole_so_a_revoked_key_is_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_bad_document_never_replaces_a_good_set() {
-    let signer = Signer::generate();
+    let signer = KeyPair::generate();
     let source = Script::new(Some(document(&[signer.jwk()])));
     let keys = start(&source);
     keys.ready().await;
@@ -166,7 +166,7 @@ async fn a_bad_document_never_replaces_a_good_set() {
 
 #[test]
 fn only_keys_that_may_verify_rs256_are_read() {
-    let signer = Signer::generate();
+    let signer = KeyPair::generate();
     let changed = |member: &str, value: Value| {
         let mut jwk = signer.jwk();
         if value.is_null() {
@@ -199,7 +199,7 @@ fn only_keys_that_may_verify_rs256_are_read() {
 
 #[test]
 fn a_kid_that_two_keys_claim_is_nobodys() {
-    let (first, second, third) = (Signer::generate(), Signer::generate(), Signer::generate());
+    let (first, second, third) = (KeyPair::generate(), KeyPair::generate(), KeyPair::generate());
     let mut twin = second.jwk();
     twin["kid"] = json!(first.kid());
     let set = KeySet::parse(document(&[first.jwk(), twin, third.jwk(), third.jwk()]).as_bytes(), &[Algorithm::RS256]).unwrap();

@@ -1,25 +1,25 @@
-//! Text in, a checked [`Gate`] out, and the rules of stage 1 by which it judges a mount.
+//! The configuration of `guard nas`, and the rules of stage 1, by which it checks a mount.
 
 use std::path::{Component, Path};
 use std::time::Duration;
 
 use clap::Args;
 
+use super::failure::{Code, Failure};
 use super::mountinfo::{Mount, MountTable};
-use super::{Code, Failure};
 use crate::config::units::{read_duration, read_positive_duration, read_size};
 use crate::config::{Problems, Reader, given};
 
-/// The default of `GUARD_NAS_FSTYPES`: what a NAS is mounted as.
+/// The default of `GUARD_NAS_FSTYPES`: the file-system types of network storage.
 pub const DEFAULT_FSTYPES: &str = "nfs,nfs4,cifs,smb3,ceph,9p,virtiofs,zfs,fuse.*";
 /// The default of `GUARD_NAS_WAIT` for `wait` and `exec`.
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(600);
-/// Mounts by which a container shows what the node's own disk is: the kubelet puts these files there.
+/// Files that the kubelet mounts into each container from the node's own disk: their device is that disk.
 const NODE_DISK: [&str; 3] = ["/etc/hosts", "/dev/termination-log", "/etc/hostname"];
-/// File systems of the node itself: allowed only by name, and then meant.
+/// File systems of the node itself: allowed only when the operator names them.
 const LOCAL: [&str; 9] = ["ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "ramfs", "overlay"];
 
-/// What flags and variables said about `guard nas`.
+/// The arguments of `guard nas`, as text.
 #[derive(Args, Clone, Debug, Default)]
 pub struct NasArgs {
     /// The path that must be on the NAS [default: /data]
@@ -28,10 +28,10 @@ pub struct NasArgs {
     /// Allowed file-system types, comma-separated, with * [default: nfs,nfs4,cifs,smb3,ceph,9p,virtiofs,zfs,fuse.*]
     #[arg(long, global = true, env = "GUARD_NAS_FSTYPES", value_name = "LIST")]
     pub fstypes: Option<String>,
-    /// What must be mounted, comma-separated, with * [default: any]
+    /// Allowed mount sources, comma-separated, with * [default: any]
     #[arg(long, global = true, env = "GUARD_NAS_SOURCE", value_name = "LIST")]
     pub source: Option<String>,
-    /// The id that the sentinel .guard-nas-id must carry [default: no sentinel wanted]
+    /// The id that the sentinel .guard-nas-id must carry [default: no sentinel needed]
     #[arg(long, global = true, env = "GUARD_NAS_ID", value_name = "ID")]
     pub id: Option<String>,
     /// Refuse below this much free space [default: 1GiB]
@@ -40,17 +40,17 @@ pub struct NasArgs {
     /// How long a step may take before the mount counts as hung [default: 5s]
     #[arg(long, global = true, env = "GUARD_NAS_TIMEOUT", value_name = "TIME")]
     pub timeout: Option<String>,
-    /// How long to wait for it to come [default: 10m for wait and exec, else 0s]
+    /// How long to wait until the NAS is mounted [default: 10m for wait and exec, else 0s]
     #[arg(long, global = true, env = "GUARD_NAS_WAIT", value_name = "TIME")]
     pub wait: Option<String>,
-    /// Where the message for the kubelet goes [default: /dev/termination-log where it exists]
+    /// The file for the termination message [default: /dev/termination-log where it exists]
     #[arg(long, global = true, env = "GUARD_NAS_TERMINATION_LOG", value_name = "FILE")]
     pub termination_log: Option<String>,
 }
 
-/// What must be true of the path.
+/// The checked configuration.
 #[derive(Clone, Debug)]
-pub struct Gate {
+pub struct NasConfig {
     /// The path, absolute and plain.
     pub path: String,
     /// Allowed kinds of file system, as patterns.
@@ -65,17 +65,17 @@ pub struct Gate {
     pub step_timeout: Duration,
     /// How long to wait.
     pub wait: Duration,
-    /// Where the message for the kubelet goes; none = the default place, if it is there.
+    /// The file for the termination message; none = the default file, if it exists.
     pub termination_log: Option<String>,
 }
 
 impl NasArgs {
     /// Checks everything. The error lists every problem.
-    pub fn check(&self, default_wait: Duration) -> Result<Gate, Problems> {
+    pub fn check(&self, default_wait: Duration) -> Result<NasConfig, Problems> {
         let mut r = Reader::default();
         let list =
             |text: &str| text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-        let gate = Gate {
+        let config = NasConfig {
             path: r.value("GUARD_NAS_PATH", given(self.path.as_deref()), "/data".to_owned(), read_path),
             fstypes: list(given(self.fstypes.as_deref()).unwrap_or(DEFAULT_FSTYPES)),
             sources: given(self.source.as_deref()).map(list).unwrap_or_default(),
@@ -90,18 +90,18 @@ impl NasArgs {
             wait: r.value("GUARD_NAS_WAIT", given(self.wait.as_deref()), default_wait, read_duration),
             termination_log: given(self.termination_log.as_deref()).map(str::to_owned),
         };
-        r.finish(gate)
+        r.finish(config)
     }
 }
 
-impl Gate {
-    /// Stage 1's verdict on the mount that the path is on.
-    pub fn judge(&self, table: &MountTable, mount: &Mount) -> Result<(), Failure> {
+impl NasConfig {
+    /// Stage 1: checks the mount that the path is on.
+    pub fn check_mount(&self, table: &MountTable, mount: &Mount) -> Result<(), Failure> {
         let Mount { fstype, source, .. } = mount;
         let wanted = if self.sources.is_empty() { self.fstypes.join(", ") } else { self.sources.join(", ") };
         let not_mounted = |why: &str| {
             let found = format!("{} is {fstype} {source}{why}, wanted {wanted}", self.path);
-            Failure::new(Code::NotMounted, found, format!("mount the NAS on the node, then {}", self.healing(mount)))
+            Failure::new(Code::NotMounted, found, format!("mount the NAS on the node, then {}", self.recovery(mount)))
         };
         if fstype == "autofs" {
             return Err(not_mounted(" and was not triggered"));
@@ -126,7 +126,7 @@ impl Gate {
         Ok(())
     }
 
-    fn healing(&self, mount: &Mount) -> &'static str {
+    fn recovery(&self, mount: &Mount) -> &'static str {
         if mount.mount_point == self.path && !mount.receives_mounts() {
             "this container restarts by itself and sees it (a private bind never sees a later mount)"
         } else {
@@ -207,13 +207,13 @@ mod tests {
 
     #[test]
     fn the_nodes_own_disk_is_not_a_nas_whatever_its_type_says() {
-        let gate = NasArgs::default().check(Duration::ZERO).unwrap();
+        let config = NasArgs::default().check(Duration::ZERO).unwrap();
         let table = MountTable::parse(
             "1 0 0:1 / / rw - overlay overlay rw\n\
              2 1 0:40 /hosts /etc/hosts rw - nfs4 root.lan:/node rw\n\
              3 1 0:40 /var/x /data rw - nfs4 root.lan:/node rw\n",
         );
         let mount = table.covering("/data").unwrap();
-        assert_eq!(gate.judge(&table, mount).unwrap_err().code, Code::NotMounted);
+        assert_eq!(config.check_mount(&table, mount).unwrap_err().code, Code::NotMounted);
     }
 }

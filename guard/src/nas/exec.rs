@@ -1,20 +1,20 @@
-//! Wait, prove, then become the command: same process, same mount namespace, so that the proof is the writer's own.
+//! Waits, checks, then replaces this process by the command: the same process and mount namespace, so that the check holds for the writer.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
-use super::config::Gate;
+use super::config::NasConfig;
 use super::report::Reporter;
 use super::wait;
 
 /// Does not return when the command could be started. 126: found and not runnable; 127: not found; as in sh.
-pub fn run(gate: &Gate, reporter: &mut Reporter, command: &[OsString]) -> ExitCode {
+pub fn run(config: &NasConfig, reporter: &mut Reporter, command: &[OsString]) -> ExitCode {
     let Some((program, arguments)) = command.split_first() else { return ExitCode::from(2) };
-    let verdict = wait::until_proved(gate, reporter);
-    let code = reporter.exit(&verdict);
-    if verdict.failure.is_some() {
+    let result = wait::until_ok(config, reporter);
+    let code = reporter.exit(&result);
+    if result.failure.is_some() {
         return code;
     }
     let error = Command::new(program).args(arguments).exec();

@@ -1,6 +1,6 @@
-//! Whether the program behind the gate answers: one GET over HTTP/1.0 (RFC 1945), for a readiness probe that looks deeper than a port.
+//! Checks that the server in the container responds: one GET over HTTP/1.0 (RFC 1945), for a readiness probe that checks more than a port.
 //!
-//! A container has one readiness probe. This one asks the disk and then Immich, which itself asks its database.
+//! A container has one readiness probe. This one checks the disk and then Immich, which itself queries its database.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 /// The longest status line that is read, in bytes.
 const MAX_STATUS_LINE: usize = 256;
 
-/// What is asked: `http://ADDRESS:PORT/PATH`. An address, not a name: a probe does not wait for a resolver.
+/// The URL to request: `http://ADDRESS:PORT/PATH`. An address, not a name: a probe does not wait for a resolver.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+pub struct HttpCheck {
     address: SocketAddr,
     path: String,
 }
 
-impl FromStr for Question {
+impl FromStr for HttpCheck {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -30,14 +30,14 @@ impl FromStr for Question {
     }
 }
 
-impl Question {
-    /// The status, if it is a 2xx that came within `limit`; else what was found.
-    pub fn ask(&self, limit: Duration) -> Result<u16, String> {
+impl HttpCheck {
+    /// Sends the request. Returns the status, if it is a 2xx that came within `limit`; otherwise what was found.
+    pub fn run(&self, limit: Duration) -> Result<u16, String> {
         let found = match self.status(Instant::now() + limit) {
             Ok(status) if (200..300).contains(&status) => return Ok(status),
             Ok(status) => format!("status {status}"),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                format!("no answer in {} s", limit.as_secs_f32())
+                format!("no response within {} s", limit.as_secs_f32())
             }
             Err(error) => error.to_string(),
         };
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn only_an_address_with_a_path_is_a_question() {
         for text in ["http://127.0.0.1:2283/api/server/config", "http://[::1]:80/"] {
-            assert!(text.parse::<Question>().is_ok(), "{text}");
+            assert!(text.parse::<HttpCheck>().is_ok(), "{text}");
         }
         for text in [
             "",
@@ -98,7 +98,7 @@ mod tests {
             "http://127.0.0.1:1/a b",
             "http://127.0.0.1:1/\r\nX: y",
         ] {
-            assert!(text.parse::<Question>().unwrap_err().contains("http://127.0.0.1:2283/api"), "{text:?}");
+            assert!(text.parse::<HttpCheck>().unwrap_err().contains("http://127.0.0.1:2283/api"), "{text:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The init container's job: put this binary where the next container can exec it, and fail early and readably if the NAS is not there.
+//! For an init container: copies this binary to where the next container can run it, and can check the NAS first.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -6,16 +6,16 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::config::Gate;
+use super::config::NasConfig;
 use super::report::Reporter;
 use super::wait;
 
-/// Copies to `to` by way of a temporary file beside it: whoever execs it meets a whole binary or none.
-pub fn run(gate: &Gate, reporter: &mut Reporter, to: &Path, check: bool) -> ExitCode {
+/// Copies to `to` by way of a temporary file beside it: another process never sees half a binary.
+pub fn run(config: &NasConfig, reporter: &mut Reporter, to: &Path, check: bool) -> ExitCode {
     if check {
-        let verdict = wait::until_proved(gate, reporter);
-        let code = reporter.exit(&verdict);
-        if verdict.failure.is_some() {
+        let result = wait::until_ok(config, reporter);
+        let code = reporter.exit(&result);
+        if result.failure.is_some() {
             return code;
         }
     }

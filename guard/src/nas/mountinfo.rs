@@ -1,4 +1,4 @@
-//! `/proc/self/mountinfo`: text in, the mount that a path is really on out. proc(5) for the format.
+//! The kernel's mount table (`/proc/self/mountinfo`, proc(5)), and the mount that a path is on.
 //!
 //! No file-system call: this stage cannot hang, whatever the NAS does.
 
@@ -15,15 +15,15 @@ pub struct Mount {
     pub device: String,
     /// The directory of the file system that is its root.
     pub root: String,
-    /// Where it is mounted, as this namespace sees it.
+    /// The mount point, as this namespace sees it.
     pub mount_point: String,
     /// Per-mount options.
     pub options: Vec<String>,
     /// `shared:N`, `master:N` and the like.
     pub propagation: Vec<String>,
-    /// The kind of file system.
+    /// The file-system type.
     pub fstype: String,
-    /// What is mounted.
+    /// The source.
     pub source: String,
     /// Options of the file system itself.
     pub super_options: Vec<String>,

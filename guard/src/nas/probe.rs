@@ -1,22 +1,23 @@
-//! The parent of a look: starts the child, gives each step its deadline, and never starts a second one while the first cannot be reaped.
+//! The parent of a check: starts the child process, gives each step a deadline, and never starts a second one while the first cannot be
+//! reaped.
 //!
-//! A child that waits for a dead server may not even die of SIGKILL (state D). It is left behind then; piling up more of them is what
-//! makes a node unusable (csi-driver-nfs issue 1271).
+//! A child that waits for a dead server may not even die of SIGKILL (state D). It is left behind then; many of them make a node
+//! unusable (csi-driver-nfs issue 1271).
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::failure::{Code, Failure};
 use super::report::Reporter;
 use super::step::{Found, Task};
-use super::{Code, Failure};
 
 /// How long a killed child may take to be gone.
 const REAP_TIME: Duration = Duration::from_millis(500);
 const REAP_STEP: Duration = Duration::from_millis(10);
 
-/// Starts looks, one at a time.
+/// Starts child processes, one at a time.
 #[derive(Default)]
 pub struct Prober {
     stuck: Option<Child>,
@@ -36,13 +37,13 @@ impl Prober {
                 Ok(line) => match line.split_once(' ') {
                     Some(("step", name)) => {
                         name.clone_into(&mut step);
-                        // Before the step is waited for: where it hangs, this is what the kubelet has.
+                        // Before the step begins: if it hangs, this is what the kubelet shows.
                         reporter.trace(&step);
                     }
                     Some(("done", json)) => {
                         let _ = child.wait();
                         return serde_json::from_str::<Found>(json)
-                            .unwrap_or_else(|error| Err(broken(format!("the probe's answer: {error}"))));
+                            .unwrap_or_else(|error| Err(broken(format!("the result of the probe cannot be read: {error}"))));
                     }
                     _ => {}
                 },
@@ -76,8 +77,8 @@ impl Prober {
 
 fn start(task: &Task) -> std::io::Result<Child> {
     let json = serde_json::to_string(task)?;
-    // The working directory could be on the NAS itself. Pipes that nobody holds, instead of /dev/null: an empty root has none, and a
-    // child that is left behind must not keep our own streams open for whoever waits for their end.
+    // The working directory could be on the NAS itself. Closed pipes instead of /dev/null: an empty root has none, and a child that is
+    // left behind must not keep our own streams open for a process that waits for their end.
     let mut child = Command::new("/proc/self/exe")
         .args(["nas", "step"])
         .arg(json)
@@ -101,10 +102,10 @@ fn read_lines(child: &mut Child) -> mpsc::Receiver<String> {
 
 fn hung(step: &str, deadline: Duration) -> Failure {
     let found = match step {
-        "turn" => format!("the NAS does not answer: an earlier look at it has not come back within {deadline:?}"),
+        "turn" => format!("the NAS does not answer: an earlier check has not ended within {deadline:?}"),
         step => format!("the NAS does not answer: {step} took longer than {deadline:?}"),
     };
-    Failure::new(Code::Hung, found, "look at the NAS and the network to it; a hard mount goes on by itself when it is back")
+    Failure::new(Code::Hung, found, "check the NAS and the network to it; a hard mount continues by itself when the NAS is back")
 }
 
 fn broken(found: String) -> Failure {

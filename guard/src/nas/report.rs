@@ -1,4 +1,4 @@
-//! What the gate says: one line of JSON on stderr, and three lines for the kubelet, which `kubectl describe pod` shows.
+//! The report of a check: one line of JSON on stderr, and the termination message, three lines that `kubectl describe pod` shows.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -7,30 +7,30 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::config::Gate;
+use super::config::NasConfig;
+use super::failure::{Code, Failure};
 use super::mountinfo::Mount;
-use super::{Code, Failure};
 
-/// Where the kubelet reads a container's last words.
+/// The file from which the kubelet reads a container's termination message.
 const DEFAULT_TERMINATION_LOG: &str = "/dev/termination-log";
 
-/// What one proof came to.
+/// The result of one check.
 #[derive(Clone, Debug)]
-pub struct Verdict {
-    /// What the path is on.
+pub struct CheckResult {
+    /// The mount that the path is on.
     pub mount: Option<Mount>,
-    /// What is wrong; none = proved.
+    /// What is wrong; none = the check passed.
     pub failure: Option<Failure>,
 }
 
-impl Verdict {
+impl CheckResult {
     /// The code of the failure.
     pub fn code(&self) -> Option<Code> {
         self.failure.as_ref().map(|failure| failure.code)
     }
 }
 
-/// Speaks for one run.
+/// Reports the checks of one run.
 pub struct Reporter {
     path: String,
     wanted: Value,
@@ -40,45 +40,52 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// A reporter for this gate.
-    pub fn new(gate: &Gate) -> Self {
+    /// A reporter for this configuration.
+    pub fn new(config: &NasConfig) -> Self {
         Self {
-            path: gate.path.clone(),
-            wanted: json!({"fstypes": gate.fstypes, "sources": gate.sources, "id": gate.id}),
-            termination_log: gate.termination_log.clone(),
+            path: config.path.clone(),
+            wanted: json!({"fstypes": config.fstypes, "sources": config.sources, "id": config.id}),
+            termination_log: config.termination_log.clone(),
             began: Instant::now(),
             step: "mountinfo".to_owned(),
         }
     }
 
-    /// Leaves a trace before a step that could hang.
+    /// Writes the name of a step that could hang into the termination message, before the step begins.
     pub fn trace(&mut self, step: &str) {
         step.clone_into(&mut self.step);
-        self.last_words(&format!("guard nas: checking {}, step={step}; where this stays, the NAS hangs\n", self.path));
+        self.write_termination_message(&format!(
+            "guard nas: checking {}, step={step}; where this stays, the NAS hangs\n",
+            self.path
+        ));
     }
 
-    /// Says what came of a proof.
-    pub fn say(&self, verdict: &Verdict) {
-        let facts = self.facts(verdict);
+    /// Reports a result.
+    pub fn report(&self, result: &CheckResult) {
+        let facts = self.facts(result);
         eprintln!("{facts}");
-        match &verdict.failure {
-            None => self.last_words(""),
+        match &result.failure {
+            None => self.write_termination_message(""),
             Some(failure) => {
                 let Failure { code, found, fix } = failure;
-                self.last_words(&format!("{} ({}): {found}\nfix: {fix}\nGUARD-JSON {facts}\n", code.label(), code.exit()));
+                self.write_termination_message(&format!(
+                    "{} ({}): {found}\nfix: {fix}\nGUARD-JSON {facts}\n",
+                    code.label(),
+                    code.exit()
+                ));
             }
         }
     }
 
-    /// Says it, and gives the exit code.
-    pub fn exit(&self, verdict: &Verdict) -> ExitCode {
-        self.say(verdict);
-        verdict.code().map_or(ExitCode::SUCCESS, |code| ExitCode::from(code.exit()))
+    /// Reports a result and returns the exit code.
+    pub fn exit(&self, result: &CheckResult) -> ExitCode {
+        self.report(result);
+        result.code().map_or(ExitCode::SUCCESS, |code| ExitCode::from(code.exit()))
     }
 
-    fn facts(&self, verdict: &Verdict) -> Value {
-        let mount = verdict.mount.as_ref();
-        let (code, found, fix) = match &verdict.failure {
+    fn facts(&self, result: &CheckResult) -> Value {
+        let mount = result.mount.as_ref();
+        let (code, found, fix) = match &result.failure {
             Some(Failure { code, found, fix }) => (*code, found.as_str(), fix.as_str()),
             None => {
                 return json!({
@@ -100,13 +107,13 @@ impl Reporter {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Only where the kubelet has made the file, or the operator has named one: nothing is made in `/dev` by guess.
-    fn last_words(&self, text: &str) {
+    /// Writes only where the kubelet has made the file, or the operator has named one: guard creates no file in `/dev` on its own.
+    fn write_termination_message(&self, text: &str) {
         let named = self.termination_log.as_deref();
         let file =
             OpenOptions::new().write(true).truncate(true).create(named.is_some()).open(named.unwrap_or(DEFAULT_TERMINATION_LOG));
         if let Ok(mut file) = file {
-            // Without it the line on stderr still says everything.
+            // Without it the line on stderr still has everything.
             let _ = file.write_all(text.as_bytes());
         }
     }

@@ -1,5 +1,5 @@
-//! The sentinel `.guard-nas-id`: a file that says which NAS this is. Written once, by the operator, on the real NAS; nothing else ever
-//! makes it, since a marker that is made anew wherever a program starts proves nothing.
+//! The sentinel `.guard-nas-id`: a file that identifies the NAS. The operator writes it once, on the real NAS. Nothing else writes it:
+//! a marker that each start of a program writes again proves nothing.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -9,8 +9,9 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::step::{PROBE_PREFIX, errno, not_written};
-use super::{Code, Failure};
+use super::errno::{failure, write_failure};
+use super::failure::{Code, Failure};
+use super::probe_file;
 use crate::random;
 
 /// Its name.
@@ -66,8 +67,8 @@ pub(super) fn write_once(directory: &OwnedFd, path: &str, sentinel: &Sentinel, f
         _ => {}
     }
     let sentinel = Sentinel { id: if sentinel.id.is_empty() { new_id()? } else { sentinel.id.clone() }, ..sentinel.clone() };
-    let written = |error| not_written(error, directory, path);
-    let temporary = format!("{PROBE_PREFIX}init.{}", std::process::id());
+    let written = |error| write_failure(error, directory, path);
+    let temporary = format!("{}init.{}", probe_file::PREFIX, std::process::id());
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut file = File::from(fs::openat(directory, &temporary, flags, Mode::from(0o644)).map_err(written)?);
     let placed = (|| {
@@ -107,12 +108,12 @@ fn read(directory: &OwnedFd, path: &str) -> Result<Content, Failure> {
     match opened {
         Err(Errno::NOENT) => return Ok(Content::Absent),
         Err(Errno::LOOP | Errno::XDEV) => return Ok(Content::Unreadable("a link or a mount, which is never followed")),
-        Err(error) => return Err(errno(error, &format!("{path}/{NAME}"), "opened")),
+        Err(error) => return Err(failure(error, &format!("{path}/{NAME}"), "opened")),
         Ok(file) => match File::from(file).take(MAX_BYTES).read_to_string(&mut text) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Ok(Content::Unreadable("not text")),
             Err(error) => {
-                return Err(errno(Errno::from_io_error(&error).unwrap_or(Errno::IO), &format!("{path}/{NAME}"), "read"));
+                return Err(failure(Errno::from_io_error(&error).unwrap_or(Errno::IO), &format!("{path}/{NAME}"), "read"));
             }
         },
     }

@@ -10,6 +10,7 @@ use crate::config::OriginConfig;
 use crate::config::units::size_in_words;
 use crate::frontdoor::builder::{FrontDoorBuilder, TrustSource};
 use crate::jwks::Keys;
+use crate::memory::Budget;
 use crate::proxy::Upstream;
 use crate::refusal::{Direction, RefusalContext};
 use crate::serve::sockets::{StartError, bind};
@@ -61,7 +62,7 @@ pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
 
     let metrics = Arc::new(Metrics::new());
     let upstream_health = Arc::new(UpstreamHealth::default());
-    let lifecycle = Lifecycle::new();
+    let lifecycle = Lifecycle::new(Budget::of(config.process.memory));
     let front_door_builder = FrontDoorBuilder::new(&config.front_door, &Trust::new(&config.process.extra_roots), &metrics)?;
     let trust_source = front_door_builder.trust_source.clone();
     let target =
@@ -77,6 +78,7 @@ pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
                 allow: config.allow.clone(),
                 max_body: config.max_body,
                 external: config.external.clone(),
+                client_header: config.client_header.clone(),
                 upstream: to(target.clone()),
                 auth_server: front_door_builder.auth_server().map(to),
                 refusal_context: RefusalContext {
@@ -93,11 +95,12 @@ pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
         })
         .collect();
 
-    let view = Arc::new(Status::new(config, metrics.clone(), trust_source.clone(), upstream_health, lifecycle.phase()));
+    let view = Arc::new(Status::new(config, metrics.clone(), trust_source.clone(), upstream_health, lifecycle.clone()));
     let background: Vec<Background> = vec![front_door_builder.refresh(), Box::pin(admin::serve(admin, view))];
     let running = serve::start(listener, config.process.grace, &lifecycle, origins, background)?;
     tracing::info!(
         listen = %running.address, admin = %admin_address, upstream = %config.upstream, front_door = config.front_door.description(),
+        allowed = config.allow.description(),
         workers = config.process.workers, "guard origin is listening"
     );
     Ok(OriginServer { address: running.address, admin_address, metrics, trust_source, running })

@@ -4,13 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::watch;
-
 use crate::config::OriginConfig;
 use crate::config::units::size_in_words;
 use crate::frontdoor::builder::TrustSource;
 use crate::html::escape;
-use crate::serve::Phase;
+use crate::serve::{Lifecycle, Phase};
 use crate::telemetry::admin::View;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::status_page::{Hop, StatusPage, in_words, path};
@@ -24,7 +22,7 @@ pub struct Status {
     metrics: Arc<Metrics>,
     trust_source: TrustSource,
     upstream_health: Arc<UpstreamHealth>,
-    phase: watch::Receiver<Phase>,
+    lifecycle: Arc<Lifecycle>,
     since: Instant,
 }
 
@@ -35,7 +33,7 @@ impl Status {
         metrics: Arc<Metrics>,
         trust_source: TrustSource,
         upstream_health: Arc<UpstreamHealth>,
-        phase: watch::Receiver<Phase>,
+        lifecycle: Arc<Lifecycle>,
     ) -> Self {
         Self {
             front_door: config.front_door.description(),
@@ -44,7 +42,7 @@ impl Status {
             metrics,
             trust_source,
             upstream_health,
-            phase,
+            lifecycle,
             since: Instant::now(),
         }
     }
@@ -80,11 +78,19 @@ impl Status {
 
 impl View for Status {
     fn ready(&self) -> Result<(), Cow<'static, str>> {
-        if *self.phase.borrow() == Phase::Serving { self.trust_source.check() } else { Err("draining".into()) }
+        if *self.lifecycle.phase().borrow() != Phase::Serving {
+            return Err("draining".into());
+        }
+        if self.lifecycle.budget.is_saturated() {
+            return Err("overloaded: requests are refused because memory or connections are used up".into());
+        }
+        self.trust_source.check()
     }
 
     fn metrics(&self) -> String {
         self.metrics.key_set(self.trust_source.keys().and_then(|keys| keys.current()).map(|set| (set.keys().len(), set.age())));
+        let (total, reserved) = self.lifecycle.budget.usage();
+        self.metrics.memory(total, reserved, self.lifecycle.open.count(), self.lifecycle.open.evicted());
         self.metrics.render()
     }
 

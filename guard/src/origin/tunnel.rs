@@ -34,6 +34,8 @@ pub struct Tunnel {
     pub upstream: OnUpgrade,
     /// `exp` of the token that opened it, in seconds since 1970.
     pub expires: u64,
+    /// Whether the key that verified this token is still in use. Checked every [`CLOCK_CHECK`].
+    pub is_valid: Box<dyn Fn() -> bool + Send + Sync>,
     /// The phase of the process: a drain closes tunnels.
     pub phase: watch::Receiver<Phase>,
     /// The entry of the access log.
@@ -59,7 +61,8 @@ impl Tunnel {
         };
         let Parts { io: client, read_buf: from_client, .. } = client;
         let Parts { io: upstream, read_buf: from_upstream, .. } = upstream;
-        let (mut client, mut upstream) = (client.into_inner().into_stream(), upstream.into_inner());
+        let ((mut client, ahead), mut upstream) = (client.into_inner().into_parts(), upstream.into_inner());
+        let from_client = [&from_client[..], &ahead].concat();
 
         let (mut bytes_in, mut bytes_out) = (0, 0);
         {
@@ -69,7 +72,7 @@ impl Tunnel {
             let outward = pump(&from_upstream, upstream_read, client_write, &mut bytes_out);
             tokio::select! {
                 moved = async { tokio::try_join!(inward, outward) } => self.log.complete = moved.is_ok(),
-                () = expiry(self.expires) => self.log.complete = true,
+                () = expiry(self.expires, &*self.is_valid) => self.log.complete = true,
                 () = Phase::ClosingTunnels.reached(&mut self.phase) => {}
             }
         }
@@ -96,10 +99,13 @@ async fn pump(first: &[u8], mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, moved
     }
 }
 
-/// Waits until the wall clock passes `expires`. A time that the clock cannot represent counts as passed.
-async fn expiry(expires: u64) {
+/// Waits until the wall clock passes `expires`, or until the token is no longer valid. A time that the clock cannot represent counts as
+/// passed.
+async fn expiry(expires: u64, is_valid: &(dyn Fn() -> bool + Send + Sync)) {
     let Some(end) = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expires)) else { return };
-    while let Ok(left) = end.duration_since(SystemTime::now()) {
+    while let Ok(left) = end.duration_since(SystemTime::now())
+        && is_valid()
+    {
         tokio::time::sleep(left.min(CLOCK_CHECK)).await;
     }
 }
@@ -114,10 +120,23 @@ fn shut(stream: &TcpStream) {
 mod tests {
     use super::expiry;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_tunnel_whose_key_is_withdrawn_ends_within_the_check() {
+        let withdrawn = std::sync::atomic::AtomicBool::new(false);
+        let is_valid = || !withdrawn.load(std::sync::atomic::Ordering::Relaxed);
+        let began = tokio::time::Instant::now();
+        let withdraw = async {
+            tokio::time::sleep(super::CLOCK_CHECK / 2).await;
+            withdrawn.store(true, std::sync::atomic::Ordering::Relaxed);
+        };
+        tokio::join!(expiry(4_000_000_000, &is_valid), withdraw);
+        assert_eq!(began.elapsed().as_secs(), super::CLOCK_CHECK.as_secs());
+    }
+
     /// A token may contain any `exp`. One beyond the range of the clock must not end the process.
     #[tokio::test]
     async fn an_end_beyond_all_time_is_now() {
-        expiry(u64::MAX).await;
-        expiry(0).await;
+        expiry(u64::MAX, &|| true).await;
+        expiry(0, &|| true).await;
     }
 }

@@ -22,6 +22,9 @@ pub fn check<B>(request: &Request<B>, seen: Option<Ambiguity>, external: Option<
         return bad(ambiguity.cause());
     }
     let uri = request.uri();
+    if uri.path_and_query().is_some_and(|target| !target.as_str().is_ascii()) {
+        return bad("the target has bytes that are not ASCII");
+    }
     if uri.scheme().is_some() || uri.authority().is_some() {
         return bad("the target is not in origin-form");
     }
@@ -56,11 +59,20 @@ fn host(headers: &HeaderMap, external: Option<&External>) -> Result<(), Refusal>
     }
 }
 
+/// Whether this is a host name or an address, with a port from 0 to 65535 or none (RFC 9110, 7.2).
 fn is_authority(host: &str) -> bool {
-    !host.is_empty()
-        && !host.contains('@')
-        && host.bytes().all(|byte| byte.is_ascii_graphic())
-        && host.parse::<hyper::http::uri::Authority>().is_ok()
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) if address.parse::<std::net::Ipv6Addr>().is_ok() => ("", port),
+        Some(_) => return false,
+        None => host.find(':').map_or((host, ""), |place| host.split_at(place)),
+    };
+    let is_port = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok();
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~'))
+    };
+    // A dot at the end stands for the root of the DNS.
+    let is_name = name.is_empty() || name.strip_suffix('.').unwrap_or(name).split('.').all(is_label);
+    is_name && !host.starts_with(':') && !host.is_empty() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 impl External {
@@ -92,6 +104,12 @@ mod tests {
         assert_eq!(verdict(|r| r.header(HOST, "")), Err(400));
         assert_eq!(verdict(|r| r.header(HOST, "user@photos.example.com")), Err(400));
         assert_eq!(verdict(|r| r.header(HOST, "photos.example.com/x")), Err(400));
+        for odd in ["h:abc", "h:99999", "..", "a..b", ".", ":80", "[::1", "[x]:80", "[::1]x", "a b", "h:", "h:-1", "h:+80"] {
+            assert_eq!(verdict(|r| r.header(HOST, odd)), Err(400), "{odd}");
+        }
+        for good in ["[::1]:8080", "localhost.", "immich_server:2283", "10.0.0.1"] {
+            assert_eq!(verdict(|r| r.header(HOST, good)), Err(421), "{good}");
+        }
         assert_eq!(verdict(|r| r.header(HOST, "other.example.com")), Err(421));
         assert_eq!(verdict(|r| r.header(HOST, "photos.example.com:80")), Err(421));
         for coding in ["gzip, chunked", "chunked, chunked", "identity", "chunked;q=1", "xchunked"] {

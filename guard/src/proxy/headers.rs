@@ -9,8 +9,9 @@ use std::net::IpAddr;
 
 use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 
-use crate::config::External;
+use crate::config::{External, ForwardAuthConfig};
 use crate::cookies;
+use crate::frontdoor::forward_auth::auth_client::is_opaque_bearer;
 use crate::frontdoor::{Authenticated, FrontDoor};
 use crate::header_fields::{self, content_length};
 use crate::refusal::{REFUSAL_HEADER, REQUEST_ID_HEADER};
@@ -19,7 +20,6 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
 
 /// Prefixes of identity headers, each reserved for a front door or a proxy. In lower case, with dashes.
 const IDENTITY_PREFIXES: [&str; 16] = [
@@ -64,12 +64,22 @@ pub struct ForwardedInfo<'r> {
     pub upgrade: bool,
     /// The headers in which this front door names the identity. No client may write them.
     pub own: &'r [HeaderName],
+    /// The header that names the client's address.
+    pub client_header: Option<&'r HeaderName>,
 }
 
-/// The address of the client: `CF-Connecting-IP` where it is one address on one line, else the peer's. Only for authenticated requests: any
-/// other client could write that header.
-pub fn client_address(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
-    let line = header_fields::single(headers, &CF_CONNECTING_IP).ok().flatten();
+impl ForwardedInfo<'_> {
+    /// Whether a header claims the client's address, and is not the one that the connector sets.
+    fn is_disbelieved(&self, name: &str) -> bool {
+        let is_claim = matches!(name, "cf-connecting-ip" | "cf-connecting-ipv6" | "cf_connecting_ip" | "cf_connecting_ipv6");
+        is_claim && self.client_header.is_none_or(|believed| believed != name)
+    }
+}
+
+/// The address of the client: that of the header `name` where it is one address on one line, else the peer's. `name` is the header that the
+/// connector before guard sets (`GUARD_CLIENT_ADDRESS_HEADER`); at a door where nobody sets it, any client could write it.
+pub fn client_address(headers: &HeaderMap, name: Option<&HeaderName>, peer: IpAddr) -> IpAddr {
+    let line = name.and_then(|name| header_fields::single(headers, name).ok().flatten());
     line.and_then(|line| line.to_str().ok()?.parse().ok()).unwrap_or(peer)
 }
 
@@ -80,7 +90,7 @@ pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, authenticated: &Au
     strip_nominated(headers);
     strip(headers, |name| {
         let is_credential = name == AUTHORIZATION && authenticated.consumes_authorization;
-        let is_ours = is_protected(name) || is_named(name, forwarded.own);
+        let is_ours = is_protected(name) || is_named(name, forwarded.own) || forwarded.is_disbelieved(name);
         is_credential || is_hop_by_hop(name) || is_ours || matches!(name, "expect" | "content-length")
     });
     cookies::strip(headers, |name| door.owns_cookie(name));
@@ -99,15 +109,18 @@ pub fn to_upstream(headers: &mut HeaderMap, door: &FrontDoor, authenticated: &Au
 }
 
 /// Turns the client's headers into those for the auth server's own path: it gets its own cookies, and no credential of Immich.
-pub fn to_auth_server(headers: &mut HeaderMap, forwarded: &ForwardedInfo<'_>) {
+pub fn to_auth_server(headers: &mut HeaderMap, config: &ForwardAuthConfig, forwarded: &ForwardedInfo<'_>) {
     let length = content_length(headers);
     strip_nominated(headers);
     strip(headers, |name| {
         let is_immichs = name == "x-api-key" || name.starts_with("x-immich-");
-        let is_ours = is_protected(name) || is_named(name, forwarded.own);
+        let is_ours = is_protected(name) || is_named(name, forwarded.own) || forwarded.is_disbelieved(name);
         is_immichs || is_hop_by_hop(name) || is_ours || matches!(name, "expect" | "content-length")
     });
-    cookies::strip(headers, |name| name.starts_with(b"immich_"));
+    cookies::strip(headers, |name| !config.may_see_cookie(name));
+    if headers.get(AUTHORIZATION).is_some_and(is_opaque_bearer) {
+        headers.remove(AUTHORIZATION);
+    }
 
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));

@@ -22,6 +22,9 @@ use crate::refusal::{Reason, Refusal};
 /// count.
 pub const STALL_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long the whole body of a request without an identity may take: such a body is a sign-in form.
+pub const ANONYMOUS_BODY_TIME: Duration = Duration::from_secs(30);
+
 /// Refuses a request whose declared length is above the limit, before its body is read and before the upstream is connected to.
 pub fn declared<B>(request: &Request<B>, limit: Option<u64>) -> Result<(), Refusal> {
     match (content_length(request.headers()), limit) {
@@ -77,7 +80,12 @@ impl Meter {
         match self.progress() {
             Progress::Arriving | Progress::Whole => None,
             Progress::TooLarge => Some(Refusal::new(Reason::BodyTooLarge, "streamed more bytes than the limit")),
-            Progress::Stalled => Some(Refusal::new(Reason::RequestTimeout, format!("no byte of the body for {STALL_LIMIT:?}"))),
+            Progress::Stalled => Some(Refusal::new(
+                Reason::RequestTimeout,
+                format!(
+                    "the body did not arrive in time: no byte for {STALL_LIMIT:?}, or no end within {ANONYMOUS_BODY_TIME:?} without an identity"
+                ),
+            )),
             Progress::Broken => Some(Refusal::new(Reason::BadRequest, "the client broke off inside the body")),
         }
     }
@@ -121,6 +129,13 @@ impl RequestBody {
         (Self::MeteredBody(metered), Some(meter))
     }
 
+    /// Limits the time of the whole body, from now on.
+    pub fn end_within(&mut self, time: Duration) {
+        if let Self::MeteredBody(metered) = self {
+            metered.end = Some(Box::pin(sleep(time)));
+        }
+    }
+
     /// A body that is in memory.
     pub fn whole(bytes: Bytes) -> Self {
         if bytes.is_empty() { Self::Empty } else { Self::Whole(Some(bytes)) }
@@ -157,15 +172,23 @@ pub struct MeteredBody<B = Incoming> {
     timer: Option<Pin<Box<Sleep>>>,
     /// Since when guard has waited for the next byte.
     waiting_since: Option<Instant>,
+    /// The end of the time for the whole body, where it is limited.
+    end: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> MeteredBody<B> {
     fn new(body: B, limit: u64, own: Arc<[HeaderName]>) -> (Self, Arc<Meter>) {
         let meter = Arc::new(Meter::default());
-        (Self { body, limit, own, meter: meter.clone(), timer: None, waiting_since: None }, meter)
+        (Self { body, limit, own, meter: meter.clone(), timer: None, waiting_since: None, end: None }, meter)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(end) = &mut self.end
+            && end.as_mut().poll(cx).is_ready()
+        {
+            self.meter.set(Progress::Stalled);
+            return Poll::Ready(Some(Err(BodyError::Stalled)));
+        }
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if polled.is_ready() {
             self.waiting_since = None;
@@ -298,6 +321,22 @@ mod tests {
         let before = Instant::now();
         assert!(matches!(next(&mut stalled).await, Some(Err(BodyError::Stalled))));
         assert_eq!(before.elapsed().as_secs(), STALL_LIMIT.as_secs());
+        assert_eq!(meter.refusal().map(|refusal| refusal.reason), Some(Reason::RequestTimeout));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_without_identity_has_an_end_however_often_a_byte_comes() {
+        let (mut slow, meter) = body(&[], 100);
+        slow.end = Some(Box::pin(sleep(ANONYMOUS_BODY_TIME)));
+        let before = Instant::now();
+        loop {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            slow.body.0.push_back(Some(b"x"));
+            if matches!(next(&mut slow).await, Some(Err(BodyError::Stalled))) {
+                break;
+            }
+        }
+        assert_eq!(before.elapsed().as_secs(), ANONYMOUS_BODY_TIME.as_secs());
         assert_eq!(meter.refusal().map(|refusal| refusal.reason), Some(Reason::RequestTimeout));
     }
 

@@ -3,20 +3,24 @@
 //! - Lingering close: it half-closes the socket, then reads and discards, bounded in bytes and time. If a socket is closed with unread
 //!   bytes, the kernel sends RST, and cloudflared (Go's `http.Transport`) reports a write error and loses the 413 response.
 //! - A time limit for a request head, separate from the idle time of a connection.
-//! - A scan of each head ([`HeadScan`]), and guard's refusal in place of hyper's bare 400, 414 and 431.
+//! - A scan of each head ([`HeadScan`]), also of pipelined ones: hyper gets the bytes of one message at a time. And guard's refusal in place of hyper's bare 400, 414 and 431.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
-use super::head::{Ambiguity, HeadScan};
+use super::chunks::ChunkScan;
+use super::head::{Ambiguity, Framing, HeadScan};
+use crate::clock;
+use crate::memory::{Budget, HEAD_KIB, Reservation, SMALL_HEAD_BYTES};
 
 /// The maximum number of bytes that are read and discarded after a refusal. A client that sends 200 MiB without reading should still get
 /// the 413 response.
@@ -26,14 +30,30 @@ pub const LINGER_TIME: Duration = Duration::from_secs(30);
 /// How long a request head may take from its first byte. Protects against slowloris attacks.
 pub const HEAD_TIME: Duration = Duration::from_secs(20);
 
+/// How long a client without an identity may read nothing of its response. A person may: a paused video stands for hours.
+pub const WRITE_TIME: Duration = Duration::from_secs(30);
+
 /// The size of the buffer for discarded bytes. It is small because thousands of sockets may linger at once.
 const DISCARD_BUFFER_BYTES: usize = 16 * 1024;
 
 /// The state of a connection: shared by the socket and the service that handles its requests.
 pub struct ConnectionState {
     stage: AtomicU8,
+    /// The result of the scan of a head that hyper has not given to the handler yet: [`NOT_SCANNED`], 0, or an ambiguity.
+    scanned: AtomicU8,
+    /// The ambiguity of the current request's head.
     ambiguity: AtomicU8,
     unread: AtomicBool,
+    /// Whether it has carried an authenticated request.
+    known: AtomicBool,
+    /// Whether it was asked to close because something else needs its place.
+    gives_way: AtomicBool,
+    evicted: Notify,
+    /// When its last request ended, in milliseconds since the start of the process.
+    idle_since: AtomicU64,
+    budget: Arc<Budget>,
+    /// Whether the current request is authenticated.
+    authenticated: AtomicBool,
     refuse: Box<dyn Fn(u16) -> Vec<u8> + Send + Sync>,
 }
 
@@ -44,13 +64,23 @@ const HANDLING: u8 = 1;
 /// The response was given to hyper, and may not be written to the socket yet.
 const RESPONDED: u8 = 2;
 
+/// No head was scanned since the last request began.
+const NOT_SCANNED: u8 = u8::MAX;
+
 impl ConnectionState {
     /// `refuse` makes the complete response to a head that hyper refused with this status.
-    pub fn new(refuse: impl Fn(u16) -> Vec<u8> + Send + Sync + 'static) -> Arc<Self> {
+    pub fn new(refuse: impl Fn(u16) -> Vec<u8> + Send + Sync + 'static, budget: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
             stage: AtomicU8::new(AWAITING_HEAD),
+            scanned: AtomicU8::new(NOT_SCANNED),
             ambiguity: AtomicU8::new(0),
             unread: AtomicBool::new(false),
+            known: AtomicBool::new(false),
+            gives_way: AtomicBool::new(false),
+            evicted: Notify::new(),
+            idle_since: AtomicU64::new(clock::uptime_millis()),
+            budget,
+            authenticated: AtomicBool::new(false),
             refuse: Box::new(refuse),
         })
     }
@@ -59,6 +89,49 @@ impl ConnectionState {
     /// polled: hyper may read the first part of the body before that.
     pub fn begin(&self) {
         self.stage.store(HANDLING, Ordering::Release);
+        let scanned = match self.scanned.swap(NOT_SCANNED, Ordering::AcqRel) {
+            NOT_SCANNED => Ambiguity::Unscanned as u8,
+            scanned => scanned,
+        };
+        self.ambiguity.store(scanned, Ordering::Release);
+        self.authenticated.store(false, Ordering::Release);
+    }
+
+    /// Records that the current request is authenticated: its client may read the response as slowly as it likes.
+    pub fn set_authenticated(&self) {
+        self.authenticated.store(true, Ordering::Release);
+        self.known.store(true, Ordering::Release);
+    }
+
+    /// The order in which idle connections give way, smallest first; none for one at work, and for one that was asked already.
+    pub fn idle_rank(&self) -> Option<(bool, u64)> {
+        let is_idle = self.stage() == AWAITING_HEAD && !self.gives_way.load(Ordering::Acquire);
+        is_idle.then(|| (self.known.load(Ordering::Acquire), self.idle_since.load(Ordering::Acquire)))
+    }
+
+    /// Asks the connection to close.
+    pub fn give_way(&self) {
+        self.gives_way.store(true, Ordering::Release);
+        self.evicted.notify_one();
+    }
+
+    /// Waits until the connection is asked to close while it is idle.
+    pub async fn asked_to_close(&self) {
+        loop {
+            self.evicted.notified().await;
+            if self.stage() == AWAITING_HEAD {
+                return;
+            }
+            // A request has begun in the meantime: it is served.
+            self.gives_way.store(false, Ordering::Release);
+        }
+    }
+
+    /// Records that the response is sent, and that the next head may arrive.
+    pub fn await_head(&self) {
+        if self.stage.compare_exchange(RESPONDED, AWAITING_HEAD, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.idle_since.store(clock::uptime_millis(), Ordering::Release);
+        }
     }
 
     /// Returns the ambiguity that the scan of the current request's head found, if any.
@@ -85,9 +158,26 @@ pub struct Wire {
     stream: TcpStream,
     connection: Arc<ConnectionState>,
     head: HeadScan,
+    reading: Reading,
+    /// The bytes of the current head so far.
+    head_bytes: usize,
+    /// The share of a large head, until its response is sent.
+    head_reservation: Option<Reservation>,
+    /// Bytes that were read behind the message that hyper is reading.
+    ahead: Vec<u8>,
     head_deadline: Option<Pin<Box<Sleep>>>,
+    write_deadline: Option<Pin<Box<Sleep>>>,
     replacement: Option<Replacement>,
     linger: Option<Linger>,
+}
+
+/// The part of a message that is read next.
+enum Reading {
+    Head,
+    /// The rest of a body with a length, in bytes.
+    Body(u64),
+    /// A chunked body.
+    Chunked(ChunkScan),
 }
 
 /// A refusal that is written in place of `claimed` bytes of a response that hyper made itself.
@@ -106,20 +196,77 @@ struct Linger {
 impl Wire {
     /// Wraps an accepted socket.
     pub fn new(stream: TcpStream, connection: Arc<ConnectionState>) -> Self {
-        Self { stream, connection, head: HeadScan::default(), head_deadline: None, replacement: None, linger: None }
+        Self {
+            stream,
+            connection,
+            head: HeadScan::default(),
+            reading: Reading::Head,
+            head_bytes: 0,
+            head_reservation: None,
+            ahead: Vec::new(),
+            head_deadline: None,
+            write_deadline: None,
+            replacement: None,
+            linger: None,
+        }
     }
 
-    /// Returns the inner socket, for a tunnel.
-    pub fn into_stream(self) -> TcpStream {
-        self.stream
+    /// Returns the inner socket, and the bytes that were read and not given to hyper, for a tunnel.
+    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.ahead)
     }
 
-    fn scan(&mut self, bytes: &[u8]) {
-        self.head.read(bytes);
-        if !self.head.is_partial() {
-            let ambiguity = self.head.take_result().map_or(0, |ambiguity| ambiguity as u8);
-            self.connection.ambiguity.store(ambiguity, Ordering::Release);
-            self.head_deadline = None;
+    /// Scans bytes that are about to be given to hyper, and returns how many of them belong to the current message.
+    fn scan(&mut self, bytes: &[u8]) -> usize {
+        let mut used = 0;
+        if let Reading::Head = self.reading {
+            used = self.head.read(bytes);
+            if self.head.is_complete() {
+                let (framing, ambiguity) = self.head.take_result();
+                let ambiguity = ambiguity.map_or(0, |ambiguity| ambiguity as u8);
+                // Two heads before hyper has taken the first: the two scanners do not agree where a head ends.
+                let first = self.connection.scanned.swap(ambiguity, Ordering::AcqRel) == NOT_SCANNED;
+                if !first {
+                    self.connection.scanned.store(Ambiguity::Unscanned as u8, Ordering::Release);
+                }
+                self.head_deadline = None;
+                self.reading = match framing {
+                    Framing::Length(0) => Reading::Head,
+                    Framing::Length(length) => Reading::Body(length),
+                    Framing::Chunked => Reading::Chunked(ChunkScan::default()),
+                };
+            }
+        }
+        let rest = &bytes[used..];
+        let (body, is_complete) = match &mut self.reading {
+            Reading::Head => (0, false),
+            Reading::Chunked(chunks) => (chunks.read(rest), chunks.is_complete()),
+            Reading::Body(left) => {
+                let now = rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= now as u64;
+                (now, *left == 0)
+            }
+        };
+        if is_complete {
+            self.reading = Reading::Head;
+        }
+        used + body
+    }
+
+    /// Refuses a head for which there is no memory, as far as the socket takes the response at once.
+    fn refuse_for_memory(&self) -> io::Error {
+        self.connection.budget.note_refusal();
+        let _ = self.stream.try_write(&(self.connection.refuse)(503));
+        io::Error::new(io::ErrorKind::OutOfMemory, "no memory is left for this request head")
+    }
+
+    /// Moves bytes that were read ahead into hyper's buffer.
+    fn take_ahead(&mut self, buffer: &mut ReadBuf<'_>) {
+        let count = self.ahead.len().min(buffer.remaining());
+        buffer.put_slice(&self.ahead[..count]);
+        self.ahead.drain(..count);
+        if self.ahead.is_empty() {
+            self.ahead = Vec::new();
         }
     }
 
@@ -141,7 +288,15 @@ impl Wire {
     fn poll_replacement(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Some(replacement) = &mut self.replacement else { return Poll::Ready(Ok(0)) };
         while replacement.written < replacement.bytes.len() {
-            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, &replacement.bytes[replacement.written..]))?;
+            let polled = Pin::new(&mut self.stream).poll_write(cx, &replacement.bytes[replacement.written..]);
+            let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));
+            let count = match polled {
+                Poll::Pending => {
+                    ready!(deadline.as_mut().poll(cx));
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+                Poll::Ready(count) => count?,
+            };
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -150,6 +305,17 @@ impl Wire {
         let claimed = replacement.claimed;
         self.replacement = None;
         Poll::Ready(Ok(claimed))
+    }
+
+    /// Ends the connection of a client without an identity that has read nothing for [`WRITE_TIME`].
+    fn within_write_time(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if polled.is_ready() || self.connection.authenticated.load(Ordering::Acquire) {
+            self.write_deadline = None;
+            return polled;
+        }
+        let deadline = self.write_deadline.get_or_insert_with(|| Box::pin(sleep(WRITE_TIME)));
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client did not read its response in time")))
     }
 
     /// Reads and discards until the client closes the connection or a bound is reached.
@@ -176,16 +342,27 @@ impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let expecting_head = this.connection.stage() != HANDLING;
-        if !expecting_head && this.head.is_partial() {
-            // The rest of a pipelined head, which began in an earlier read. hyper has read it; it does not belong to the next head.
-            this.head = HeadScan::default();
-            this.head_deadline = None;
-        }
         let before = buffer.filled().len();
-        match Pin::new(&mut this.stream).poll_read(cx, buffer) {
+        let polled = if this.ahead.is_empty() {
+            Pin::new(&mut this.stream).poll_read(cx, buffer)
+        } else {
+            this.take_ahead(buffer);
+            Poll::Ready(Ok(()))
+        };
+        match polled {
             Poll::Ready(Ok(())) => {
-                if expecting_head {
-                    this.scan(&buffer.filled()[before..]);
+                let used = this.scan(&buffer.filled()[before..]);
+                this.head_bytes = if this.head.is_partial() { this.head_bytes + used } else { 0 };
+                if this.head_bytes > SMALL_HEAD_BYTES && this.head_reservation.is_none() {
+                    let Some(reservation) = this.connection.budget.reserve(HEAD_KIB) else {
+                        return Poll::Ready(Err(this.refuse_for_memory()));
+                    };
+                    this.head_reservation = Some(reservation);
+                }
+                let surplus = &buffer.filled()[before + used..];
+                if !surplus.is_empty() {
+                    this.ahead.splice(..0, surplus.iter().copied());
+                    buffer.set_filled(before + used);
                 }
                 Poll::Ready(Ok(()))
             }
@@ -205,7 +382,8 @@ impl AsyncWrite for Wire {
         if this.replaces_response(bytes, bytes.len()) {
             return this.poll_replacement(cx);
         }
-        Pin::new(&mut this.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.within_write_time(cx, polled)
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -214,7 +392,8 @@ impl AsyncWrite for Wire {
         if this.replaces_response(slices.first().map_or(&[], |slice| slice), total) {
             return this.poll_replacement(cx);
         }
-        Pin::new(&mut this.stream).poll_write_vectored(cx, slices)
+        let polled = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        this.within_write_time(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -224,7 +403,10 @@ impl AsyncWrite for Wire {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         // hyper flushes after it has written its buffer: the response is sent, and the next head may arrive.
-        let _ = this.connection.stage.compare_exchange(RESPONDED, AWAITING_HEAD, Ordering::AcqRel, Ordering::Acquire);
+        if this.connection.stage() == RESPONDED {
+            this.connection.await_head();
+            this.head_reservation = None;
+        }
         Pin::new(&mut this.stream).poll_flush(cx)
     }
 
@@ -257,7 +439,7 @@ mod tests {
     async fn connection() -> (Wire, TcpStream, Arc<ConnectionState>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let connection = ConnectionState::new(|_status| Vec::new());
+        let connection = ConnectionState::new(|_status| Vec::new(), Budget::of(1 << 40));
         (Wire::new(listener.accept().await.unwrap().0, connection.clone()), client, connection)
     }
 
@@ -273,6 +455,23 @@ mod tests {
         }
         assert_eq!(ended.map(|error| error.kind()), Some(io::ErrorKind::TimedOut));
         assert_eq!(began.elapsed().as_secs(), HEAD_TIME.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_without_identity_that_reads_nothing_is_cut_and_a_person_is_not() {
+        for authenticated in [false, true] {
+            let (mut wire, _client, connection) = connection().await;
+            connection.begin();
+            if authenticated {
+                connection.set_authenticated();
+            }
+            let began = Instant::now();
+            let piece = vec![0; 1 << 20];
+            let written = tokio::time::timeout(WRITE_TIME * 4, async { while wire.write(&piece).await.is_ok() {} }).await;
+            assert_eq!(written.is_err(), authenticated);
+            let time = if authenticated { WRITE_TIME * 4 } else { WRITE_TIME };
+            assert_eq!(began.elapsed().as_secs(), time.as_secs());
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! The admin port: `/livez`, `/readyz`, `/metrics`, and the status page at `/`. All of it is read-only.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -14,10 +15,14 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
+use tokio::task::AbortHandle;
+
 use super::metrics::CONTENT_TYPE as METRICS_TYPE;
 
 /// How long an admin connection may idle.
 const IDLE_TIME: Duration = Duration::from_secs(60);
+/// The maximum number of open admin connections. For a further one the oldest is closed: a probe always gets through.
+pub const MAX_CONNECTIONS: usize = 64;
 /// The pause after an accept that failed.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -43,6 +48,7 @@ pub async fn serve(listener: TcpListener, view: Arc<dyn View>) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(error = %error, "admin port not served"),
     };
+    let mut open = VecDeque::new();
     loop {
         let Ok((stream, _peer)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_BACKOFF).await;
@@ -58,7 +64,14 @@ pub async fn serve(listener: TcpListener, view: Arc<dyn View>) {
             .header_read_timeout(IDLE_TIME)
             .serve_connection(TokioIo::new(stream), service);
         // A probe that closes its connection early is no error.
-        tokio::spawn(async move { drop(connection.await) });
+        let task = tokio::spawn(async move { drop(connection.await) }).abort_handle();
+        open.retain(|task: &AbortHandle| !task.is_finished());
+        if open.len() >= MAX_CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        open.push_back(task);
     }
 }
 

@@ -5,6 +5,8 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use super::line_limiter::LineLimiter;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -74,12 +76,18 @@ pub struct Metrics {
     pub upstream_errors: UpstreamErrors,
     /// Fetches of the key set.
     pub jwks_fetches: Outcome,
+    memory_budget: Gauge,
+    memory_reserved: Gauge,
+    connections: Gauge,
+    evicted: Gauge,
     jwks_keys: Gauge,
     jwks_age: Gauge<f64, AtomicU64>,
     /// Look-ups in the cache of verified tokens.
     pub token_cache: CacheResults,
     /// WebSockets (tunnels) that are open now.
     pub open_tunnels: Gauge,
+    /// The limit of log lines about refused strangers.
+    pub refused_lines: LineLimiter,
     /// Requests in flight now.
     pub inflight: Gauge,
 }
@@ -125,7 +133,17 @@ impl Metrics {
         let open_tunnels = gauge(&mut registry, "open_tunnels", "WebSocket tunnels that are open now");
         let inflight = gauge(&mut registry, "inflight_requests", "Requests in flight now");
 
+        let memory_budget = gauge(&mut registry, "memory_budget_bytes", "Memory that connections and requests may reserve");
+        let memory_reserved =
+            gauge(&mut registry, "memory_reserved_bytes", "Memory that connections and requests have reserved now");
+        let connections = gauge(&mut registry, "open_connections", "Connections that are open now, without tunnels");
+        let evicted = gauge(&mut registry, "evicted_connections", "Idle connections that gave way to others since the start");
+
         Self {
+            memory_budget,
+            memory_reserved,
+            connections,
+            evicted,
             passed: labelled(&requests, "decision", "passed"),
             refused: labelled(&requests, "decision", "refused"),
             sign_in_redirects: labelled(&requests, "decision", "sign-in"),
@@ -153,6 +171,7 @@ impl Metrics {
             },
             open_tunnels,
             inflight,
+            refused_lines: LineLimiter::default(),
             registry,
         }
     }
@@ -195,6 +214,14 @@ impl Metrics {
         let (keys, age) = keys_and_age.map_or((0, -1.0), |(keys, age)| (keys, age.as_secs_f64()));
         self.jwks_keys.set(i64::try_from(keys).unwrap_or(i64::MAX));
         self.jwks_age.set(age);
+    }
+
+    /// Sets the memory budget, its reserved part, the open connections and those that gave way.
+    pub fn memory(&self, budget: i64, reserved: i64, connections: usize, evicted: u64) {
+        self.memory_budget.set(budget);
+        self.memory_reserved.set(reserved);
+        self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+        self.evicted.set(i64::try_from(evicted).unwrap_or(i64::MAX));
     }
 
     /// All metrics in the `OpenMetrics` text format.

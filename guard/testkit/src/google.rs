@@ -17,7 +17,7 @@ pub use self::cloud_run::{CloudRun, Cold, Reached, SIGNATURE_REMOVED};
 pub use self::identity::{ACCOUNT, Google, Seen};
 use crate::RawClient;
 use crate::deadline::{CONDITION, within};
-use crate::home::process_args;
+use crate::environment::process_args;
 use crate::raw::Response;
 
 /// Where the guard gets its tokens.
@@ -41,7 +41,7 @@ impl Via {
 }
 
 /// What stands in one test.
-pub struct Abroad {
+pub struct CloudRunSetup {
     /// Who gives tokens.
     pub google: Google,
     /// Who wants one.
@@ -52,7 +52,7 @@ pub struct Abroad {
     pub folder: Folder,
 }
 
-impl Abroad {
+impl CloudRunSetup {
     /// By key file, with its defaults, and ready.
     pub async fn start() -> Self {
         Self::with(Via::KeyFile, |_args| {}).await
@@ -89,7 +89,7 @@ impl Abroad {
     }
 }
 
-impl Drop for Abroad {
+impl Drop for CloudRunSetup {
     fn drop(&mut self) {
         self.egress_proxy.stop();
     }

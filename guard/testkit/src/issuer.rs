@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::rsa_signer::Signer;
+use crate::signer::KeyPair;
 use aws_lc_rs::digest;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 pub use self::forgeries::CURED_BY_THE_WIRE;
-use self::keys::Scribe;
+use self::keys::SharedSigner;
 pub use self::keys::{elliptic_jwk, weak_jwk};
 use crate::deadline::{CONDITION, within};
 use crate::noise::hex;
@@ -76,7 +76,7 @@ struct Shared {
 }
 
 struct Keys {
-    current: Arc<Signer>,
+    current: Arc<KeyPair>,
     published: Vec<Value>,
 }
 
@@ -84,7 +84,7 @@ impl Issuer {
     /// Starts with two keys, as the real endpoint has: a current one of its own, and a previous one that all issuers of a process
     /// share, because making a key costs a quarter of a second.
     pub async fn start() -> Self {
-        let made = tokio::task::spawn_blocking(|| (Arc::new(Signer::generate()), Scribe::shared().jwk()));
+        let made = tokio::task::spawn_blocking(|| (Arc::new(KeyPair::generate()), SharedSigner::shared().jwk()));
         let (current, previous) = made.await.expect("keys are generated");
         let published = vec![current.jwk(), previous];
         let shared = Arc::new(Shared {
@@ -163,14 +163,14 @@ impl Issuer {
     }
 
     /// The current key. Keep it over [`Issuer::rotate`] to sign with a previous or a retired one.
-    pub fn signer(&self) -> Arc<Signer> {
+    pub fn signer(&self) -> Arc<KeyPair> {
         Arc::clone(&self.shared.keys.lock().unwrap().current)
     }
 
     /// Makes a new current key; the old one becomes the previous one, and what was previous is no longer published.
     /// Returns the new one.
-    pub fn rotate(&self) -> Arc<Signer> {
-        let fresh = Arc::new(Signer::generate());
+    pub fn rotate(&self) -> Arc<KeyPair> {
+        let fresh = Arc::new(KeyPair::generate());
         let mut keys = self.shared.keys.lock().unwrap();
         keys.published = vec![fresh.jwk(), keys.current.jwk()];
         keys.current = Arc::clone(&fresh);
@@ -214,7 +214,7 @@ impl Issuer {
     /// Call it before [`Issuer::rotate`] and [`Issuer::publish`]: the tokens with a duplicate member are signed with the key that
     /// is the previous one at start. A name in [`CURED_BY_THE_WIRE`] is wrong only where no HTTP parser stands before the verifier.
     pub fn forgeries(&self) -> Vec<(&'static str, String)> {
-        forgeries::all(self, Scribe::shared())
+        forgeries::all(self, SharedSigner::shared())
     }
 
     /// Stops and returns when the port is closed.
@@ -273,7 +273,7 @@ impl Shared {
         let published = match behaviour {
             Behaviour::Empty => Vec::new(),
             Behaviour::DuplicateKid => {
-                let mut twin = Scribe::shared().jwk();
+                let mut twin = SharedSigner::shared().jwk();
                 twin["kid"] = kid.into();
                 vec![keys.current.jwk(), twin]
             }

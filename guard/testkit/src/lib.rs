@@ -11,11 +11,12 @@
     reason = "a fake that cannot do its work must fail the test at that line; every panic here is a failed test"
 )]
 
+pub mod admin;
 pub mod browser;
 mod deadline;
 pub mod edge;
+pub mod environment;
 pub mod google;
-pub mod home;
 pub mod immich;
 pub mod issuer;
 pub mod nas;
@@ -23,15 +24,17 @@ pub mod noise;
 pub mod outpost;
 pub mod photos;
 pub mod pod;
+pub mod process;
 pub mod raw;
-pub mod rsa_signer;
 mod server;
 pub mod signer;
+pub mod wait;
 pub mod ws;
 
 pub use edge::Edge;
-pub use google::Abroad;
-pub use home::Home;
+pub use environment::TestEnvironment;
+pub use google::CloudRunSetup;
+
 pub use immich::Immich;
 pub use issuer::{Behaviour, Issuer};
 pub use outpost::Outpost;

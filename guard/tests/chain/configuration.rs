@@ -6,28 +6,28 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use testkit::RawClient;
 
-use crate::{Chain, Ground, shipped};
+use crate::{Chain, StorySetup, shipped};
 
 /// The lines of `ingress validate` for this file.
-fn validate(ground: &Ground, config: &str) -> Vec<String> {
-    let file = ground.site.path("/etc/cloudflared/validated.yaml");
+fn validate(setup: &StorySetup, config: &str) -> Vec<String> {
+    let file = setup.sandbox.path("/etc/cloudflared/validated.yaml");
     testkit::pod::file(&file, config).expect("a file");
-    let mut command = Command::new(ground.which.program());
+    let mut command = Command::new(setup.which.program());
     command.env_clear().arg("tunnel").arg("--config").arg(file).args(["ingress", "validate"]);
     let output = command.output().expect("it runs");
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).lines().map(str::to_owned).collect()
 }
 
-pub(crate) async fn the_shipped_file_is_valid(ground: Ground) {
-    let said = validate(&ground, &shipped::config());
+pub(crate) async fn the_shipped_file_is_valid(setup: StorySetup) {
+    let said = validate(&setup, &shipped::config());
     assert!(said.contains(&"OK".to_owned()), "{said:?}");
     // It ends with 0 for this one too: the line is what counts.
-    let said = validate(&ground, &format!("{}    originRequest:\n      keepAliveTimeOut: 5s\n", shipped::config()));
+    let said = validate(&setup, &format!("{}    originRequest:\n      keepAliveTimeOut: 5s\n", shipped::config()));
     assert!(!said.contains(&"OK".to_owned()), "{said:?}");
 }
 
-pub(crate) async fn the_shipped_file_is_in_force(ground: Ground) {
-    let _chain = Chain::start(ground).await;
+pub(crate) async fn the_shipped_file_is_in_force(setup: StorySetup) {
+    let _chain = Chain::start(setup).await;
     let (host, port) = shipped::origin();
     let metrics = ([127, 0, 0, 1], 2000).into();
     let get = async |path: &str| {

@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 
 use testkit::Edge;
 
+use crate::sandbox::Sandbox;
 use crate::shipped;
-use crate::site::Site;
-use crate::support::binary::{Binary, Ended};
+use testkit::process::{Ended, Process};
 
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +64,12 @@ fn stand_in() -> PathBuf {
 
 /// A running connector. It is killed when it is dropped.
 pub(crate) struct Connector {
-    pub(crate) process: Binary,
+    pub(crate) process: Process,
 }
 
 impl Connector {
     /// Starts it as the pod does: the image's entry point, then the container's `args`. Beside them only what names the edge.
-    pub(crate) fn start(which: Which, site: &Site, edge: &Edge, number: u16) -> Self {
+    pub(crate) fn start(which: Which, site: &Sandbox, edge: &Edge, number: u16) -> Self {
         let mut command = Command::new(which.program());
         command.env_clear().arg("--no-autoupdate");
         for arg in shipped::args() {
@@ -89,7 +89,7 @@ impl Connector {
                 }
             }
         }
-        Self { process: Binary::spawn(command) }
+        Self { process: Process::spawn(command) }
     }
 
     /// Waits for its end; panics when it does not end in order.

@@ -10,15 +10,16 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::connector::Connector;
-use crate::support::{admin, eventually};
-use crate::{Chain, Ground, head, open};
+use crate::{Chain, StorySetup, head, open};
+use testkit::admin;
+use testkit::wait::eventually;
 
 const MIB: u64 = 1024 * 1024;
 /// Clients under load, each with a connection of its own.
 const CLIENTS: usize = 8;
 
-pub(crate) async fn a_connector_that_leaves_finishes_what_is_under_way(ground: Ground) {
-    let chain = Chain::start(ground).await;
+pub(crate) async fn a_connector_that_leaves_finishes_what_is_under_way(setup: StorySetup) {
+    let chain = Chain::start(setup).await;
     let asset = noise::bytes(0, 8 * MIB);
     let half = asset.len() / 2;
     let mut upload = chain.connect().await;
@@ -31,8 +32,9 @@ pub(crate) async fn a_connector_that_leaves_finishes_what_is_under_way(ground: G
     download.send(chain.head(&format!("GET /api/assets/1/original?size={}", 64 * MIB), "\r\n")).await;
     download.read_head().await;
     let mut downloaded = download.read_exact(1_000).await;
-    let mut socket = ws::connect(chain.edge.front(), Some(&chain.issuer.token_for("ada@example.com"))).await.unwrap();
-    chain.immich.wait_until("all of them", |state| state.requests.len() == 4).await;
+    let mut socket =
+        ws::connect(chain.edge.front(), Some(&chain.environment.front_door.token_for("ada@example.com"))).await.unwrap();
+    chain.environment.immich.wait_until("all of them", |state| state.requests.len() == 4).await;
 
     chain.connector.process.terminate();
     chain.edge.wait_for_tunnels(0).await;
@@ -43,42 +45,42 @@ pub(crate) async fn a_connector_that_leaves_finishes_what_is_under_way(ground: G
     assert_eq!(ws::exchange(&mut socket, Message::text("still here?")).await, Message::text("still here?"));
     upload.send(&asset[half..]).await;
     assert_eq!(upload.read_response().await.status, 201);
-    chain.immich.release();
+    chain.environment.immich.release();
     assert_eq!(slow.read_response().await.status, 200);
     downloaded.extend(download.read_exact(64 * 1024 * 1024 - downloaded.len()).await);
     assert!(downloaded == noise::bytes(0, 64 * MIB));
     drop(socket);
     chain.connector.end().await;
-    assert_eq!(chain.immich.stored()[0].sha256, noise::sha256(8 * MIB));
-    assert_eq!(chain.immich.aborted_uploads(), 0);
+    assert_eq!(chain.environment.immich.stored()[0].sha256, noise::sha256(8 * MIB));
+    assert_eq!(chain.environment.immich.aborted_uploads(), 0);
 }
 
-pub(crate) async fn no_request_is_lost_when_a_connector_is_replaced(ground: Ground) {
-    let chain = Chain::start(ground).await;
-    let load = Load::start(chain.edge.front(), &chain.issuer);
+pub(crate) async fn no_request_is_lost_when_a_connector_is_replaced(setup: StorySetup) {
+    let chain = Chain::start(setup).await;
+    let load = Load::start(chain.edge.front(), &chain.environment.front_door);
     load.wait_for(4 * CLIENTS).await;
     // As the Deployment rolls: the new one is connected before the old one leaves.
-    let successor = Connector::start(chain.ground.which, &chain.ground.site, &chain.edge, 1);
+    let successor = Connector::start(chain.setup.which, &chain.setup.sandbox, &chain.edge, 1);
     chain.edge.wait_for_tunnels(2).await;
     chain.connector.process.terminate();
     chain.connector.end().await;
     load.wait_for(4 * CLIENTS).await;
     let answers = load.stop().await;
     assert!(answers.iter().all(|answer| answer.status / 100 == 2), "{:?}", tally(&answers));
-    assert_eq!(chain.immich.aborted_uploads(), 0);
+    assert_eq!(chain.environment.immich.aborted_uploads(), 0);
     drop(successor);
 }
 
-pub(crate) async fn a_guard_that_drains_loses_nothing_and_its_successor_is_found(ground: Ground) {
-    let chain = Chain::with(ground, &[("GUARD_GRACE", "60s")]).await;
+pub(crate) async fn a_guard_that_drains_loses_nothing_and_its_successor_is_found(setup: StorySetup) {
+    let chain = Chain::with(setup, &[("GUARD_GRACE", "60s")]).await;
     let mut slow = chain.connect().await;
     slow.send(chain.head("GET /api/slow", "\r\n")).await;
-    let load = Load::start(chain.edge.front(), &chain.issuer);
+    let load = Load::start(chain.edge.front(), &chain.environment.front_door);
     load.wait_for(4 * CLIENTS).await;
 
-    chain.guard.terminate();
-    eventually("the signal to be noticed", || chain.guard.stdout().contains("draining")).await;
-    assert_eq!(admin(chain.admin, "/readyz").await.status, 503);
+    chain.environment.guard.process.terminate();
+    eventually("the signal to be noticed", || chain.environment.guard.process.stdout().contains("draining")).await;
+    assert_eq!(admin::get(chain.environment.guard.admin_address, "/readyz").await.status, 503);
     // What keeps the drain open is the slow request: all of these come in the midst of it.
     load.wait_for(4 * CLIENTS).await;
     let answers = load.stop().await;
@@ -88,20 +90,20 @@ pub(crate) async fn a_guard_that_drains_loses_nothing_and_its_successor_is_found
         assert!(answer.status / 100 == 2 || draining, "{:?}: {answer:?}", tally(&answers));
     }
     assert!(answers.iter().any(|answer| answer.status == 503), "{:?}", tally(&answers));
-    chain.immich.release();
+    chain.environment.immich.release();
     assert_eq!(slow.read_response().await.status, 200);
-    let ended = chain.guard.end().await;
+    let ended = chain.environment.guard.process.end().await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    assert_eq!(chain.immich.aborted_uploads(), 0);
+    assert_eq!(chain.environment.immich.aborted_uploads(), 0);
 
-    if let crate::site::Site::Pod = chain.ground.site {
+    if let crate::sandbox::Sandbox::Pod = chain.setup.sandbox {
         let mut client = RawClient::connect(chain.edge.front()).await;
-        client.send(head(&chain.issuer, "GET /api/server/ping", "\r\n")).await;
+        client.send(head(&chain.environment.front_door, "GET /api/server/ping", "\r\n")).await;
         let answer = client.read_response().await;
         assert_eq!(answer.status, 502, "nobody listens");
         assert_eq!(answer.header("cf-cloudflared-response-meta"), Some(r#"{"src":"cloudflared"}"#), "{answer:?}");
-        let (_successor, ..) = open(&chain.ground, &chain.issuer, &chain.immich, &[]).await;
-        client.send(head(&chain.issuer, "GET /api/server/ping", "\r\n")).await;
+        let _successor = open(&chain.setup, &chain.environment.front_door, &chain.environment.immich, &[]).await;
+        client.send(head(&chain.environment.front_door, "GET /api/server/ping", "\r\n")).await;
         assert_eq!(client.read_response().await.status, 200, "the connector finds the new guard by itself");
     }
 }

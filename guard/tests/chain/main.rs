@@ -11,20 +11,17 @@ mod connector;
 mod idle;
 mod leaving;
 mod requests;
+mod sandbox;
 mod shipped;
-mod site;
 mod sockets;
-#[path = "../support/mod.rs"]
-mod support;
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use connector::{Connector, Which};
-use site::Site;
-use support::binary::{Binary, variables};
+use sandbox::Sandbox;
 use testkit::nas::Trials;
-use testkit::{Edge, Immich, Issuer, RawClient, pod};
+use testkit::process::{OriginProcess, origin_variables};
+use testkit::{Edge, Immich, Issuer, RawClient, TestEnvironment, pod};
 
 /// Lists stories as tests with one of the connectors.
 macro_rules! stories {
@@ -79,11 +76,11 @@ fn main() -> ExitCode {
 }
 
 /// Runs a story on a thread, in a place and in a runtime of its own.
-fn story<F: Future<Output = ()>>(which: Which, story: impl FnOnce(Ground) -> F + Send + 'static) {
+fn story<F: Future<Output = ()>>(which: Which, story: impl FnOnce(StorySetup) -> F + Send + 'static) {
     let ran = std::thread::spawn(move || {
-        let ground = Ground { which, site: Site::enter() };
+        let setup = StorySetup { which, sandbox: Sandbox::enter() };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(story(ground));
+        runtime.block_on(story(setup));
     });
     if let Err(panic) = ran.join() {
         std::panic::resume_unwind(panic);
@@ -91,38 +88,34 @@ fn story<F: Future<Output = ()>>(which: Which, story: impl FnOnce(Ground) -> F +
 }
 
 /// What a story starts from.
-struct Ground {
+struct StorySetup {
     which: Which,
-    site: Site,
+    sandbox: Sandbox,
 }
 
 /// Everything between a client and Immich.
 struct Chain {
-    ground: Ground,
-    issuer: Issuer,
-    immich: Immich,
-    guard: Binary,
-    /// Where the guard's probes are.
-    admin: SocketAddr,
+    setup: StorySetup,
+    environment: TestEnvironment<Issuer, OriginProcess>,
     edge: Edge,
     connector: Connector,
 }
 
 impl Chain {
     /// All of it, connected.
-    async fn start(ground: Ground) -> Self {
-        Self::with(ground, &[]).await
+    async fn start(setup: StorySetup) -> Self {
+        Self::with(setup, &[]).await
     }
 
     /// The same, with more variables for the guard.
-    async fn with(ground: Ground, more: &[(&'static str, &str)]) -> Self {
-        let (issuer, immich) = (Issuer::start().await, Immich::start().await);
-        let (guard, address, admin) = open(&ground, &issuer, &immich, more).await;
+    async fn with(setup: StorySetup, more: &[(&'static str, &str)]) -> Self {
+        let (front_door, immich) = (Issuer::start().await, Immich::start().await);
+        let guard = open(&setup, &front_door, &immich, more).await;
         let edge = Edge::start().await;
-        ground.site.prepare(address, edge.authority());
-        let connector = Connector::start(ground.which, &ground.site, &edge, 0);
+        setup.sandbox.prepare(guard.address, edge.authority());
+        let connector = Connector::start(setup.which, &setup.sandbox, &edge, 0);
         edge.wait_for_tunnels(1).await;
-        Self { ground, issuer, immich, guard, admin, edge, connector }
+        Self { setup, environment: TestEnvironment { front_door, immich, guard }, edge, connector }
     }
 
     /// A client's connection to the edge.
@@ -132,7 +125,7 @@ impl Chain {
 
     /// A request of a person who is signed in, without the empty line: `extra` are whole lines.
     fn head(&self, request_line: &str, extra: &str) -> String {
-        head(&self.issuer, request_line, extra)
+        head(&self.environment.front_door, request_line, extra)
     }
 }
 
@@ -141,15 +134,10 @@ fn head(issuer: &Issuer, request_line: &str, extra: &str) -> String {
     format!("{request_line} HTTP/1.1\r\nHost: photos.example.com\r\nCf-Access-Jwt-Assertion: {token}\r\n{extra}")
 }
 
-/// The real binary of guard, where the shipped file says that it is.
-async fn open(
-    ground: &Ground,
-    issuer: &Issuer,
-    immich: &Immich,
-    more: &[(&'static str, &str)],
-) -> (Binary, SocketAddr, SocketAddr) {
-    let mut variables = variables(issuer, &immich.url());
-    ground.site.listen(&mut variables);
+/// The real binary of guard, on the ports that the shipped file names.
+async fn open(setup: &StorySetup, issuer: &Issuer, immich: &Immich, more: &[(&'static str, &str)]) -> OriginProcess {
+    let mut variables = origin_variables(issuer, &immich.url());
+    setup.sandbox.listen(&mut variables);
     variables.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-    Binary::origin(&variables).await
+    OriginProcess::start(env!("CARGO_BIN_EXE_guard"), &variables).await
 }

@@ -2,10 +2,10 @@
 
 use testkit::edge::CLIENT;
 
-use crate::{Chain, Ground};
+use crate::{Chain, StorySetup};
 
-pub(crate) async fn without_a_proof_it_is_401(ground: Ground) {
-    let chain = Chain::start(ground).await;
+pub(crate) async fn without_a_proof_it_is_401(setup: StorySetup) {
+    let chain = Chain::start(setup).await;
     for request in [
         "GET / HTTP/1.1\r\nHost: photos.example.com\r\n\r\n",
         "POST /api/assets HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi",
@@ -16,16 +16,16 @@ pub(crate) async fn without_a_proof_it_is_401(ground: Ground) {
         assert_eq!((answer.status, answer.header("guard-refusal")), (401, Some("unauthorized")), "{answer:?}");
         assert_eq!(answer.header("cf-cloudflared-response-meta"), Some(r#"{"src":"origin"}"#), "{answer:?}");
     }
-    assert_eq!(chain.immich.dials(), 0);
+    assert_eq!(chain.environment.immich.dials(), 0);
 }
 
-pub(crate) async fn with_a_proof_it_is_200_and_immich_sees_the_client(ground: Ground) {
-    let chain = Chain::start(ground).await;
+pub(crate) async fn with_a_proof_it_is_200_and_immich_sees_the_client(setup: StorySetup) {
+    let chain = Chain::start(setup).await;
     let mut client = chain.connect().await;
     client.send(chain.head("GET /api/anything?a=b%2Fc", "Cookie: CF_Authorization=x; immich_access_token=y\r\n\r\n")).await;
     let answer = client.read_response().await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let seen = chain.immich.last_request();
+    let seen = chain.environment.immich.last_request();
     assert_eq!((seen.method.as_str(), seen.target.as_str()), ("GET", "/api/anything?a=b%2Fc"));
     for (name, value) in [
         ("host", "photos.example.com"),
@@ -45,32 +45,33 @@ pub(crate) async fn with_a_proof_it_is_200_and_immich_sees_the_client(ground: Gr
     assert_eq!(client.read_response_to_head().await.header("content-length"), Some("1000000"));
 }
 
-pub(crate) async fn each_line_of_a_stream_arrives_at_once(ground: Ground) {
-    let chain = Chain::start(ground).await;
+pub(crate) async fn each_line_of_a_stream_arrives_at_once(setup: StorySetup) {
+    let chain = Chain::start(setup).await;
     let mut client = chain.connect().await;
     client.send(chain.head("POST /api/sync/stream", "Content-Length: 2\r\n\r\n{}")).await;
     // The next line is not written before the last one has arrived.
     for line in ["{\"one\":1}", "{\"two\":2}", "{\"three\":3}"] {
-        chain.immich.sync_line(line);
+        chain.environment.immich.sync_line(line);
         client.read_through(line.as_bytes()).await;
     }
-    chain.immich.sync_end();
+    chain.environment.immich.sync_end();
     client.read_through(b"0\r\n\r\n").await;
 }
 
-pub(crate) async fn a_client_that_goes_leaves_immich_without_a_whole_asset(ground: Ground) {
-    let chain = Chain::start(ground).await;
+pub(crate) async fn a_client_that_goes_leaves_immich_without_a_whole_asset(setup: StorySetup) {
+    let chain = Chain::start(setup).await;
     for (before, framing) in
         ["Content-Length: 1000000\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"].into_iter().enumerate()
     {
         let mut client = chain.connect().await;
         client.send(chain.head("POST /api/assets", framing)).await;
         chain
+            .environment
             .immich
             .wait_until("the first bytes", |state| state.requests.get(before).is_some_and(|upload| upload.body_bytes == 5))
             .await;
         drop(client);
-        chain.immich.wait_until("the upload to break", |state| state.aborted_uploads == before + 1).await;
+        chain.environment.immich.wait_until("the upload to break", |state| state.aborted_uploads == before + 1).await;
     }
-    assert_eq!(chain.immich.stored(), []);
+    assert_eq!(chain.environment.immich.stored(), []);
 }

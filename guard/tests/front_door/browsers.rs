@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use guard::origin::start::OriginServer;
 use serde_json::json;
 use testkit::browser::Browser;
-use testkit::home::{asking_args, open};
+use testkit::environment::{forward_auth_args, open};
 use testkit::outpost::{Config, RelyingParty};
 use testkit::{Immich, Outpost};
 
@@ -79,7 +79,7 @@ async fn confirm_sign_out(browser: &mut Browser) {
 
 /// A guard before `immich` that asks at `auth_url`, ready.
 async fn guard(auth_url: &str, preset: &str, immich: &Immich) -> OriginServer {
-    let mut args = asking_args(auth_url, URL, &immich.url());
+    let mut args = forward_auth_args(auth_url, URL, &immich.url());
     args.auth.auth_preset = Some(preset.to_owned());
     let door = open(&args);
     door.trust_source.ready().await;

@@ -6,13 +6,13 @@ use std::process::{Command, Stdio};
 
 use testkit::google::Folder;
 
-use crate::support::binary::Binary;
 use crate::tool;
+use testkit::process::Process;
 
 /// A running Caddy. It is killed when it is dropped.
 pub(crate) struct Caddy {
     pub(crate) address: SocketAddr,
-    _process: Binary,
+    _process: Process,
     _folder: Folder,
 }
 
@@ -55,7 +55,7 @@ impl Caddy {
         let address = listener.local_addr().unwrap();
         let mut command = Command::new(tool("CADDY").expect("somebody looked"));
         command.args(["run", "--config", &file, "--adapter", "caddyfile"]).env_clear().env("HOME", folder.path());
-        let process = Binary::spawn_on(command, Stdio::from(OwnedFd::from(listener)));
+        let process = Process::spawn_on(command, Stdio::from(OwnedFd::from(listener)));
         Self { address, _process: process, _folder: folder }
     }
 }

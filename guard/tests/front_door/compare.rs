@@ -2,17 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use testkit::home::{asking_args, open};
+use testkit::environment::{forward_auth_args, open};
 
 use crate::caddy::Caddy;
 use crate::cases::{CASES, Case};
 use crate::differences::{ANY, DIFFERENCES, Difference, LAXER, Laxer, NONE};
-use crate::stage::{Facts, Stage};
+use crate::side::{Facts, Side};
 
 pub(crate) async fn where_guard_differs_from_caddy_it_is_the_stricter() {
-    let (mut at_caddy, mut at_guard) = (Stage::new().await, Stage::new().await);
-    let caddy = Caddy::start("photos.example.com", &at_caddy.outpost.url(), &at_caddy.immich.url());
-    let guard = open(&asking_args(&at_guard.outpost.url(), "http://photos.example.com", &at_guard.immich.url()));
+    let (mut at_caddy, mut at_guard) = (Side::new().await, Side::new().await);
+    let caddy = Caddy::start("photos.example.com", &at_caddy.environment.front_door.url(), &at_caddy.environment.immich.url());
+    let guard = open(&forward_auth_args(
+        &at_guard.environment.front_door.url(),
+        "http://photos.example.com",
+        &at_guard.environment.immich.url(),
+    ));
     guard.trust_source.ready().await;
     let (mut seen, mut laxer_ones) = (BTreeSet::new(), BTreeSet::new());
     let (mut unexplained, mut differing, mut facts) = (Vec::new(), 0, 0);

@@ -12,9 +12,7 @@ mod compare;
 mod differences;
 mod oauth2_proxy;
 mod provider;
-mod stage;
-#[path = "../support/mod.rs"]
-mod support;
+mod side;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -9,9 +9,9 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, UnixStream};
 
 use crate::provider::Provider;
-use crate::support::binary::Binary;
-use crate::support::eventually;
 use crate::tool;
+use testkit::process::Process;
+use testkit::wait::eventually;
 
 /// Its name and its secret at the provider.
 pub(crate) const CLIENT: (&str, &str) = ("oauth2-proxy", "another-secret-of-this-test");
@@ -19,7 +19,7 @@ pub(crate) const CLIENT: (&str, &str) = ("oauth2-proxy", "another-secret-of-this
 /// A running oauth2-proxy. It is killed when it is dropped.
 pub(crate) struct Oauth2Proxy {
     pub(crate) address: SocketAddr,
-    _process: Binary,
+    _process: Process,
     _folder: Folder,
 }
 
@@ -45,7 +45,7 @@ impl Oauth2Proxy {
             "--cookie-secure=false".to_owned(),
         ]);
         command.env("OAUTH2_PROXY_CLIENT_SECRET", secret).env("OAUTH2_PROXY_COOKIE_SECRET", "0123456789abcdef0123456789abcdef");
-        let process = Binary::spawn(command);
+        let process = Process::spawn(command);
         eventually("oauth2-proxy to listen", || socket.exists()).await;
         Self { address: relay(socket).await, _process: process, _folder: folder }
     }

@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use serde_json::Value;
-use support::binary::Binary;
-use support::eventually;
+use testkit::process::Process;
+use testkit::wait::eventually;
 
-use crate::{support, tool};
+use crate::tool;
 
 /// Who can sign in there, and with what.
 pub(crate) const PERSON: (&str, &str) = ("ada", "correct horse");
@@ -14,7 +14,7 @@ pub(crate) const PERSON: (&str, &str) = ("ada", "correct horse");
 /// A running provider. It is killed when it is dropped.
 pub(crate) struct Provider {
     pub(crate) issuer: String,
-    _process: Binary,
+    _process: Process,
 }
 
 impl Provider {
@@ -22,8 +22,8 @@ impl Provider {
     pub(crate) async fn start(client: Value) -> Self {
         let mut command = Command::new("node");
         command.arg(tool("OIDC_PROVIDER").expect("somebody looked")).env("CLIENTS", Value::from(vec![client]).to_string());
-        let process = Binary::spawn(command);
-        let said = |process: &Binary| Some(process.stdout().split_once("issuer ")?.1.split_once('\n')?.0.to_owned());
+        let process = Process::spawn(command);
+        let said = |process: &Process| Some(process.stdout().split_once("issuer ")?.1.split_once('\n')?.0.to_owned());
         eventually("the provider to say where it is", || said(&process).is_some()).await;
         Self { issuer: said(&process).unwrap(), _process: process }
     }

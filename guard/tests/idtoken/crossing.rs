@@ -2,7 +2,7 @@
 
 use guard::idtoken::config::IdtokenArgs;
 use testkit::google::Via;
-use testkit::{Abroad, RawUpstream};
+use testkit::{CloudRunSetup, RawUpstream};
 
 use super::{get, refusal};
 
@@ -26,7 +26,7 @@ const SPOOFED: &str = "X-Serverless-Authorization: Bearer spoofed\r\n\
 
 #[tokio::test]
 async fn only_our_token_arrives_and_the_applications_own_authorization_passes() {
-    let abroad = Abroad::start().await;
+    let abroad = CloudRunSetup::start().await;
     let answer = abroad.ask(get("/", &format!("{SPOOFED}Authorization: Bearer the-applications-own\r\nCookie: a=1\r\n"))).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let reached = abroad.reached();
@@ -53,7 +53,7 @@ async fn only_our_token_arrives_and_the_applications_own_authorization_passes() 
 
 #[tokio::test]
 async fn with_header_authorization_nothing_else_could_pass_for_the_token() {
-    let abroad = Abroad::with(Via::KeyFile, |args| options(args, ";header=authorization")).await;
+    let abroad = CloudRunSetup::with(Via::KeyFile, |args| options(args, ";header=authorization")).await;
     let spoofed = format!("{SPOOFED}Authorization: Bearer spoofed\r\nauthorization: Basic spoofed\r\n");
     assert_eq!(abroad.ask(get("/", &spoofed)).await.status, 200);
     let reached = abroad.reached();
@@ -65,7 +65,7 @@ async fn with_header_authorization_nothing_else_could_pass_for_the_token() {
 #[tokio::test]
 async fn a_trailer_brings_no_token_either() {
     let upstream = RawUpstream::start().await;
-    let abroad = Abroad::with(Via::KeyFile, |args| args.backend = vec![format!("127.0.0.1:0={}", upstream.url())]).await;
+    let abroad = CloudRunSetup::with(Via::KeyFile, |args| args.backend = vec![format!("127.0.0.1:0={}", upstream.url())]).await;
     let mut client = abroad.connect().await;
     client
         .send(
@@ -84,12 +84,13 @@ async fn a_trailer_brings_no_token_either() {
 
 #[tokio::test]
 async fn the_base_path_is_kept_before_every_path() {
-    let abroad = Abroad::with(Via::KeyFile, |args| options(args, "/base/v1")).await;
-    for (path, arrived) in
-        [("/predict?x=%2F", "/base/v1/predict?x=%2F"), ("/", "/base/v1/"), ("//x", "/base/v1//x"), ("/../y", "/base/v1/../y")]
-    {
+    let abroad = CloudRunSetup::with(Via::KeyFile, |args| options(args, "/base/v1")).await;
+    for (path, arrived) in [("/predict?x=%2F", "/base/v1/predict?x=%2F"), ("/", "/base/v1/"), ("//x", "/base/v1//x")] {
         assert_eq!(abroad.ask(get(path, "")).await.status, 200, "{path}");
         assert_eq!(abroad.reached().line, format!("GET {arrived}"));
+    }
+    for path in ["/../y", "/a/../../y", "/%2e%2e/y", "/..%2fy", "/%252e%252e/y", "/..;/y", "/.\\../y"] {
+        assert_eq!(abroad.ask(get(path, "")).await.status, 400, "{path}");
     }
     let star = abroad.ask("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!((star.status, abroad.reached().line.as_str()), (200, "OPTIONS /base/v1"));
@@ -97,7 +98,7 @@ async fn the_base_path_is_kept_before_every_path() {
 
 #[tokio::test]
 async fn a_ping_is_answered_here_and_wakes_nobody_unless_it_is_to() {
-    let abroad = Abroad::start().await;
+    let abroad = CloudRunSetup::start().await;
     for _ in 0..3 {
         let pong = abroad.ask(get("/ping", "")).await;
         assert_eq!((pong.status, pong.text().as_str()), (200, "pong"));
@@ -113,20 +114,20 @@ async fn a_ping_is_answered_here_and_wakes_nobody_unless_it_is_to() {
     }
     assert_eq!(abroad.cloud_run.seen().container.len(), 3, "what is no ping of Immich is the backend's");
 
-    let forwarding = Abroad::with(Via::KeyFile, |args| options(args, ";ping=forward")).await;
+    let forwarding = CloudRunSetup::with(Via::KeyFile, |args| options(args, ";ping=forward")).await;
     assert_eq!(forwarding.ask(get("/ping", "")).await.text(), "pong");
     assert_eq!(forwarding.cloud_run.seen().container.len(), 1);
 }
 
 #[tokio::test]
 async fn without_a_token_neither_a_ping_nor_a_request_pretends() {
-    let abroad = Abroad::with(Via::Federation, |_args| {}).await;
+    let abroad = CloudRunSetup::with(Via::Federation, |_args| {}).await;
     assert_eq!(abroad.ask(get("/ping", "")).await.status, 200);
-    let down = Abroad::with(Via::KeyFile, |args| args.gce_metadata_host = None).await;
+    let down = CloudRunSetup::with(Via::KeyFile, |args| args.gce_metadata_host = None).await;
     assert_eq!(down.ask(get("/ping", "")).await.status, 200, "a good one, so that the next is no accident");
 
     let nowhere = RawUpstream::nowhere().await;
-    let lost = Abroad::with(Via::Metadata, |args| args.gce_metadata_host = Some(nowhere.to_string())).await;
+    let lost = CloudRunSetup::with(Via::Metadata, |args| args.gce_metadata_host = Some(nowhere.to_string())).await;
     for request in
         [get("/ping", ""), get("/", ""), "POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello".to_owned()]
     {
@@ -140,7 +141,7 @@ async fn without_a_token_neither_a_ping_nor_a_request_pretends() {
 
 #[tokio::test]
 async fn a_redirect_to_the_backend_itself_leads_through_guard() {
-    let abroad = Abroad::start().await;
+    let abroad = CloudRunSetup::start().await;
     let own = abroad.cloud_run.url();
     for (place, ours) in [
         (format!("{own}/next?x=1"), "/next?x=1"),
@@ -153,7 +154,7 @@ async fn a_redirect_to_the_backend_itself_leads_through_guard() {
 
 #[tokio::test]
 async fn the_head_is_read_as_strictly_as_on_the_way_in() {
-    let abroad = Abroad::start().await;
+    let abroad = CloudRunSetup::start().await;
     for (request, status) in [
         ("GET / HTTP/1.1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
@@ -169,7 +170,7 @@ async fn the_head_is_read_as_strictly_as_on_the_way_in() {
 #[tokio::test]
 async fn a_backend_that_is_not_there_is_a_502_at_once_in_words_of_the_way_out() {
     let nowhere = RawUpstream::nowhere().await;
-    let abroad = Abroad::with(Via::KeyFile, |args| args.backend = vec![format!("127.0.0.1:0=http://{nowhere}")]).await;
+    let abroad = CloudRunSetup::with(Via::KeyFile, |args| args.backend = vec![format!("127.0.0.1:0=http://{nowhere}")]).await;
     let answer = abroad.ask(get("/", "")).await;
     assert_eq!(refusal(&answer), (502, "upstream-unreachable"));
     assert!(answer.text().contains("backend") && !answer.text().contains("photo"), "{}", answer.text());

@@ -4,9 +4,10 @@ use std::net::{SocketAddr, TcpListener};
 
 use testkit::google::{CloudRun, Folder, Google, google};
 
-use super::support::binary::Binary;
-use super::support::{admin, eventually};
-use super::{get, refusal};
+use super::{GUARD, get, refusal};
+use testkit::admin;
+use testkit::process::Process;
+use testkit::wait::eventually;
 
 type Variables = Vec<(&'static str, String)>;
 
@@ -27,7 +28,7 @@ pub(crate) fn federation(google: &Google, cloud_run: &CloudRun, folder: &Folder)
 }
 
 /// Waits until it has a token, by its log: its first listener and its admin port.
-pub(crate) async fn listening(binary: Binary) -> (Binary, SocketAddr, SocketAddr) {
+pub(crate) async fn listening(binary: Process) -> (Process, SocketAddr, SocketAddr) {
     eventually("both addresses and a token in the log", || {
         let log = binary.stdout();
         log.contains("guard idtoken is listening") && log.contains("identity token loaded")
@@ -51,7 +52,8 @@ async fn ask(address: SocketAddr, request: String) -> testkit::raw::Response {
 #[tokio::test]
 async fn the_environment_of_immich_auth_proxy_is_enough() {
     let ((google, cloud_run), folder, port) = (google(), Folder::new(), port());
-    let (guard, address, admin_address) = listening(Binary::start(
+    let (guard, address, admin_address) = listening(Process::start(
+        GUARD,
         &["idtoken"],
         &[
             ("UPSTREAM_SERVER_URL", cloud_run.url()),
@@ -67,7 +69,7 @@ async fn the_environment_of_immich_auth_proxy_is_enough() {
     let request = format!("POST /predict HTTP/1.1\r\nHost: ml-proxy:8080\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     assert_eq!(ask(here, request).await.json()["bytes"], 5000);
     assert_eq!(ask(here, get("/ping", "")).await.text(), "pong");
-    assert_eq!(admin(admin_address, "/readyz").await.status, 200);
+    assert_eq!(admin::get(admin_address, "/readyz").await.status, 200);
     guard.terminate();
     let ended = guard.end().await;
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
@@ -76,7 +78,8 @@ async fn the_environment_of_immich_auth_proxy_is_enough() {
 #[tokio::test]
 async fn the_environment_of_the_flask_auth_proxy_is_enough() {
     let ((google, cloud_run), port) = (google(), port());
-    let (guard, address, admin_address) = listening(Binary::start(
+    let (guard, address, admin_address) = listening(Process::start(
+        GUARD,
         &["idtoken"],
         &[
             ("BACKEND_URL", cloud_run.url()),
@@ -91,7 +94,7 @@ async fn the_environment_of_the_flask_auth_proxy_is_enough() {
     let request = "POST /chat HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello".to_owned();
     assert_eq!(ask(here, request).await.status, 200);
     assert_eq!(cloud_run.last().map(|reached| reached.line), Some("POST /chat".to_owned()));
-    let health = admin(admin_address, "/health").await.json();
+    let health = admin::get(admin_address, "/health").await.json();
     assert_eq!((&health["status"], &health["service"]), (&"ok".into(), &"auth-proxy".into()));
     guard.terminate();
     assert_eq!(guard.end().await.code, Some(0));
@@ -102,7 +105,8 @@ async fn everything_wrong_is_said_at_once_and_a_gcloud_login_is_told_why_not() {
     let folder = Folder::new();
     let login = folder.json("adc.json", &google().0.login());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let ended = Binary::run(
+    let ended = Process::run(
+        GUARD,
         &["idtoken"],
         &[
             ("UPSTREAM_SERVER_URL", "http://ml.example".to_owned()),
@@ -118,14 +122,15 @@ async fn everything_wrong_is_said_at_once_and_a_gcloud_login_is_told_why_not() {
     {
         assert!(ended.stderr.contains(said), "{said} in {}", ended.stderr);
     }
-    let ended = Binary::run(&["idtoken"], &[]).await;
+    let ended = Process::run(GUARD, &["idtoken"], &[]).await;
     assert!(ended.code == Some(2) && ended.stderr.contains("UPSTREAM_SERVER_URL: not set"), "{ended:?}");
 }
 
 #[tokio::test]
 async fn a_drain_refuses_what_is_new_and_ends_with_0() {
     let ((google, cloud_run), folder) = (google(), Folder::new());
-    let (guard, address, _admin) = listening(Binary::start(&["idtoken"], &federation(&google, &cloud_run, &folder))).await;
+    let (guard, address, _admin) =
+        listening(Process::start(GUARD, &["idtoken"], &federation(&google, &cloud_run, &folder))).await;
     let mut upload = testkit::RawClient::connect(address).await;
     upload.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n").await;
     upload.read_head().await;

@@ -2,24 +2,25 @@
 
 use std::time::Duration;
 
-use testkit::google::{Abroad, Via};
+use testkit::google::{CloudRunSetup, Via};
 use tokio::time::Instant;
 
-use super::support::{admin, metric, metric_becomes};
 use super::{get, refusal};
+use testkit::admin;
+use testkit::admin::{metric, metric_becomes};
 
 /// Refused now, and answered soon after `repair`.
-async fn heals(abroad: &Abroad, repair: impl FnOnce(&Abroad)) {
+async fn heals(abroad: &CloudRunSetup, repair: impl FnOnce(&CloudRunSetup)) {
     let answer = abroad.ask(get("/", "")).await;
     assert_eq!(refusal(&answer), (503, "no-token"));
-    assert_eq!(admin(abroad.egress_proxy.admin_address, "/readyz").await.status, 503);
+    assert_eq!(admin::get(abroad.egress_proxy.admin_address, "/readyz").await.status, 503);
     repair(abroad);
     let deadline = Instant::now() + Duration::from_secs(60);
     while abroad.ask(get("/", "")).await.status != 200 {
         assert!(Instant::now() < deadline, "{:?}", abroad.egress_proxy.tokens[0].trouble());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(admin(abroad.egress_proxy.admin_address, "/readyz").await.status, 200);
+    assert_eq!(admin::get(abroad.egress_proxy.admin_address, "/readyz").await.status, 200);
     assert_eq!(abroad.cloud_run.seen().without_token, 0, "nothing ever left without a token");
 }
 
@@ -30,13 +31,13 @@ async fn a_missing_iam_binding_is_named_and_its_repair_noticed() {
     let args = testkit::google::args(&google, &cloud_run, &folder, Via::Federation);
     let egress_proxy = testkit::google::open(&args);
     egress_proxy.tokens[0].attempted().await;
-    let abroad = Abroad { google, cloud_run, egress_proxy, folder };
+    let abroad = CloudRunSetup { google, cloud_run, egress_proxy, folder };
     let trouble = abroad.egress_proxy.tokens[0].trouble().unwrap();
     assert!(trouble.contains("403") && trouble.contains("iam.serviceAccounts.getOpenIdToken"), "{trouble}");
-    let page = admin(abroad.egress_proxy.admin_address, "/").await.text();
+    let page = admin::get(abroad.egress_proxy.admin_address, "/").await.text();
     assert!(page.contains("guard idtoken is <b class=bad>not ready</b>") && page.contains("getOpenIdToken"), "{page}");
     heals(&abroad, |abroad| abroad.google.bind(true)).await;
-    assert!(admin(abroad.egress_proxy.admin_address, "/").await.text().contains("guard idtoken is <b class=good>ready</b>"));
+    assert!(admin::get(abroad.egress_proxy.admin_address, "/").await.text().contains("guard idtoken is <b class=good>ready</b>"));
 }
 
 #[tokio::test]
@@ -63,19 +64,19 @@ async fn a_new_key_and_a_new_pod_token_are_picked_up_from_their_files() {
 }
 
 /// A guard whose key, or whose cluster's key, has gone.
-async fn broken(via: Via) -> Abroad {
+async fn broken(via: Via) -> CloudRunSetup {
     let ((google, cloud_run), folder) = (testkit::google::google(), testkit::google::Folder::new());
     let args = testkit::google::args(&google, &cloud_run, &folder, via);
     google.revoke_keys();
     google.rotate_cluster();
     let egress_proxy = testkit::google::open(&args);
     egress_proxy.tokens[0].attempted().await;
-    Abroad { google, cloud_run, egress_proxy, folder }
+    CloudRunSetup { google, cloud_run, egress_proxy, folder }
 }
 
 #[tokio::test]
 async fn a_google_that_is_down_is_nobodys_trouble_while_the_token_is_good() {
-    let abroad = Abroad::with(Via::Metadata, |_args| {}).await;
+    let abroad = CloudRunSetup::with(Via::Metadata, |_args| {}).await;
     abroad.google.switch_off(true);
     for _ in 0..50 {
         assert_eq!(abroad.ask(get("/", "")).await.status, 200);
@@ -88,6 +89,6 @@ async fn a_google_that_is_down_is_nobodys_trouble_while_the_token_is_good() {
         metric(abroad.egress_proxy.admin_address, "guard_idtoken_fetches_total{source=\"metadata\",result=\"ok\"}").await,
         "1"
     );
-    let health = admin(abroad.egress_proxy.admin_address, "/health").await;
+    let health = admin::get(abroad.egress_proxy.admin_address, "/health").await;
     assert_eq!((health.status, &health.json()["status"], &health.json()["service"]), (200, &"ok".into(), &"auth-proxy".into()));
 }

@@ -2,10 +2,11 @@
 
 use testkit::google::Via;
 use testkit::raw::Framing;
-use testkit::{Abroad, Home, noise};
+use testkit::{CloudRunSetup, TestEnvironment, noise};
 
-use super::support::binary::Binary;
+use super::GUARD;
 use super::{drop_in, refusal};
+use testkit::process::Process;
 
 const MIB: u64 = 1024 * 1024;
 /// A preview, as Immich sends it.
@@ -17,13 +18,13 @@ fn predict(lines: &str) -> String {
 
 #[tokio::test]
 async fn a_picture_arrives_byte_for_byte_through_two_hops() {
-    let abroad = Abroad::start().await;
+    let abroad = CloudRunSetup::start().await;
     // The way in before the way out: what a browser sends could go all the way.
-    let home = Home::with(|args| args.upstream = Some(format!("http://{}", abroad.egress_proxy.addresses[0]))).await;
+    let home = TestEnvironment::with(|args| args.upstream = Some(format!("http://{}", abroad.egress_proxy.addresses[0]))).await;
     for framing in [Framing::Declared, Framing::Chunked] {
         for (address, lines) in [
             (abroad.egress_proxy.addresses[0], String::new()),
-            (home.door.address, format!("Cf-Access-Jwt-Assertion: {}\r\n", home.token())),
+            (home.guard.address, format!("Cf-Access-Jwt-Assertion: {}\r\n", home.token())),
         ] {
             let mut client = testkit::RawClient::connect(address).await;
             let sent = client.blind_upload(&predict(&lines), PICTURE, framing).await;
@@ -36,7 +37,7 @@ async fn a_picture_arrives_byte_for_byte_through_two_hops() {
 
 #[tokio::test]
 async fn more_than_cloud_run_takes_is_refused_at_once_or_at_the_byte_too_many() {
-    let abroad = Abroad::start().await;
+    let abroad = CloudRunSetup::start().await;
     let mut client = abroad.connect().await;
     client.send(predict(&format!("Content-Length: {}\r\nExpect: 100-continue\r\n\r\n", 32 * MIB + 1))).await;
     let answer = client.read_response().await;
@@ -54,7 +55,7 @@ async fn more_than_cloud_run_takes_is_refused_at_once_or_at_the_byte_too_many() 
 
 #[tokio::test]
 async fn what_is_streamed_passes_piece_by_piece_in_both_directions() {
-    let abroad = Abroad::start().await;
+    let abroad = CloudRunSetup::start().await;
     let mut client = abroad.connect().await;
     client.send("POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n").await;
     client.read_head().await;
@@ -78,7 +79,7 @@ async fn a_transfer_of_any_size_holds_no_more_than_buffers() {
     let folder = testkit::google::Folder::new();
     let mut variables = drop_in::federation(&google, &cloud_run, &folder);
     variables.push(("GUARD_MAX_BODY", "0".to_owned()));
-    let (guard, address, _admin) = drop_in::listening(Binary::start(&["idtoken"], &variables)).await;
+    let (guard, address, _admin) = drop_in::listening(Process::start(GUARD, &["idtoken"], &variables)).await;
     let mut client = testkit::RawClient::connect(address).await;
     client.send("GET /ping HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(client.read_response().await.status, 200);
@@ -99,7 +100,7 @@ async fn a_transfer_of_any_size_holds_no_more_than_buffers() {
 
 #[tokio::test]
 async fn a_client_that_breaks_off_leaves_no_request_behind() {
-    let abroad = Abroad::with(Via::KeyFile, |_args| {}).await;
+    let abroad = CloudRunSetup::with(Via::KeyFile, |_args| {}).await;
     let mut client = abroad.connect().await;
     client.send(predict("Content-Length: 1000\r\n\r\nhalf")).await;
     client.half_close().await;

@@ -11,11 +11,12 @@ mod loads;
 mod retries;
 mod secrets;
 mod sources;
-#[path = "../support/mod.rs"]
-mod support;
 mod tls;
 
 use testkit::raw::Response;
+
+/// The binary under test.
+const GUARD: &str = env!("CARGO_BIN_EXE_guard");
 
 /// A refusal's status and reason.
 fn refusal(answer: &Response) -> (u16, &str) {

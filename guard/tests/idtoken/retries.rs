@@ -5,10 +5,10 @@ use guard::idtoken::replay::MAX_BODY_BYTES;
 use hyper::StatusCode;
 use testkit::google::{Cold, Via};
 use testkit::raw::Framing;
-use testkit::{Abroad, noise};
+use testkit::{CloudRunSetup, noise};
 
 use super::get;
-use super::support::metric_becomes;
+use testkit::admin::metric_becomes;
 
 const NOW: Option<u64> = Some(0);
 
@@ -16,7 +16,7 @@ fn cold(status: StatusCode) -> Cold {
     Cold { status, retry_after: NOW }
 }
 
-async fn upload(abroad: &Abroad, total: u64, framing: Framing) -> (u16, serde_json::Value) {
+async fn upload(abroad: &CloudRunSetup, total: u64, framing: Framing) -> (u16, serde_json::Value) {
     let mut client = abroad.connect().await;
     let sent = client.blind_upload("POST /predict HTTP/1.1\r\nHost: a\r\n", total, framing).await;
     let answer = sent.answer.unwrap();
@@ -26,7 +26,7 @@ async fn upload(abroad: &Abroad, total: u64, framing: Framing) -> (u16, serde_js
 #[tokio::test]
 async fn a_small_request_outlives_a_cold_start_and_arrives_once_and_whole() {
     for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
-        let abroad = Abroad::start().await;
+        let abroad = CloudRunSetup::start().await;
         abroad.cloud_run.chill(2, cold(status));
         let (answered, stored) = upload(&abroad, 500 * 1024, Framing::Declared).await;
         assert_eq!((answered, &stored["sha256"]), (200, &noise::sha256(500 * 1024).into()));
@@ -40,7 +40,7 @@ async fn a_small_request_outlives_a_cold_start_and_arrives_once_and_whole() {
 
 #[tokio::test]
 async fn a_third_time_the_answer_is_the_clients() {
-    let abroad = Abroad::start().await;
+    let abroad = CloudRunSetup::start().await;
     abroad.cloud_run.chill(3, cold(StatusCode::TOO_MANY_REQUESTS));
     assert_eq!(upload(&abroad, 1000, Framing::Declared).await.0, 429);
     assert_eq!(abroad.cloud_run.seen().requests, 3);
@@ -52,7 +52,7 @@ async fn a_third_time_the_answer_is_the_clients() {
 
 #[tokio::test]
 async fn what_was_streamed_is_never_sent_twice() {
-    let abroad = Abroad::start().await;
+    let abroad = CloudRunSetup::start().await;
     for (total, framing) in [(1000, Framing::Chunked), (MAX_BODY_BYTES as u64 + 1, Framing::Declared)] {
         let before = abroad.cloud_run.seen().requests;
         abroad.cloud_run.chill(1, cold(StatusCode::SERVICE_UNAVAILABLE));
@@ -68,7 +68,7 @@ async fn what_was_streamed_is_never_sent_twice() {
 #[tokio::test]
 async fn a_backend_that_wants_no_retries_gets_none() {
     let off = |args: &mut IdtokenArgs| args.backend[0].push_str(";retry=off");
-    let abroad = Abroad::with(Via::KeyFile, off).await;
+    let abroad = CloudRunSetup::with(Via::KeyFile, off).await;
     abroad.cloud_run.chill(1, cold(StatusCode::SERVICE_UNAVAILABLE));
     assert_eq!(upload(&abroad, 1000, Framing::Declared).await.0, 503);
     assert_eq!(abroad.cloud_run.seen().requests, 1);

@@ -3,10 +3,11 @@
 use testkit::RawClient;
 use testkit::google::{Folder, google};
 
+use super::GUARD;
 use super::drop_in::{federation, listening};
 use super::get;
-use super::support::binary::{Binary, Ended};
-use super::support::eventually;
+use testkit::process::{Ended, Process};
+use testkit::wait::eventually;
 
 fn holds_no_secret(ended: &Ended, more: &[&str]) {
     for text in [&ended.stdout, &ended.stderr] {
@@ -26,7 +27,7 @@ async fn no_line_at_trace_level_holds_a_token() {
         if by_key {
             variables.push(("GOOGLE_APPLICATION_CREDENTIALS", folder.json("key.json", &google.key_file())));
         }
-        let (guard, address, _admin) = listening(Binary::start(&["idtoken"], &variables)).await;
+        let (guard, address, _admin) = listening(Process::start(GUARD, &["idtoken"], &variables)).await;
         let secrets = "Authorization: Bearer s3cret\r\nX-Serverless-Authorization: Bearer s3cret\r\nCookie: a=s3cret\r\n";
         for path in ["/?key=s3cret", "/ping", "/redirect?to=/s3cret"] {
             let mut client = RawClient::connect(address).await;
@@ -46,7 +47,7 @@ async fn a_refusal_that_quotes_the_token_is_told_without_it() {
     let mut variables = federation(&google, &cloud_run, &folder);
     variables.push(("GUARD_LOG", "trace".to_owned()));
     google.rotate_cluster();
-    let guard = Binary::start(&["idtoken"], &variables);
+    let guard = Process::start(GUARD, &["idtoken"], &variables);
     eventually("the refusal in the log", || guard.stdout().contains("identity token not fetched")).await;
     guard.terminate();
     let ended = guard.end().await;

@@ -2,14 +2,14 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use testkit::google::{SIGNATURE_REMOVED, Seen, Via, args, google, open};
-use testkit::{Abroad, RawClient, google::Folder};
+use testkit::{CloudRunSetup, RawClient, google::Folder};
 
 use super::get;
 
 #[tokio::test]
 async fn a_request_arrives_with_a_token_of_each_source() {
     for via in Via::ALL {
-        let abroad = Abroad::with(via, |_args| {}).await;
+        let abroad = CloudRunSetup::with(via, |_args| {}).await;
         let answer = abroad.ask(get("/anything?x=1", "")).await;
         assert_eq!(answer.status, 200, "{via:?}: {}", answer.text());
         let reached = abroad.reached();
@@ -61,7 +61,7 @@ async fn a_thousand_first_requests_at_once_cause_one_fetch() {
 
 #[tokio::test]
 async fn backends_of_one_audience_share_a_token_and_others_have_their_own() {
-    let abroad = Abroad::with(Via::KeyFile, |args| {
+    let abroad = CloudRunSetup::with(Via::KeyFile, |args| {
         let url = args.backend[0].split_once('=').unwrap().1.to_owned();
         args.backend = vec![
             format!("127.0.0.1:0={url}"),

@@ -51,7 +51,7 @@ fn readiness_is_the_disk_and_an_answer_of_the_program() {
         ("HTTP/1.1 500 Internal Server Error\r\n\r\n", 1, "status 500"),
         ("HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n", 1, "status 302"),
         ("SSH-2.0-OpenSSH_9.2\r\n", 1, "not HTTP"),
-        ("", 1, "no answer in 0.3 s"),
+        ("", 1, "no response within 0.3 s"),
     ] {
         let (url, asked) = program(answer);
         // Short only where it is waited for.

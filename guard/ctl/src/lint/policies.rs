@@ -130,6 +130,7 @@ pub static POLICIES: &[Policy] = &[
     // Postgres
     error("postgres-memory", "The memory limit of Postgres is 2 GiB or more.", postgres::memory),
     error("postgres-command", "Postgres's command is the image's own, and arguments name its configuration.", postgres::command),
+    error("postgres-preload", "No argument of Postgres replaces the libraries that its image preloads.", postgres::preload),
     error("postgres-shm", "Postgres has its shared memory: an emptyDir in memory at /dev/shm.", postgres::shm),
 
     // Services

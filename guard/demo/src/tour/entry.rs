@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use super::{Tour, get};
 use testkit::issuer::unix_now;
 use testkit::photos::Photos;
-use testkit::rsa_signer::{Signer, sign_hs256, unsigned};
+use testkit::signer::{KeyPair, sign_hs256, unsigned};
 
 pub(super) async fn run(tour: &mut Tour<'_>) {
     tour.part("Who gets in");
     let home = tour.home;
-    let (signer, stranger) = (home.issuer.signer(), Signer::generate());
+    let (signer, stranger) = (home.issuer.signer(), KeyPair::generate());
     let good = home.person("ada@family.example");
     let token = signer.mint(&good);
     let with = |member: &str, value: Value| {

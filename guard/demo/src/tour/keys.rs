@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Tour, get};
 use crate::client::Client;
 use testkit::Behaviour;
-use testkit::rsa_signer::Signer;
+use testkit::signer::KeyPair;
 
 /// Clients that go on asking while the keys change.
 const CLIENTS: usize = 8;
@@ -19,7 +19,7 @@ const FLOOD: usize = 10_000;
 pub(super) async fn run(tour: &mut Tour<'_>) {
     tour.part("The front door changes its keys");
     let home = tour.home;
-    let (old, new) = (home.token(), Arc::new(Signer::generate()));
+    let (old, new) = (home.token(), Arc::new(KeyPair::generate()));
     let newer = new.mint(&home.person("ada@family.example"));
     // The new key is published beside the old one, as Cloudflare does for seven days; then both are used at once.
     home.issuer.publish(vec![new.jwk(), home.issuer.signer().jwk()]);
@@ -47,7 +47,7 @@ pub(super) async fn run(tour: &mut Tour<'_>) {
     tour.wants(200, "the key server is down", &answer, "the last good keys serve on (a day at most)");
 
     let before = home.issuer.fetches();
-    let unknown = Signer::generate()
+    let unknown = KeyPair::generate()
         .sign(&json!({"alg": "RS256", "kid": "f".repeat(64), "typ": "JWT"}), &home.person("ada@family.example"));
     let flood = ask_many(home.guard.address(), &unknown, FLOOD).await;
     tour.step("10 000 requests that name a key nobody knows", format!("401, {flood} times"), flood == FLOOD, "");

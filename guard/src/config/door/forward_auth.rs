@@ -70,6 +70,16 @@ pub struct ForwardAuthConfig {
     pub checks_redirect: bool,
 }
 
+impl ForwardAuthConfig {
+    /// Whether the auth server may see a cookie with this name: its own, and where its cookies are not known all but Immich's.
+    pub fn may_see_cookie(&self, name: &[u8]) -> bool {
+        if self.cookies.is_empty() {
+            return !name.starts_with(b"immich_");
+        }
+        self.cookies.iter().any(|pattern| crate::cookies::matches(pattern, name))
+    }
+}
+
 /// The documented values of one product.
 struct Preset {
     name: &'static str,
@@ -148,6 +158,11 @@ const PRESETS: [Preset; 5] = [
         same_everywhere: false,
     },
 ];
+
+/// The cookies of every known auth server.
+pub fn preset_cookies() -> impl Iterator<Item = &'static str> {
+    PRESETS.iter().map(|preset| preset.cookies).filter(|cookies| !cookies.is_empty())
+}
 
 impl ForwardAuthArgs {
     /// Checks all values. `wants_address`: the allow list has email addresses, so a header with the email address is required.

@@ -33,6 +33,9 @@ pub struct AssertionArgs {
     /// The claim of signed-header that holds the email address [default: email]
     #[arg(long, env = "GUARD_ASSERTION_EMAIL_CLAIM", value_name = "CLAIM", hide_env_values = true)]
     pub assertion_email_claim: Option<String>,
+    /// Issuers whose addresses count although they say `email_verified: false`, comma-separated [default: none]
+    #[arg(long, env = "GUARD_ASSERTION_UNVERIFIED_EMAIL", value_name = "ISSUERS", hide_env_values = true)]
+    pub assertion_unverified_email: Option<String>,
     /// The file with the provider's client secret (required for authentik-proxy)
     #[arg(long, env = "GUARD_ASSERTION_SECRET_FILE", value_name = "FILE", hide_env_values = true)]
     pub assertion_secret_file: Option<String>,
@@ -55,6 +58,8 @@ pub struct SignedConfig {
     pub audiences: Vec<String>,
     /// The source of the verification keys.
     pub keys: KeysAt,
+    /// The issuers whose `email_verified: false` is ignored.
+    pub unverified_email: Vec<String>,
 }
 
 /// The product that signs the header.
@@ -135,7 +140,13 @@ pub(super) fn cloudflare_access(
     let audiences = r.required("GUARD_ACCESS_AUD", aud, wanted, read::names);
     let (issuer, audiences) = (format!("https://{}", team?), audiences?);
     let jwks = jwks.or_else(|| format!("{issuer}/cdn-cgi/access/certs").parse().ok())?;
-    Some(SignedConfig { signer: Signer::CloudflareAccess, issuers: Some(vec![issuer]), audiences, keys: KeysAt::Jwks(jwks) })
+    Some(SignedConfig {
+        signer: Signer::CloudflareAccess,
+        issuers: Some(vec![issuer]),
+        audiences,
+        keys: KeysAt::Jwks(jwks),
+        unverified_email: Vec::new(),
+    })
 }
 
 impl AssertionArgs {
@@ -152,7 +163,7 @@ impl AssertionArgs {
         });
         let keys = KeysAt::Jwks(jwks.unwrap_or_else(|| Uri::from_static(IAP_KEYS)));
         let issuers = Some(vec!["https://cloud.google.com/iap".to_owned()]);
-        Some(SignedConfig { signer: Signer::GoogleIap, issuers, audiences: audiences?, keys })
+        Some(SignedConfig { signer: Signer::GoogleIap, issuers, audiences: audiences?, keys, unverified_email: Vec::new() })
     }
 
     pub(super) fn pomerium(&self, r: &mut Reader, jwks: Option<Uri>) -> Option<SignedConfig> {
@@ -163,7 +174,13 @@ impl AssertionArgs {
         // The default issuer is the host of the route, or its URL if the route has `jwt_issuer_format: uri`.
         let own = || audiences.iter().flat_map(|host| [host.clone(), format!("https://{host}/")]).collect();
         let issuers = Some(issuers.unwrap_or_else(own));
-        Some(SignedConfig { signer: Signer::Pomerium, issuers, audiences, keys: KeysAt::Jwks(jwks?) })
+        Some(SignedConfig {
+            signer: Signer::Pomerium,
+            issuers,
+            audiences,
+            keys: KeysAt::Jwks(jwks?),
+            unverified_email: Vec::new(),
+        })
     }
 
     pub(super) fn aws_alb(&self, r: &mut Reader, keys: Option<Uri>) -> Option<SignedConfig> {
@@ -196,7 +213,7 @@ impl AssertionArgs {
             }
         };
         let signer = Signer::AwsAlb { arn, client: client? };
-        Some(SignedConfig { signer, issuers, audiences: Vec::new(), keys: KeysAt::PemPerKid(keys) })
+        Some(SignedConfig { signer, issuers, audiences: Vec::new(), keys: KeysAt::PemPerKid(keys), unverified_email: Vec::new() })
     }
 
     pub(super) fn authentik_proxy(&self, r: &mut Reader) -> Option<SignedConfig> {
@@ -206,7 +223,13 @@ impl AssertionArgs {
         let issuers = r.required("GUARD_ASSERTION_ISSUER", given(self.assertion_issuer.as_deref()), wanted, read::names);
         let audiences = self.audiences(r, "the client id of the proxy provider");
         let (secret, issuers, audiences) = (secret?, issuers?, audiences?);
-        Some(SignedConfig { signer: Signer::AuthentikProxy, issuers: Some(issuers), audiences, keys: KeysAt::Secret(secret) })
+        Some(SignedConfig {
+            signer: Signer::AuthentikProxy,
+            issuers: Some(issuers),
+            audiences,
+            keys: KeysAt::Secret(secret),
+            unverified_email: Vec::new(),
+        })
     }
 
     pub(super) fn signed_header(&self, r: &mut Reader, jwks: Option<Uri>) -> Option<SignedConfig> {
@@ -221,7 +244,13 @@ impl AssertionArgs {
         let jwks = require_jwks(r, jwks, "the URL of the signer's key set");
         let email = given(self.assertion_email_claim.as_deref()).unwrap_or("email").to_owned();
         let signer = Signer::Other { header: header?, algorithms: algorithms?, email };
-        Some(SignedConfig { signer, issuers: Some(issuers?), audiences: audiences?, keys: KeysAt::Jwks(jwks?) })
+        Some(SignedConfig {
+            signer,
+            issuers: Some(issuers?),
+            audiences: audiences?,
+            keys: KeysAt::Jwks(jwks?),
+            unverified_email: Vec::new(),
+        })
     }
 
     fn audiences(&self, r: &mut Reader, wanted: &str) -> Option<Vec<String>> {

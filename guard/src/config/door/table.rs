@@ -14,6 +14,9 @@ use crate::config::problems::{Reader, given};
 /// The front door that is used if `GUARD_FRONT_DOOR` is not set.
 pub const DEFAULT: &str = "cloudflare-access";
 
+/// The variable that every signed front door takes.
+const UNVERIFIED_EMAIL: &str = "GUARD_ASSERTION_UNVERIFIED_EMAIL";
+
 /// One kind of front door.
 pub struct FrontDoorKind {
     /// The name, as in `GUARD_FRONT_DOOR`.
@@ -42,7 +45,7 @@ pub const FRONT_DOORS: [FrontDoorKind; 8] = [
         name: DEFAULT,
         evidence: "Cf-Access-Jwt-Assertion",
         required: &["GUARD_ACCESS_TEAM", "GUARD_ACCESS_AUD"],
-        optional: &["GUARD_JWKS_URL"],
+        optional: &["GUARD_JWKS_URL", UNVERIFIED_EMAIL],
         check: |args, r, Parts { jwks, .. }| {
             let (team, aud) = (given(args.access_team.as_deref()), given(args.access_aud.as_deref()));
             signed::cloudflare_access(r, team, aud, jwks).map(FrontDoorConfig::Signed)
@@ -52,28 +55,28 @@ pub const FRONT_DOORS: [FrontDoorKind; 8] = [
         name: "google-iap",
         evidence: "x-goog-iap-jwt-assertion",
         required: &["GUARD_ASSERTION_AUDIENCE"],
-        optional: &["GUARD_JWKS_URL"],
+        optional: &["GUARD_JWKS_URL", UNVERIFIED_EMAIL],
         check: |args, r, Parts { jwks, .. }| args.assertion.google_iap(r, jwks).map(FrontDoorConfig::Signed),
     },
     FrontDoorKind {
         name: "pomerium",
         evidence: "X-Pomerium-Jwt-Assertion",
         required: &["GUARD_ASSERTION_AUDIENCE", "GUARD_JWKS_URL"],
-        optional: &["GUARD_ASSERTION_ISSUER"],
+        optional: &["GUARD_ASSERTION_ISSUER", UNVERIFIED_EMAIL],
         check: |args, r, Parts { jwks, .. }| args.assertion.pomerium(r, jwks).map(FrontDoorConfig::Signed),
     },
     FrontDoorKind {
         name: "aws-alb",
         evidence: "x-amzn-oidc-data",
         required: &["GUARD_ALB_ARN", "GUARD_ALB_CLIENT_ID"],
-        optional: &["GUARD_ASSERTION_ISSUER", "GUARD_JWKS_URL"],
+        optional: &["GUARD_ASSERTION_ISSUER", "GUARD_JWKS_URL", UNVERIFIED_EMAIL],
         check: |args, r, Parts { jwks, .. }| args.assertion.aws_alb(r, jwks).map(FrontDoorConfig::Signed),
     },
     FrontDoorKind {
         name: "authentik-proxy",
         evidence: "X-authentik-jwt",
         required: &["GUARD_ASSERTION_SECRET_FILE", "GUARD_ASSERTION_ISSUER", "GUARD_ASSERTION_AUDIENCE"],
-        optional: &[],
+        optional: &[UNVERIFIED_EMAIL],
         check: |args, r, _| args.assertion.authentik_proxy(r).map(FrontDoorConfig::Signed),
     },
     FrontDoorKind {
@@ -86,7 +89,7 @@ pub const FRONT_DOORS: [FrontDoorKind; 8] = [
             "GUARD_ASSERTION_AUDIENCE",
             "GUARD_JWKS_URL",
         ],
-        optional: &["GUARD_ASSERTION_EMAIL_CLAIM"],
+        optional: &["GUARD_ASSERTION_EMAIL_CLAIM", UNVERIFIED_EMAIL],
         check: |args, r, Parts { jwks, .. }| args.assertion.signed_header(r, jwks).map(FrontDoorConfig::Signed),
     },
     FrontDoorKind {

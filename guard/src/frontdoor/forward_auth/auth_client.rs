@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
@@ -56,6 +58,7 @@ impl Credential {
         Ok(match (dedicated, own) {
             (Some(value), _) => Self::Password { value, dedicated: true },
             (None, Some(value)) if is_basic(&value) => Self::Password { value, dedicated: false },
+            (None, Some(value)) if is_opaque_bearer(&value) => Self::None,
             (None, Some(value)) => Self::Other(value),
             (None, None) => Self::None,
         })
@@ -71,6 +74,15 @@ impl Credential {
         matches!(self, Self::Password { dedicated: false, .. } | Self::Other(_))
     }
 
+    /// The name of the account in a password (RFC 7617: what is before the first colon); empty for every other credential.
+    pub fn account(&self) -> Vec<u8> {
+        let Self::Password { value, .. } = self else { return Vec::new() };
+        let encoded = value.as_bytes().get(6..).unwrap_or_default().trim_ascii();
+        let mut decoded = STANDARD.decode(encoded).unwrap_or_default();
+        decoded.truncate(decoded.iter().position(|byte| *byte == b':').unwrap_or(decoded.len()));
+        decoded
+    }
+
     /// The value of the header.
     pub fn value(&self) -> Option<&HeaderValue> {
         match self {
@@ -83,6 +95,14 @@ impl Credential {
 /// Whether the scheme is `Basic` (RFC 7617), in any case.
 fn is_basic(value: &HeaderValue) -> bool {
     value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
+}
+
+/// Whether this is a bearer token that is no JWT. Immich's own tokens are random letters and digits; the access tokens that auth servers
+/// take are JWTs. A token that can only be Immich's is not shown to the auth server.
+pub fn is_opaque_bearer(value: &HeaderValue) -> bool {
+    let bytes = value.as_bytes();
+    let is_bearer = bytes.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
+    is_bearer && bytes.iter().filter(|byte| **byte == b'.').count() != 2
 }
 
 /// One auth request, ready to be sent.
@@ -165,7 +185,7 @@ impl AuthClient {
         for line in head.headers.get_all(COOKIE) {
             headers.append(COOKIE, line.clone());
         }
-        cookies::strip(headers, |name| name.starts_with(b"immich_"));
+        cookies::strip(headers, |name| !self.config.may_see_cookie(name));
         if let Some(value) = credential.value() {
             let mut value = value.clone();
             value.set_sensitive(true);
@@ -173,14 +193,13 @@ impl AuthClient {
         }
 
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let (method, peer) = (head.method.as_str(), head.peer.to_canonical().to_string());
+        let (method, client) = (head.method.as_str(), head.client.to_canonical().to_string());
         for (name, text) in [
             ("x-forwarded-method", method),
             ("x-original-method", method),
             ("x-forwarded-uri", target),
             ("x-original-url", &format!("{}{target}", self.public.origin)),
-            ("x-forwarded-for", &peer),
-            ("x-real-ip", &peer),
+            ("x-forwarded-for", &client),
         ] {
             // From bytes, because a target may contain non-ASCII characters.
             let value = HeaderValue::from_bytes(text.as_bytes())

@@ -106,7 +106,7 @@ async fn check_unauthenticated(client: &AuthClient) -> AuthOutcome {
     headers.insert(ACCEPT, HeaderValue::from_static("text/html"));
     let uri = Uri::from_static("/");
     let peer = std::net::Ipv4Addr::LOCALHOST.into();
-    let head = RequestHead { method: &Method::GET, uri: &uri, headers: &headers, peer, now: 0 };
+    let head = RequestHead { method: &Method::GET, uri: &uri, headers: &headers, peer, client: peer, now: 0 };
     match client.auth_request(&head, &Credential::None) {
         Ok(request) => client.send(request).await,
         Err(refusal) => AuthOutcome::Failed(refusal.cause),

@@ -39,8 +39,8 @@ pub struct PasswordCache {
 }
 
 enum Entry {
-    /// An auth request is in flight.
-    Pending(watch::Receiver<Option<AuthOutcome>>),
+    /// An auth request is in flight. Whoever waits for its outcome subscribes.
+    Pending(Arc<watch::Sender<Option<AuthOutcome>>>),
     /// The request was allowed.
     Allowed { grant: Arc<Grant>, since: Instant },
 }
@@ -66,17 +66,27 @@ impl PasswordCache {
                 Some(Entry::Allowed { grant, since }) if since.elapsed() < MAX_AGE => {
                     return (AuthOutcome::Allowed(grant.clone()), true);
                 }
-                Some(Entry::Pending(answer)) => (answer.clone(), true),
+                Some(Entry::Pending(sender)) => (sender.subscribe(), true),
                 _ => {
                     make_room(&mut entries);
-                    let (teller, answer) = watch::channel(None);
-                    entries.insert(tag, Entry::Pending(answer.clone()));
+                    let (sender, answer) = watch::channel(None);
+                    let sender = Arc::new(sender);
+                    entries.insert(tag, Entry::Pending(sender.clone()));
                     // In its own task: if the first caller is cancelled, the others still need the outcome.
-                    let pending = PendingAuth { tag, entries: self.entries.clone(), is_settled: false };
+                    let mut pending = PendingAuth { tag, entries: self.entries.clone(), is_settled: false };
                     tokio::spawn(async move {
-                        let outcome = request.await;
-                        pending.settle(&outcome);
-                        teller.send_replace(Some(outcome));
+                        let mut request = std::pin::pin!(request);
+                        loop {
+                            tokio::select! {
+                                outcome = &mut request => {
+                                    pending.settle(&outcome);
+                                    sender.send_replace(Some(outcome));
+                                    return;
+                                }
+                                // Dropping `request` closes its connection to the auth server.
+                                () = sender.closed() => if pending.abandon(&sender) { return },
+                            }
+                        }
                     });
                     (answer, false)
                 }
@@ -110,6 +120,18 @@ struct PendingAuth {
 }
 
 impl PendingAuth {
+    /// Removes the entry if nobody waits for its outcome. Callers subscribe under the same lock, so none can be missed.
+    fn abandon(&mut self, sender: &watch::Sender<Option<AuthOutcome>>) -> bool {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let abandoned = sender.receiver_count() == 0;
+        if abandoned {
+            entries.remove(&self.tag);
+            // A new entry may take its place from now on.
+            self.is_settled = true;
+        }
+        abandoned
+    }
+
     fn settle(mut self, outcome: &AuthOutcome) {
         self.is_settled = true;
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -226,6 +248,26 @@ mod tests {
         leaving.abort();
         assert!(matches!(ask(&password_cache, &count, &phone, b"", yes()).await, AuthOutcome::Allowed(_)));
         assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_auth_request_that_nobody_waits_for_is_dropped() {
+        let password_cache = Arc::new(PasswordCache::new().unwrap());
+        let (alive, gone) = tokio::sync::oneshot::channel::<()>();
+        let caller = password_cache.clone();
+        let waiting = tokio::spawn(async move {
+            let credential = password("Basic cGhvbmU=");
+            let request = async move {
+                let _alive = alive;
+                std::future::pending().await
+            };
+            caller.get_or_request(&CacheKey { credential: &credential, session: b"" }, request).await
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(password_cache.entries.lock().unwrap().len(), 1);
+        waiting.abort();
+        assert!(gone.await.is_err(), "the request is dropped");
+        assert!(password_cache.entries.lock().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use testkit::rsa_signer::Signer;
+use testkit::signer::KeyPair;
 
 struct Folder(PathBuf);
 
@@ -32,7 +32,7 @@ impl Drop for Folder {
 fn key() -> Value {
     json!({
         "type": "service_account", "client_email": "a@b.example", "private_key_id": "1",
-        "private_key": Signer::generate().private_pem(), "token_uri": "https://oauth2.googleapis.com/token",
+        "private_key": KeyPair::generate().private_pem(), "token_uri": "https://oauth2.googleapis.com/token",
     })
 }
 

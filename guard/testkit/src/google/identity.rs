@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub(crate) use self::tokens::verified;
-use crate::rsa_signer::Signer;
+use crate::signer::KeyPair;
 
 /// The service account that may invoke the backend.
 pub const ACCOUNT: &str = "immich-ml@family-photos.example";
@@ -61,11 +61,11 @@ pub struct Seen {
 
 struct Shared {
     /// Signs identity tokens.
-    authority: Signer,
+    authority: KeyPair,
     /// Keys of the service account, by `kid`.
     keys: Mutex<HashMap<String, Value>>,
     /// The cluster's key.
-    cluster: Mutex<Arc<Signer>>,
+    cluster: Mutex<Arc<KeyPair>>,
     /// Access tokens that were given out.
     access: Mutex<Vec<String>>,
     /// What the metadata server keeps, by audience.
@@ -84,9 +84,9 @@ impl Google {
         let listener = tokio::net::TcpListener::from_std(crate::server::loopback()?)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            authority: Signer::generate(),
+            authority: KeyPair::generate(),
             keys: Mutex::default(),
-            cluster: Mutex::new(Arc::new(Signer::generate())),
+            cluster: Mutex::new(Arc::new(KeyPair::generate())),
             access: Mutex::default(),
             kept: Mutex::default(),
             bound: AtomicBool::new(true),
@@ -126,7 +126,7 @@ impl Google {
 
     /// The key file of a new key of [`ACCOUNT`]; the old ones stay good until [`Google::revoke_keys`].
     pub fn key_file(&self) -> Value {
-        let signer = Signer::generate();
+        let signer = KeyPair::generate();
         lock(&self.shared.keys).insert(signer.kid().to_owned(), signer.jwk());
         json!({
             "type": "service_account", "project_id": "family-photos", "private_key_id": signer.kid(), "private_key": signer.private_pem(),
@@ -175,7 +175,7 @@ impl Google {
 
     /// Gives the cluster another key; the provider learns it at once.
     pub fn rotate_cluster(&self) {
-        *lock(&self.shared.cluster) = Arc::new(Signer::generate());
+        *lock(&self.shared.cluster) = Arc::new(KeyPair::generate());
     }
 
     /// Gives or takes the role with which the subject acts for the account.

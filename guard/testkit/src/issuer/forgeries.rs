@@ -5,12 +5,12 @@
 
 use std::sync::LazyLock;
 
-use crate::rsa_signer::{Signer, sign_hs256, unsigned};
+use crate::signer::{KeyPair, sign_hs256, unsigned};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::keys::Scribe;
+use super::keys::SharedSigner;
 use super::{Issuer, unix_now};
 
 /// Forgeries that an HTTP parser turns into the good token, because white space around a field value is not part of it
@@ -18,7 +18,7 @@ use super::{Issuer, unix_now};
 pub const CURED_BY_THE_WIRE: &[&str] = &["leading space"];
 
 /// A key that no issuer publishes.
-static FOREIGN: LazyLock<Signer> = LazyLock::new(Signer::generate);
+static FOREIGN: LazyLock<KeyPair> = LazyLock::new(KeyPair::generate);
 
 type Forgeries = Vec<(&'static str, String)>;
 
@@ -27,7 +27,7 @@ const EMAIL: &str = "ada@example.com";
 /// base64url alphabet (RFC 4648, 5), in order of value.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-pub(super) fn all(issuer: &Issuer, scribe: &Scribe) -> Forgeries {
+pub(super) fn all(issuer: &Issuer, scribe: &SharedSigner) -> Forgeries {
     let mut forgeries = Vec::new();
     shapes(issuer, &mut forgeries);
     headers(issuer, &mut forgeries);
@@ -137,7 +137,7 @@ fn claims(issuer: &Issuer, out: &mut Forgeries) {
 }
 
 /// What one parser reads so and another otherwise (RFC 8259, 4: names should be unique).
-fn duplicates(issuer: &Issuer, scribe: &Scribe, out: &mut Forgeries) {
+fn duplicates(issuer: &Issuer, scribe: &SharedSigner, out: &mut Forgeries) {
     let header = json!({"alg": "RS256", "kid": scribe.kid(), "typ": "JWT"}).to_string();
     let claims = issuer.person(EMAIL).to_string();
     let ahead_of = |object: &str, member: &str| object.replacen('{', &format!("{{{member},"), 1);

@@ -1,4 +1,4 @@
-//! Keys that [`Signer`](crate::rsa_signer::Signer) cannot make: out come JWKs that a verifier must not use, and a key that signs
+//! Keys that [`KeyPair`](crate::signer::KeyPair) cannot make: out come JWKs that a verifier must not use, and a key that signs
 //! text which is not what a JSON value would print.
 
 use std::sync::LazyLock;
@@ -31,15 +31,15 @@ pub fn elliptic_jwk(kid: &str) -> Value {
 }
 
 /// A key that signs any two texts: a [`Value`] holds no member twice.
-pub(super) struct Scribe {
+pub(super) struct SharedSigner {
     key: RsaKeyPair,
     kid: String,
 }
 
-impl Scribe {
+impl SharedSigner {
     /// The only one of this process.
     pub(super) fn shared() -> &'static Self {
-        static SHARED: LazyLock<Scribe> = LazyLock::new(Scribe::generate);
+        static SHARED: LazyLock<SharedSigner> = LazyLock::new(SharedSigner::generate);
         &SHARED
     }
 

@@ -15,8 +15,8 @@ use rustix::mount::{
     unmount,
 };
 
-use super::host::unshare_mounts;
-use super::run::Task;
+use super::namespace::unshare_mounts;
+use super::run::{Launcher, Task};
 
 /// `mountPropagation` of a `volumeMounts` entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,13 +81,19 @@ impl Container {
     pub fn termination_log(&self) -> String {
         fs::read_to_string(self.pod.join("termination-log")).expect("a termination log")
     }
+}
 
-    /// Starts a program from the thread that lives in the container.
-    pub(super) fn spawn(&self, mut command: Command) -> io::Result<Child> {
+impl Launcher for Container {
+    // From the thread that lives in the container.
+    fn spawn(&self, mut command: Command) -> io::Result<Child> {
         let (answer, child) = channel();
         let job = Box::new(move || drop(answer.send(command.spawn())));
         self.jobs.as_ref().expect("until dropped").send(job).expect("a container that runs");
         child.recv().expect("an answer")
+    }
+
+    fn directory(&self) -> &Path {
+        &self.pod
     }
 }
 

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
-use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount};
-use rustix::thread::UnshareFlags;
 
 use super::automount::Automount;
 use super::container::{Container, Propagation};
 use super::fake::FakeNas;
+use super::namespace::private_mounts;
 
 /// What this machine lacks for these fakes, in one line; `None` where nothing is lacking.
 pub fn why_not() -> Option<String> {
@@ -25,22 +24,10 @@ pub fn why_not() -> Option<String> {
     }
     // In a thread of its own: a namespace cannot be left again.
     let attempt = std::thread::spawn(|| {
-        private_namespace()?;
+        private_mounts()?;
         mount("none", std::env::temp_dir(), "tmpfs", MountFlags::empty(), None)
     });
     attempt.join().expect("a thread that did not panic").err().map(|error| format!("no mount namespace: {error}"))
-}
-
-/// Gives the calling thread a mount namespace that sends nothing to the machine's.
-fn private_namespace() -> Result<(), Errno> {
-    unshare_mounts()?;
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-}
-
-/// `unshare(CLONE_NEWNS)`, for the calling thread alone.
-#[expect(deprecated, reason = "deprecated because CLONE_FILES is unsound, and only unsafe code may call its successor")]
-pub(super) fn unshare_mounts() -> Result<(), Errno> {
-    rustix::thread::unshare(UnshareFlags::NEWNS)
 }
 
 /// A node. It moves the thread that makes it into its mount namespace, and threads started from there on belong to it too.
@@ -58,7 +45,7 @@ impl Host {
         let name = format!("testkit-node-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let top = std::env::temp_dir().join(name);
         fs::create_dir(&top).expect("a new directory");
-        private_namespace().expect("a mount namespace");
+        private_mounts().expect("a mount namespace");
         let host = Self { top, program: program.into(), containers: AtomicU32::new(0) };
         host.tmpfs(&host.top, "mode=0755");
         for name in ["disk", "bare", "images"] {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -11,15 +12,21 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::container::Container;
-
 /// No program of these tests runs longer.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// Starts programs in a container.
+pub trait Launcher: std::fmt::Debug {
+    /// Starts a program.
+    fn spawn(&self, command: Command) -> io::Result<Child>;
+    /// The directory for its output and its termination message.
+    fn directory(&self) -> &Path;
+}
 
 /// A program to run. Its environment holds nothing but `PATH` and what the test puts there.
 #[derive(Debug)]
 pub struct Task<'a> {
-    container: &'a Container,
+    container: &'a dyn Launcher,
     program: String,
     args: Vec<String>,
     variables: BTreeMap<String, String>,
@@ -27,7 +34,7 @@ pub struct Task<'a> {
 }
 
 impl<'a> Task<'a> {
-    pub(super) fn new(container: &'a Container, program: &str, args: &[&str]) -> Self {
+    pub(super) fn new(container: &'a dyn Launcher, program: &str, args: &[&str]) -> Self {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
         let variables = BTreeMap::from([("PATH".to_owned(), "/usr/sbin:/usr/bin:/sbin:/bin".to_owned())]);
         Self { container, program: program.to_owned(), args, variables, user: None }
@@ -50,7 +57,7 @@ impl<'a> Task<'a> {
     /// Starts it.
     pub fn start(self) -> Running {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let pod = self.container.pod();
+        let pod = self.container.directory();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         // Files, not pipes: a child of the program that cannot die would keep a pipe open for ever.
         let (stdout, stderr) = (pod.join(format!("{number}.stdout")), pod.join(format!("{number}.stderr")));

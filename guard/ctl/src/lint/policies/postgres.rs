@@ -11,6 +11,9 @@ use crate::lint::workload::{ContainerRef, Role, Workload};
 /// Immich's documentation: a memory limit below it makes large imports fail.
 const MIN_MEMORY_BYTES: u64 = 2 << 30;
 
+/// The configuration that the image's entrypoint writes: it loads the vector extension.
+const CONFIG_FILE: &str = "/etc/postgresql/postgresql.conf";
+
 fn each<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Workload<'i>, ContainerRef<'i>)> {
     let databases = inventory.workloads.iter().filter(|workload| workload.role() == Some(Role::Postgres));
     databases.filter_map(|workload| Some((workload, workload.main()?)))
@@ -56,6 +59,37 @@ pub fn command(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     }
 }
 
+/// `postgres-preload`
+pub fn preload(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for (workload, container) in each(inventory) {
+        for (name, value) in settings(container.spec.args.as_deref().unwrap_or_default()) {
+            let wanted = match name.as_str() {
+                "shared_preload_libraries" if !value.contains("vchord") => "unset, or a list with vchord.so",
+                "config_file" if value != CONFIG_FILE => CONFIG_FILE,
+                _ => continue,
+            };
+            sink.add(workload.object, container.field("args"), format!("{name}={value}"), wanted);
+        }
+    }
+}
+
+/// The settings on a command line of postgres(1): `-c NAME=VALUE`, `-cNAME=VALUE` or `--NAME=VALUE`, where `-` in a name stands for `_`,
+/// and the case of a name does not count.
+fn settings(args: &[String]) -> Vec<(String, &str)> {
+    let mut settings = Vec::new();
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        let setting = match arg.strip_prefix("--").or_else(|| arg.strip_prefix("-c")) {
+            Some("") => args.next().map(String::as_str),
+            setting => setting,
+        };
+        if let Some((name, value)) = setting.and_then(|setting| setting.split_once('=')) {
+            settings.push((name.to_lowercase().replace('-', "_"), value));
+        }
+    }
+    settings
+}
+
 /// `postgres-shm`
 pub fn shm(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     let in_memory = |volume: &Volume| volume.empty_dir.as_ref().is_some_and(|dir| dir.medium.as_deref() == Some("Memory"));
@@ -65,5 +99,24 @@ pub fn shm(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             let found = "no volume at /dev/shm: Kubernetes then provides only 64 MiB";
             sink.add(workload.object, container.field("volumeMounts"), found, "an emptyDir with medium Memory, 128Mi or more");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::settings;
+
+    #[test]
+    fn a_setting_is_found_in_each_of_its_spellings() {
+        for args in [
+            &["postgres", "-c", "shared_preload_libraries=x"][..],
+            &["-cshared_preload_libraries=x"],
+            &["--shared-preload-libraries=x"],
+            &["-c", "a=b", "-c", "Shared_Preload_Libraries=x"],
+        ] {
+            let args: Vec<_> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            assert!(settings(&args).contains(&("shared_preload_libraries".to_owned(), "x")), "{args:?}");
+        }
+        assert_eq!(settings(&["postgres".to_owned(), "-c".to_owned()]), []);
     }
 }
