@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Dumps Immich's database to BACKUP_DIR: a dump that is there under its name is whole, was read back, and has its .sha256. docs/backup.md.
-# In: PGHOST, PGUSER, PGDATABASE, PASSWORD_FILE, BACKUP_DIR, BACKUP_KEEP, and the gate's GUARD_NAS_ID. Runs below `guard nas exec`.
-# Exit: 2 configuration, 60 database, 61 the dump is not whole, 62 no space, 63 another run, 64 the directory.
+# Dumps Immich's database to BACKUP_DIR. A file with the final name of a dump is complete, was read back, and has a .sha256 file.
+# docs/backup.md.
+# Input: PGHOST, PGUSER, PGDATABASE, PASSWORD_FILE, BACKUP_DIR, BACKUP_KEEP, and GUARD_NAS_ID of the NAS gate.
+# `guard nas exec` runs this script.
+# Exit codes: 2 configuration, 60 database, 61 the dump is not complete, 62 no space, 63 another run is active, 64 the directory.
 set -euo pipefail
 umask 077
 export LC_ALL=C
 
-# What Immich cannot do without. A dump that lacks one of them is not a dump of Immich.
+# Tables that Immich cannot work without. A dump without one of them is not a dump of Immich.
 readonly TABLES=(public.album public.asset public.asset_exif public.system_metadata 'public."user"' public.version_history)
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -19,23 +21,23 @@ for name in PGHOST PGUSER PGDATABASE PASSWORD_FILE BACKUP_DIR BACKUP_KEEP; do
   [[ -n ${!name:-} ]] || fail 2 "$name is not set"
 done
 [[ $BACKUP_KEEP =~ ^[1-9][0-9]*$ ]] || fail 2 "BACKUP_KEEP is '$BACKUP_KEEP', wanted a number from 1"
-# A local file system is allowed here, and the machine's own disk has one too: only the id tells the two apart.
+# A local file system is allowed here. The machine's own disk has a local file system too, so only the id identifies the right disk.
 [[ -n ${GUARD_NAS_ID:-} ]] || fail 2 "no id of the disk: run \`guard nas init\` on it and set the annotation guard.immich/backup-id"
 [[ -r $PASSWORD_FILE ]] || fail 2 "PASSWORD_FILE $PASSWORD_FILE cannot be read"
 cd "$BACKUP_DIR" || fail 64 "BACKUP_DIR $BACKUP_DIR cannot be entered"
 
-# One at a time, across restarts and pods: the lock ends with the process that holds it.
+# Only one run at a time, across restarts and pods. The lock ends with the process that holds it.
 { exec 9>.lock; } 2>/dev/null || fail 64 "$BACKUP_DIR cannot be written to by user $(id -u)"
 flock --nonblock 9 || fail 63 "another run is under way in $BACKUP_DIR"
 
-# What a run that was killed left. The lock says that nobody is at it.
+# Removes the files of a run that was killed. The lock shows that no other run uses them.
 rm -f immich-db-backup-*.tmp
 passfile=$(mktemp)
 part=
-# For SIGTERM too, and as PID 1: bash listens as soon as there is something to do at the end.
+# Also needed for SIGTERM when bash is PID 1: bash handles that signal only if an EXIT trap is set.
 trap 'rm -f "$passfile" ${part:+"$part"}' EXIT
 
-# Not in argv, not in the environment. A backslash and a colon are written with a backslash there.
+# Keeps the password out of the arguments and the environment. The format of the file requires a backslash before `\` and `:`.
 password=$(<"$PASSWORD_FILE")
 password=${password//\\/\\\\}
 printf '*:*:*:*:%s\n' "${password//:/\\:}" >"$passfile"
@@ -51,7 +53,7 @@ IFS='|' read -r postgres size immich <<<"$facts"
 immich=${immich#v}
 [[ $immich =~ ^[0-9A-Za-z.+-]+$ ]] || fail 60 "$PGDATABASE names no version of Immich: has its server ever started?"
 
-# A glob is sorted, and the names begin with the time: the newest is the last.
+# The shell sorts the files, and their names begin with the time: the last one is the newest.
 shopt -s nullglob
 dumps=(immich-db-backup-*.sql.gz)
 need=$size
@@ -61,10 +63,10 @@ fi
 free=$(df --block-size=1 --output=avail . | tail -n 1)
 ((free >= need)) || fail 62 "$BACKUP_DIR has $((free)) bytes free, wanted $need"
 
-# The name that Immich gives its own, so that its restore page takes it. The time is UTC.
+# The same name format as Immich's own dumps, so that Immich's restore page lists the file. The time is UTC.
 dump=immich-db-backup-$(date -u +%Y%m%dT%H%M%S)-v$immich-pg$postgres.sql.gz
 part=$dump.tmp
-# In the background, so that a SIGTERM is heard at once; in a subshell, so that `wait` learns of either end of the pipe.
+# In the background, so that bash handles SIGTERM at once; in a subshell, so that `wait` gets a failure of either side of the pipe.
 (pg_dump --no-password --clean --if-exists | gzip --rsyncable >"$part") 9>&- &
 wait $! || {
   free=$(df --block-size=1 --output=avail . | tail -n 1)
@@ -72,17 +74,17 @@ wait $! || {
   fail 60 "pg_dump did not end well: nothing is kept of this run"
 }
 
-# On the disk first, then read back as a whole: gzip's own sum, pg_dump's last line, the tables.
+# Writes the dump to the disk first, then reads it back: the checksum of gzip, the last line of pg_dump, and the tables.
 sync "$part"
 rows=$(gzip -dc "$part" | awk -f "$here/rows.awk") || fail 61 "$dump is not whole: nothing is kept of this run"
 names=$(cut -f 2 <<<"$rows")
 for table in "${TABLES[@]}"; do
   grep -qxF -- "$table" <<<"$names" || fail 61 "$dump has no table $table: nothing is kept of this run"
 done
-# A database without a user is one that was set up anew. Fourteen nights of that would push out every dump worth having.
+# A database without a user is a newly created one. Fourteen such dumps would replace every useful dump.
 grep -qE '^[1-9][0-9]*'$'\t''public\."user"$' <<<"$rows" || fail 61 "$PGDATABASE has no user: not a library worth keeping, nothing is pruned"
 
-# The sum first: a dump that is there has one. Both names appear whole.
+# The checksum file comes first, so that every dump with its final name has one. Both files are renamed only when they are complete.
 sum=$(sha256sum "$part")
 printf '%s  %s\n' "${sum%% *}" "$dump" >"$dump.sha256.tmp"
 sync "$dump.sha256.tmp"
@@ -91,7 +93,7 @@ mv "$part" "$dump"
 part=
 sync .
 
-# Only now, and only what this script wrote.
+# Deletes old dumps only after a new one is complete, and only files that this script wrote.
 dumps=(immich-db-backup-*.sql.gz)
 for ((old = 0; old < ${#dumps[@]} - BACKUP_KEEP; old++)); do
   rm -f "${dumps[old]}" "${dumps[old]}.sha256"

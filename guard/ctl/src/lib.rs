@@ -1,6 +1,6 @@
-//! The operator's tool. [`lint`] holds manifests against this project's policies (docs/policies.md); [`scan`] keeps private identifiers
-//! out of Git; [`oidc`] makes and checks Immich's configuration file. None of them talks to a cluster, and `guard`, which faces the
-//! internet, does not depend on this crate.
+//! The library of the operator's tool `guardctl`. [`lint`] checks manifests against the policies of this project (docs/policies.md).
+//! [`scan`] finds private identifiers and secrets before they get into Git. [`oidc`] writes and checks Immich's configuration file.
+//! No part of it connects to a cluster. `guard` does not depend on this crate.
 
 pub mod lint;
 pub mod oidc;

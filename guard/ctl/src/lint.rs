@@ -1,10 +1,10 @@
-//! Policies as code: a stream of Kubernetes objects goes in, findings come out. The rules and their reasons: docs/policies.md.
+//! Checks a stream of Kubernetes objects against policies and returns findings. The policies and their reasons: docs/policies.md.
 //!
 //! ```text
 //!  PATH ─▶ read (kustomize) ─▶ yaml ─▶ schema (typed, strict) ─▶ inventory ─▶ each policy of the table ─▶ exceptions ─▶ report
 //! ```
 //!
-//! Nothing here knows a cluster: what is found is in the manifests, before anything applies them.
+//! The checks read manifests only, before anything applies them. They do not connect to a cluster.
 
 pub mod blueprint;
 mod exception;
@@ -33,44 +33,48 @@ use inventory::Inventory;
 use object::Object;
 use policies::{POLICIES, Policy};
 
-/// What `guardctl lint` takes.
+/// The arguments of `guardctl lint`.
 #[derive(Args)]
 pub struct LintArgs {
-    /// `-`, a YAML file, a directory with a kustomization.yaml (rendered first: $KUSTOMIZE, kustomize or kubectl), or any other directory
+    /// What to check: - for standard input, a YAML file, a directory with a kustomization.yaml (rendered first with $KUSTOMIZE,
+    /// kustomize or kubectl), or a directory of YAML files
     #[arg(value_name = "PATH", default_value = "clusters/home")]
     paths: Vec<String>,
 
-    /// How findings are written
+    /// The format of the findings
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
 
-    /// Warnings fail as well
+    /// Fail on warnings too
     #[arg(long)]
     strict: bool,
 
-    /// A placeholder like `__NAS_LIBRARY_PATH__` is no finding: for the committed base, never for what is applied
+    /// Do not report placeholders such as `__NAS_LIBRARY_PATH__`. Use this only for the base in Git, never for manifests that you apply
     #[arg(long)]
     allow_placeholders: bool,
 
-    /// Print every policy and end
+    /// List all policies and exit
     #[arg(long, conflicts_with = "explain")]
     list: bool,
 
-    /// Print what one policy wants, and where its reason is written
+    /// Explain one policy: the rule, its severity and the page with its reason
     #[arg(long, value_name = "ID")]
     explain: Option<String>,
 }
 
-/// How findings are written.
+/// The format of the findings.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// Grouped by object, for people
+    /// A table for people, grouped by object
     Table,
-    /// One document, for machines
+    /// One JSON document for programs
     Json,
 }
 
-/// Lints what the arguments name. `Ok(false)`: there are findings.
+/// Runs `guardctl lint` and prints the findings. Returns `Ok(false)` if the findings fail the command.
+///
+/// # Errors
+/// If the input cannot be read, or is not a stream of Kubernetes objects.
 pub fn run(args: &LintArgs) -> anyhow::Result<bool> {
     let mut out = std::io::stdout().lock();
     if args.list {
@@ -80,8 +84,8 @@ pub fn run(args: &LintArgs) -> anyhow::Result<bool> {
         return Ok(true);
     }
     if let Some(id) = &args.explain {
-        let policy =
-            Policy::find(id).with_context(|| format!("--explain: found `{id}`, wanted one of `guardctl lint --list`"))?;
+        let policy = Policy::find(id)
+            .with_context(|| format!("--explain: found `{id}`, wanted the id of a policy: run `guardctl lint --list`"))?;
         writeln!(
             out,
             "{}\n\n{}\n\nseverity  {}\nreason    {}",
@@ -90,15 +94,15 @@ pub fn run(args: &LintArgs) -> anyhow::Result<bool> {
             policy.severity.label(),
             policy.link()
         )?;
-        writeln!(out, "exception annotation {}: \"{}: why\"", exception::ANNOTATION, policy.id)?;
+        writeln!(out, "exception annotation {}: \"{}: REASON\"", exception::ANNOTATION, policy.id)?;
         return Ok(true);
     }
     let mut findings = Vec::new();
     let mut count = 0;
-    // Each path is a cluster of its own: a Service of one never selects a pod of another.
+    // Each path is a separate cluster: a Service in one path never selects a pod in another.
     for path in &args.paths {
         let objects = read::objects(path)?;
-        anyhow::ensure!(!objects.is_empty(), "{path}: found no Kubernetes object");
+        anyhow::ensure!(!objects.is_empty(), "{path}: found no Kubernetes object, wanted at least one");
         count += objects.len();
         findings.extend(check(&objects));
     }
@@ -110,7 +114,7 @@ pub fn run(args: &LintArgs) -> anyhow::Result<bool> {
     Ok(passes(&findings, args.strict))
 }
 
-/// Every finding in the objects of one cluster, in the order of the objects.
+/// Returns all findings for the objects of one cluster, in the order of the objects.
 pub fn check(objects: &[Object]) -> Vec<Finding> {
     let inventory = Inventory::of(objects);
     let mut findings = policies::check(&inventory);

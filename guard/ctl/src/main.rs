@@ -1,11 +1,11 @@
-//! Flags to a subcommand. Exit codes: 0 fine, 1 findings, 2 wrong usage or input that cannot be read.
+//! Parses the arguments and runs a subcommand. Exit codes: 0 success, 1 findings, 2 wrong usage or input that cannot be read.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use guardctl::{lint, oidc, scan};
 
-/// The operator's tool beside guard.
+/// Check the manifests and configuration of an Immich behind guard
 #[derive(Parser)]
 #[command(name = "guardctl", version, propagate_version = true)]
 struct Cli {
@@ -15,11 +15,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Hold Kubernetes manifests against the policies of docs/policies.md
+    /// Check Kubernetes manifests against the policies of docs/policies.md
     Lint(lint::LintArgs),
-    /// Immich's own sign-in: make its configuration file, or check one
+    /// Write or check the configuration file for Immich's sign-in with OIDC
     Oidc(oidc::OidcArgs),
-    /// Look for private identifiers and secrets in what Git tracks, or would
+    /// Find private identifiers and secrets in the files that Git tracks or would track
     Scan(scan::ScanArgs),
 }
 

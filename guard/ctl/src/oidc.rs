@@ -1,7 +1,8 @@
-//! Immich's own sign-in by OIDC: answers enter, the configuration file leaves that the Secret `immich-oidc` holds; or such a
-//! file enters, and what is wrong with it leaves, before Immich would refuse to start.
+//! Writes Immich's configuration file for sign-in with OIDC, which the Secret `immich-oidc` holds, or checks such a file before Immich
+//! would refuse to start.
 //!
-//! Immich has no variables for OIDC, only that file (immich-app/immich #12226, #31349). What it does not name stays at Immich's defaults.
+//! Immich has no variables for OIDC, only this file (immich-app/immich #12226, #31349). Settings that it does not contain keep the defaults
+//! of Immich.
 
 pub mod answers;
 pub mod check;
@@ -19,10 +20,10 @@ use clap::{Args, Subcommand};
 use crate::severity::Severity;
 use answers::Answers;
 
-/// The largest file that is read, in bytes: a Secret of Kubernetes holds no more.
+/// The maximum size of an input file in bytes. It is also the maximum size of a Kubernetes Secret.
 pub const MAX_BYTES: u64 = 1024 * 1024;
 
-/// What `guardctl oidc` takes.
+/// The arguments of `guardctl oidc`.
 #[derive(Args)]
 pub struct OidcArgs {
     #[command(subcommand)]
@@ -31,11 +32,11 @@ pub struct OidcArgs {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write immich.yaml for the Secret immich-oidc
+    /// Write the configuration file immich.yaml for the Secret immich-oidc
     Render(Box<RenderArgs>),
-    /// Hold an immich.yaml, or .json, against the keys and types of Immich v3
+    /// Check a configuration file (YAML or JSON) against the keys and types of Immich v3
     Check {
-        /// The file; - for standard input
+        /// The file to check, or - for standard input
         file: PathBuf,
     },
 }
@@ -45,20 +46,24 @@ struct RenderArgs {
     #[command(flatten)]
     answers: Answers,
 
-    /// The file with the client secret; - for standard input
+    /// The file with the client secret, or - for standard input
     #[arg(long, value_name = "FILE")]
     client_secret_file: PathBuf,
 
-    /// Settings to begin with, as Immich exports them (YAML or JSON): with a file, those of its admin page no longer count
+    /// A file with the exported settings of Immich (YAML or JSON), which the new file keeps. Immich ignores the settings of its
+    /// admin page when it has a configuration file
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
 
-    /// Where to write it, readable by its owner only [default: standard output]
+    /// The file to write; only its owner can read it [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-/// Does what the arguments say. `Ok(false)`: something is wrong with the answers, or with the file.
+/// Runs `guardctl oidc`. Returns `Ok(false)` if the arguments or the checked file have an error.
+///
+/// # Errors
+/// If a file cannot be read or written, or is not YAML or JSON.
 pub fn run(args: &OidcArgs) -> anyhow::Result<bool> {
     match &args.command {
         Command::Render(args) => render(args),
@@ -82,14 +87,14 @@ fn render(args: &RenderArgs) -> anyhow::Result<bool> {
         Some(path) => answers::merged(check::document(&read(path)?).with_context(|| path.display().to_string())?, answers),
         None => answers,
     };
-    // The same judge as for a file that somebody wrote by hand.
+    // The same checks as for a file that was written by hand.
     let mut findings = args.answers.problems();
     findings.extend(check::value(&config));
     for finding in &findings {
         eprintln!("{finding}");
     }
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
-        eprintln!("nothing was written");
+        eprintln!("nothing was written: correct the errors above and run the command again");
         return Ok(false);
     }
     let text = render::yaml(&config);
@@ -101,7 +106,7 @@ fn render(args: &RenderArgs) -> anyhow::Result<bool> {
             .mode(0o600)
             .open(path)
             .with_context(|| format!("{}: cannot be written", path.display()))?;
-        // A file that was there keeps the mode that it had. A device or a pipe keeps its own: it is not ours.
+        // `mode` applies to a new file only. A device or a pipe keeps its mode, because guardctl did not create it.
         if file.metadata()?.is_file() {
             file.set_permissions(Permissions::from_mode(0o600))?;
         }
@@ -122,7 +127,10 @@ fn read(path: &PathBuf) -> anyhow::Result<String> {
         Box::new(std::fs::File::open(path).with_context(|| format!("{place}: cannot be read"))?)
     };
     let read = reader.by_ref().take(MAX_BYTES + 1).read_to_string(&mut text);
-    read.with_context(|| format!("{place}: wanted text in UTF-8"))?;
-    anyhow::ensure!(text.len() as u64 <= MAX_BYTES, "{place}: larger than {MAX_BYTES} bytes, and a Secret holds no more");
+    read.with_context(|| format!("{place}: cannot be read, wanted text in UTF-8"))?;
+    anyhow::ensure!(
+        text.len() as u64 <= MAX_BYTES,
+        "{place}: found more than {MAX_BYTES} bytes, wanted at most that many: a Secret cannot hold more"
+    );
     Ok(text)
 }

@@ -1,6 +1,6 @@
-//! Private identifiers and secrets in what Git tracks, or would track: found before they are pushed.
+//! Finds private identifiers and secrets in the files that Git tracks or would track, before they are pushed.
 //!
-//! A line is let through by `scan:allow REASON` on it, or by an entry of the allow file ([`allow`]). A finding never shows what it found.
+//! `scan:allow REASON` on a line, or an entry of the allow file ([`allow`]), allows a finding. A finding never shows the whole secret.
 
 pub mod allow;
 pub mod detect;
@@ -17,40 +17,43 @@ use clap::Args;
 use allow::AllowList;
 use kind::Kind;
 
-/// On a line, with a reason after it: what is found there is meant to be there.
+/// The marker that allows all findings on its line. A reason must follow it.
 const MARKER: &str = "scan:allow ";
 
-/// What `guardctl scan` takes.
+/// The arguments of `guardctl scan`.
 #[derive(Args)]
 pub struct ScanArgs {
-    /// A directory of a Git work tree
+    /// The directory to scan, in a Git work tree
     #[arg(default_value = ".")]
     dir: PathBuf,
 
-    /// Only what the next commit would add or change, as it is in the index: for a pre-commit hook
+    /// Scan only the files that the next commit adds or changes, as they are in the index. For a pre-commit hook
     #[arg(long)]
     staged: bool,
 }
 
-/// Something private.
+/// A private identifier or secret in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
-    /// What it is.
+    /// The kind of identifier or secret.
     pub kind: Kind,
-    /// Line number, from 1.
+    /// The line number, from 1.
     pub line: usize,
-    /// Enough to find it, too little to use it.
+    /// The first characters and the length: enough to find it, too little to use it.
     pub redacted: String,
 }
 
-/// Scans what the arguments name. `Ok(false)`: something was found.
+/// Runs `guardctl scan` and prints the findings. Returns `Ok(false)` if there are any.
+///
+/// # Errors
+/// If Git fails, if a file cannot be read, or if the allow file has an invalid entry.
 pub fn run(args: &ScanArgs) -> anyhow::Result<bool> {
     let files = if args.staged { files::staged(&args.dir)? } else { files::tracked(&args.dir)? };
     let mut allowed = AllowList::read(&args.dir)?;
     let mut out = std::io::stdout().lock();
     let mut count = 0;
     for (path, bytes) in &files {
-        // Binary files: what Git takes for one.
+        // A file with a NUL byte is binary, as in Git.
         if bytes.contains(&0) {
             continue;
         }
@@ -61,25 +64,25 @@ pub fn run(args: &ScanArgs) -> anyhow::Result<bool> {
             }
         }
     }
-    // What is staged is a part of the files: an entry may be needed by the others.
+    // With --staged, an entry may be needed by a file that is not staged.
     for entry in allowed.unused().filter(|_| !args.staged) {
         count += 1;
-        writeln!(out, "{}:{}: unused: nothing needs this entry any more", allow::FILE, entry.line)?;
+        writeln!(out, "{}:{}: unused: found an entry that allows nothing: remove it", allow::FILE, entry.line)?;
     }
     if count > 0 {
         writeln!(
             out,
-            "{count} found in {} files. Not private? `{MARKER}REASON` on the line, or a line in {}",
+            "{count} found in {} files. Remove what is private. If a value is not private, add `{MARKER}REASON` to its line, or an entry to {}",
             files.len(),
             allow::FILE
         )?;
     } else {
-        writeln!(out, "{} files, nothing private", files.len())?;
+        writeln!(out, "{} files, nothing private found", files.len())?;
     }
     Ok(count == 0)
 }
 
-/// What is private in one file.
+/// Returns the findings in the text of one file.
 pub fn text(path: &str, text: &str) -> Vec<Hit> {
     let is_yaml = [".yaml", ".yml"].iter().any(|extension| path.ends_with(extension));
     let mut hits = Vec::new();
@@ -93,7 +96,7 @@ pub fn text(path: &str, text: &str) -> Vec<Hit> {
     hits
 }
 
-/// The first characters, and how many there are.
+/// Returns the first characters, and the number of all characters.
 fn redact(secret: &str) -> String {
     let shown: String = secret.chars().take(3).collect();
     format!("{shown}… ({} characters)", secret.chars().count())

@@ -1,14 +1,14 @@
-//! The severity of a finding, of `guardctl lint` and of `guardctl oidc check`.
+//! The severity of the findings of `guardctl lint` and `guardctl oidc check`.
 
 use serde::Serialize;
 
-/// Whether a finding fails the command.
+/// The severity of a finding: whether it fails the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Fails.
+    /// The command fails.
     Error,
-    /// Advice. Fails only with `--strict`, where the command has it.
+    /// Advice. The command fails only with `--strict`, if it has this flag.
     Warning,
 }
 

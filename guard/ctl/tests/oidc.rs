@@ -69,7 +69,7 @@ fn what_is_not_answered_stays_at_immichs_default() {
         "create secret generic immich-oidc --from-file=immich.yaml=",
         "rollout restart deploy/immich-server",
         "same e-mail address",
-        "immich_role counts at every sign-in",
+        "Immich reads immich_role at every sign-in",
     ] {
         assert!(next.contains(line), "{line} in {next}");
     }
@@ -161,10 +161,10 @@ fn settings_that_were_there_stay_but_for_what_is_answered() {
 fn wrong_answers_write_nothing() {
     for (change, wanted) in [
         (("--issuer", "http://auth.example.com/"), "oauth.issuerUrl: found http"),
-        (("--issuer", "auth.example.com"), "oauth.issuerUrl: wanted the issuer's URL"),
-        (("--client-id", ""), "oauth.clientId: not set"),
+        (("--issuer", "auth.example.com"), "oauth.issuerUrl: found no valid URL, wanted the issuer's URL"),
+        (("--client-id", ""), "oauth.clientId: found no value"),
         (("--external-url", "https://photos.example.com/immich"), "--external-url: found"),
-        (("--external-url", "photos.example.com"), "server.externalDomain: wanted a whole URL"),
+        (("--external-url", "photos.example.com"), "server.externalDomain: found no URL, wanted a complete URL"),
     ] {
         let arguments: Vec<_> = GOOD
             .iter()
@@ -176,7 +176,7 @@ fn wrong_answers_write_nothing() {
         assert!(output.stdout.is_empty() && stderr.contains(wanted) && stderr.contains("nothing was written"), "{stderr}");
     }
     for (more, wanted) in [
-        (["--lan-url", "nas:30283"], "--lan-url: found \"nas:30283\", wanted scheme, host and port alone"),
+        (["--lan-url", "nas:30283"], "--lan-url: found \"nas:30283\", wanted only scheme, host and port"),
         (["--token-endpoint-auth-method", "none"], "oauth.tokenEndpointAuthMethod: found \"none\", wanted one of"),
         (["--external-url=https://photos.example.com/immich", "--no-role-claim"], "cannot be used multiple times"),
     ] {
@@ -185,7 +185,7 @@ fn wrong_answers_write_nothing() {
         assert!(!output.status.success() && output.stdout.is_empty() && stderr.contains(wanted), "{stderr}");
     }
     let quota = guardctl(&[&GOOD[..], &["--default-quota", "0"]].concat());
-    assert!(String::from_utf8(quota.stderr).unwrap().contains("0 is a quota of nothing"));
+    assert!(String::from_utf8(quota.stderr).unwrap().contains("with a quota of 0, new users cannot upload"));
 }
 
 /// A file with one line changed or added.
@@ -212,11 +212,15 @@ fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
         (oauth("timeout: 0"), Error, "oauth.timeout: found 0, wanted a whole number, 1 or more"),
         (oauth("buttonText: 7"), Error, "oauth.buttonText: found a number, wanted text"),
         (oauth("clientSecret: 12345"), Error, "oauth.clientSecret: found a number, wanted text"),
-        (oauth("clientSecret: ''"), Error, "oauth.clientSecret: not set"),
-        (oauth("clientSecret: ${OIDC_SECRET}"), Warning, "Immich puts no variables into this file"),
+        (oauth("clientSecret: ''"), Error, "oauth.clientSecret: found no value"),
+        (oauth("clientSecret: ${OIDC_SECRET}"), Warning, "Immich replaces no variables in this file"),
         (oauth("clientSecret: \"a\\nb\""), Error, "line break"),
         (oauth("issuerUrl: https://accounts.google.com"), Warning, "Google refuses app.immich://"),
-        (oauth("issuerUrl: https://accounts.google.com"), Warning, "oauth.roleClaim: Google sends no role"),
+        (
+            oauth("issuerUrl: https://accounts.google.com"),
+            Warning,
+            "oauth.roleClaim: found a claim, wanted \"\" (no claim): Google sends no role",
+        ),
         (oauth("endSessionEndpoint: auth.example.com/end"), Error, "oauth.endSessionEndpoint: found text, wanted a URL"),
         (
             oauth("allowInsecureRequests: true\n  issuerUrl: http://auth.lan/").replacen(
@@ -225,17 +229,17 @@ fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
                 1,
             ),
             Warning,
-            "http: whoever listens",
+            "found http, wanted https: everybody on the network",
         ),
         (oauth("clientSecret: 'a '"), Warning, "white space"),
         (oauth("issuerUrl: http://auth.example.com/"), Error, "found http, wanted https"),
         (oauth("issuerUrl: https://user@auth.example.com/"), Error, "wanted the issuer's URL"),
-        (oauth("signingAlgorithm: HS256"), Error, "give the provider a signing key"),
+        (oauth("signingAlgorithm: HS256"), Error, "set a signing key for the provider"),
         (oauth("signingAlgorithm: RSA"), Error, "found \"RSA\", wanted RS256"),
         (oauth("signingAlgorithm: none"), Error, "found \"none\", wanted RS256"),
         (oauth("scope: openid profile"), Error, "found \"openid profile\", wanted email in it"),
         (oauth("scope: email profile"), Error, "wanted openid in it"),
-        (oauth("defaultStorageQuota: 0"), Error, "0 is a quota of nothing"),
+        (oauth("defaultStorageQuota: 0"), Error, "with a quota of 0, new users cannot upload"),
         (oauth("defaultStorageQuota: lots"), Error, "found text, wanted a whole number, 0 or more, or null for none"),
         (oauth("tokenEndpointAuthMethod: basic"), Error, "found \"basic\", wanted one of client_secret_post"),
         (oauth("mobileOverrideEnabled: true"), Error, "wanted https://HOST/api/oauth/mobile-redirect"),
@@ -247,14 +251,18 @@ fn every_mistake_is_named_with_what_was_found_and_what_is_wanted() {
         (oauth("quota: 5"), Warning, "Immich v3 has no such key"),
         ("oauth: true\n".to_owned(), Error, "oauth: found true or false, wanted keys below it"),
         ("oauth:\n  enabled: false\npasswordLogin:\n  enabled: false\n".to_owned(), Error, "nobody could sign in"),
-        ("machineLearning:\n  urls: []\n".to_owned(), Error, "found an empty list, wanted a list of text, with at least one"),
+        (
+            "machineLearning:\n  urls: []\n".to_owned(),
+            Error,
+            "found an empty list, wanted a list of texts with at least one item",
+        ),
         ("machineLearning:\n  urls: [ml:3003]\n".to_owned(), Error, "wanted URLs"),
         ("machineLearning:\n  urls: http://ml:3003\n".to_owned(), Error, "found text, wanted a list of text"),
-        ("machineLearning:\n  urls: ['http://ml:3003/base']\n".to_owned(), Warning, "a path in a URL is dropped"),
+        ("machineLearning:\n  urls: ['http://ml:3003/base']\n".to_owned(), Warning, "found a path in a URL"),
         ("ffmpeg:\n  targetResolution: 720\n".to_owned(), Error, "ffmpeg.targetResolution: found a number, wanted text"),
         ("ffmpeg:\n  acceptedVideoCodecs: [h264, h266]\n".to_owned(), Error, "wanted a list of h264, hevc, vp9, av1"),
         ("logging:\n  level: info\n".to_owned(), Error, "found \"info\", wanted one of verbose, debug, log"),
-        ("server:\n  externalDomain: https://photos.example.com/immich\n".to_owned(), Warning, "cannot live below a path"),
+        ("server:\n  externalDomain: https://photos.example.com/immich\n".to_owned(), Warning, "cannot run below a path"),
         ("nightlyTasks:\n  startTime: 3am\n".to_owned(), Error, "found \"3am\", wanted HH:MM"),
         ("image:\n  preview:\n    quality: 101\n".to_owned(), Error, "found 101, wanted a whole number from 1 to 100"),
         ("backup:\n  database:\n    cronExpression: daily\n".to_owned(), Error, "wanted five or six fields"),

@@ -150,7 +150,7 @@ fn a_finding_says_where_and_what_and_why() {
     let [finding] = findings.as_slice() else { panic!("{findings:#?}") };
     assert_eq!(finding.object, "Deployment immich/immich-server");
     assert_eq!(finding.field, "spec.template.spec.containers[0].livenessprobe");
-    assert_eq!(finding.wanted, "`livenessProbe`?");
+    assert_eq!(finding.wanted, "`livenessProbe`: did you mean this field?");
     assert_eq!(finding.link, "docs/policies.md#unknown-field");
 }
 
@@ -183,7 +183,7 @@ fn the_configuration_file_is_one_of_a_secret_that_is_there() {
     }
     for (file, mount, volume, id, wanted) in [
         (file, mount, "configMap: {name: immich-config}", "immich-config-source", "from the ConfigMap immich-config"),
-        (file, mount, "emptyDir: {}", "immich-config-source", "which is no Secret's"),
+        (file, mount, "emptyDir: {}", "immich-config-source", "which is not a Secret"),
         (
             file,
             mount,
@@ -206,14 +206,14 @@ fn the_configuration_file_is_one_of_a_secret_that_is_there() {
             "immich-config-source",
             "where no volume is mounted",
         ),
-        ("value: immich.yaml", mount, "secret: {secretName: immich-oidc}", "immich-config-source", "no absolute path"),
-        ("value: ''", mount, "secret: {secretName: immich-oidc}", "immich-config-source", "no absolute path"),
+        ("value: immich.yaml", mount, "secret: {secretName: immich-oidc}", "immich-config-source", "not an absolute path"),
+        ("value: ''", mount, "secret: {secretName: immich-oidc}", "immich-config-source", "not an absolute path"),
         (
             "valueFrom: {fieldRef: {fieldPath: metadata.name}}",
             mount,
             "secret: {secretName: immich-oidc}",
             "immich-config-source",
-            "nobody can tell",
+            "the manifest does not show which file it is",
         ),
         (file, mount, "secret: {secretName: any, optional: true}", "immich-config-waits", "volumes[4].secret.optional true"),
         (
@@ -275,7 +275,7 @@ fn the_exit_code_tells_findings_from_input_that_cannot_be_read() {
     assert_eq!(guardctl(&["lint", "--strict", "unchecked-kind.yaml"]).0, Some(1));
     for (args, message) in [
         (["lint", "no-such-file.yaml"].as_slice(), "no-such-file.yaml: cannot be read"),
-        (&["lint", "../policies.rs"], "not a YAML stream"),
+        (&["lint", "../policies.rs"], "wanted a YAML stream"),
         (&["lint", "--explain", "no-such-policy"], "no-such-policy"),
     ] {
         let (code, _, error) = guardctl(args);

@@ -1,7 +1,7 @@
-//! An Authentik blueprint in a `ConfigMap`: read with its YAML tags, and answered from as far as the file itself says.
+//! Reads an Authentik blueprint from a `ConfigMap`, with its YAML tags, and resolves the values that the file itself contains.
 //!
-//! Format: authentik "Blueprints, File structure" and "YAML tags". What a tag looks up when the blueprint is applied (a file, a variable, an
-//! object of the database) is not known here, and never guessed: [`Blueprint::text`] is `None` then.
+//! Format: authentik "Blueprints, File structure" and "YAML tags". A tag may refer to something that is known only when the blueprint is
+//! applied: a file, a variable, an object of the database. Such values are never guessed: [`Blueprint::text`] is `None` for them.
 
 pub mod models;
 
@@ -12,89 +12,89 @@ use super::object::{Object, Typed};
 use super::strict::join;
 use k8s_openapi::api::core::v1::ConfigMap;
 
-/// The tags that Authentik resolves, but for those that loop over lists or parse JSON: a reader could not follow them.
+/// The tags that a blueprint may use: those of Authentik, except the tags that loop over lists or parse JSON, which are hard to read.
 pub const TAGS: [&str; 8] = ["!KeyOf", "!Find", "!File", "!Env", "!Context", "!Format", "!If", "!Condition"];
 
 /// A YAML node with its tag.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
-    /// `!KeyOf` and its like.
+    /// The tag, for example `!KeyOf`.
     pub tag: Option<String>,
-    /// The rest.
+    /// The value.
     pub content: Content,
 }
 
 /// A YAML value.
 #[derive(Clone, Debug, Default)]
 pub enum Content {
-    /// Nothing.
+    /// No value.
     #[default]
     Null,
     /// `true` or `false`.
     Bool(bool),
     /// A number.
     Number(f64),
-    /// A text.
+    /// A string.
     Text(String),
     /// A list.
     List(Vec<Node>),
-    /// A mapping, in its order.
+    /// A mapping, in the order of the file.
     Map(Vec<(String, Node)>),
 }
 
-/// A blueprint, as far as it could be read.
+/// A blueprint, or the reason why it could not be read.
 pub struct Blueprint<'o> {
-    /// Its `ConfigMap`.
+    /// The `ConfigMap` that contains it.
     pub object: &'o Object,
-    /// Its key there.
+    /// The key in the `ConfigMap`.
     pub key: String,
-    /// All of it; without content where it is no YAML.
+    /// The whole document; [`Content::Null`] if it is not valid YAML.
     pub root: Node,
-    /// Why it could not be read.
+    /// The error of the YAML parser, if the document could not be read.
     pub fault: Option<String>,
 }
 
-/// One entry, with its place.
+/// One entry of a blueprint, with its index.
 #[derive(Clone, Copy)]
 pub struct Entry<'b> {
-    /// Its place in the list.
+    /// The index in the list `entries`.
     pub place: usize,
-    /// All of it.
+    /// The entry.
     pub node: &'b Node,
 }
 
 impl Node {
-    /// The value of a key.
+    /// Returns the value of a key of a mapping.
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.pairs().iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
-    /// The pairs of a mapping; of anything else none.
+    /// Returns the pairs of a mapping. Any other value has none.
     pub fn pairs(&self) -> &[(String, Self)] {
         if let Content::Map(pairs) = &self.content { pairs } else { &[] }
     }
 
-    /// The items of a list; of anything else none.
+    /// Returns the items of a list. Any other value has none.
     pub fn items(&self) -> &[Self] {
         if let Content::List(items) = &self.content { items } else { &[] }
     }
 
-    /// The text of a scalar, whatever its tag.
+    /// Returns the string, with or without a tag.
     pub fn scalar(&self) -> Option<&str> {
         if let Content::Text(text) = &self.content { Some(text) } else { None }
     }
 
-    /// Whether it has this tag.
+    /// Whether the node has this tag.
     pub fn is(&self, tag: &str) -> bool {
         self.tag.as_deref() == Some(tag)
     }
 
-    /// Whether it is `true` or `false`, and says so itself.
+    /// Returns the value of a boolean without a tag.
     pub fn bool(&self) -> Option<bool> {
         if let (Content::Bool(value), None) = (&self.content, &self.tag) { Some(*value) } else { None }
     }
 
-    /// Visits it and everything below it, with JSON paths.
+    /// Visits this node and all nodes below it, with their JSON paths.
     pub fn walk<'n>(&'n self, path: &str, visit: &mut dyn FnMut(&str, &'n Self)) {
         visit(path, self);
         for (key, node) in self.pairs() {
@@ -107,22 +107,22 @@ impl Node {
 }
 
 impl<'b> Entry<'b> {
-    /// JSON path of one of its fields.
+    /// Returns the JSON path of a field of this entry.
     pub fn path(&self, field: &str) -> String {
         format!("entries[{}].{field}", self.place)
     }
 
-    /// Its model, where it is written out.
+    /// Returns the model. Empty if it is missing or has a tag.
     pub fn model(&self) -> &'b str {
         self.node.get("model").filter(|node| node.tag.is_none()).and_then(Node::scalar).unwrap_or_default()
     }
 
-    /// What `!KeyOf` calls it.
+    /// Returns the id that `!KeyOf` refers to.
     pub fn id(&self) -> Option<&'b str> {
         self.node.get("id")?.scalar()
     }
 
-    /// An identifier or attribute, with its JSON path.
+    /// Returns an attribute or identifier, with its JSON path.
     pub fn value(&self, name: &str) -> Option<(String, &'b Node)> {
         ["attrs", "identifiers"].iter().find_map(|part| {
             let node = self.node.get(part)?.get(name)?;
@@ -130,14 +130,14 @@ impl<'b> Entry<'b> {
         })
     }
 
-    /// Whether applying it takes the object away: then only its identifiers count.
+    /// Whether applying the entry deletes the object. Then only its identifiers matter.
     pub fn is_absent(&self) -> bool {
         self.node.get("state").and_then(Node::scalar) == Some("absent")
     }
 }
 
 impl<'o> Blueprint<'o> {
-    /// The blueprints of a `ConfigMap`: what has `entries` and speaks of models of Authentik.
+    /// Returns the blueprints in config maps: the values that have `entries` and name models of Authentik.
     pub fn all(maps: &[Typed<'o, ConfigMap>]) -> Vec<Self> {
         let texts = maps.iter().flat_map(|map| map.typed.data.iter().flatten().map(|(key, text)| (map.object, key, text)));
         let is_one = |text: &str| text.contains("authentik_") && text.lines().any(|line| line.starts_with("entries:"));
@@ -156,23 +156,23 @@ impl<'o> Blueprint<'o> {
         Self { object, key: key.to_owned(), root, fault }
     }
 
-    /// JSON path of a place in it, from the `ConfigMap`.
+    /// Returns the path of a field, from the `ConfigMap` on.
     pub fn field(&self, path: &str) -> String {
         format!("data[\"{}\"]: {path}", self.key)
     }
 
-    /// Its entries.
+    /// Returns all entries.
     pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         let list = self.root.get("entries").map(Node::items).unwrap_or_default();
         list.iter().enumerate().map(|(place, node)| Entry { place, node })
     }
 
-    /// Its entries of a model that are to be there.
+    /// Returns the entries of a model, without those that delete their object.
     pub fn of_model<'b>(&'b self, model: &'b str) -> impl Iterator<Item = Entry<'b>> {
         self.entries().filter(move |entry| entry.model() == model && !entry.is_absent())
     }
 
-    /// Every value that a node may turn out to be: both sides of an `!If`, what the context holds.
+    /// Returns all values that a node may have: both branches of an `!If`, and the value in the context for a `!Context`.
     pub fn outcomes<'b>(&'b self, node: &'b Node) -> Vec<&'b Node> {
         match (node.tag.as_deref(), node.items()) {
             (Some("!If"), [_, yes, no]) => [self.outcomes(yes), self.outcomes(no)].concat(),
@@ -181,19 +181,19 @@ impl<'o> Blueprint<'o> {
         }
     }
 
-    /// What `!Context` refers to, or its default.
+    /// Returns the value that a `!Context` refers to, or its default.
     fn context<'b>(&'b self, node: &'b Node) -> Option<&'b Node> {
         let key = node.scalar().or_else(|| node.items().first()?.scalar())?;
-        // A context that refers to itself is the database's to refuse, and no reason to go in circles here.
+        // A context may refer to itself. Authentik refuses that; here it must not cause an endless loop.
         let value = self.root.get("context").and_then(|context| context.get(key)).filter(|value| !value.is("!Context"));
         value.or_else(|| node.items().get(1))
     }
 
-    /// The text that a node is, by the file alone: written out, a default, or put together from such.
+    /// Returns the string of a node if the file alone determines it: a literal, a default, or a `!Format` of such values.
     pub fn text(&self, node: &Node) -> Option<String> {
         match node.tag.as_deref() {
             None => node.scalar().map(str::to_owned),
-            // An empty default says that the value is the operator's.
+            // An empty default means that the operator sets the value.
             Some("!Env") => self.text(node.items().get(1)?).filter(|default| !default.is_empty()),
             Some("!Context") => self.text(self.context(node)?),
             Some("!Format") => {
@@ -242,12 +242,12 @@ impl<'de> Visitor<'de> for Any {
         Ok(Content::Bool(value))
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "only its sign is looked at")]
+    #[allow(clippy::cast_precision_loss, reason = "only the sign is used")]
     fn visit_i64<E>(self, value: i64) -> Result<Content, E> {
         Ok(Content::Number(value as f64))
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "only its sign is looked at")]
+    #[allow(clippy::cast_precision_loss, reason = "only the sign is used")]
     fn visit_u64<E>(self, value: u64) -> Result<Content, E> {
         Ok(Content::Number(value as f64))
     }

@@ -1,40 +1,40 @@
-//! One finding, and the sink that a policy writes to: where, what was found, what is wanted.
+//! A finding, and the sink to which a policy adds its findings.
 
 use serde::Serialize;
 
 use super::object::Object;
 use crate::severity::Severity;
 
-/// What a policy found in an object.
+/// A violation of a policy in an object: where it is, what was found and what is wanted.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// The policy's id.
+    /// The id of the policy.
     pub id: &'static str,
-    /// The policy's severity.
+    /// The severity of the policy.
     pub severity: Severity,
-    /// Kind and name: `Deployment immich/immich-server`.
+    /// Kind, namespace and name of the object, for example `Deployment immich/immich-server`.
     pub object: String,
-    /// JSON path in the object.
+    /// The JSON path of the field in the object.
     pub field: String,
-    /// What is there.
+    /// The value that was found.
     pub found: String,
-    /// What should be.
+    /// The value that is wanted.
     pub wanted: String,
-    /// Where the reason is written.
+    /// The page and anchor with the reason of the policy.
     pub link: String,
     /// The file, directory or stream that the object came from.
     pub source: String,
-    /// The object's place in the stream, for sorting and exceptions.
+    /// The index of the object in the stream, for sorting and exceptions.
     #[serde(skip)]
     pub index: usize,
 }
 
-/// Returns where the reason of a policy is written.
+/// Returns the page and anchor with the reason of a policy.
 pub fn link(id: &str) -> String {
     format!("docs/policies.md#{id}")
 }
 
-/// Whether the findings let a build pass. With `strict`, a warning fails it too.
+/// Whether the findings let the command succeed: there is no error, and with `strict` no warning either.
 pub fn passes(findings: &[Finding], strict: bool) -> bool {
     !findings.iter().any(|finding| strict || finding.severity == Severity::Error)
 }
@@ -47,7 +47,7 @@ pub struct Sink<'f> {
 }
 
 impl<'f> Sink<'f> {
-    /// Makes a sink that adds to `findings` under the id and severity of one policy.
+    /// Creates a sink that adds to `findings` with the id and severity of one policy.
     pub fn new(id: &'static str, severity: Severity, findings: &'f mut Vec<Finding>) -> Self {
         Self { id, severity, findings }
     }

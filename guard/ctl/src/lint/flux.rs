@@ -1,8 +1,8 @@
-//! The two kinds of Flux that this repository applies, field by field. Only names and shapes: Flux itself checks the values.
+//! The fields of the two Flux kinds that this repository applies. Only names and types are checked: Flux itself checks the values.
 //!
 //! Source: the `v1` API reference of source-controller (`GitRepository`) and kustomize-controller (Kustomization), Flux 2.9.
 
-#![allow(dead_code, reason = "the fields are there for their names; the lint reads nothing of them")]
+#![allow(dead_code, reason = "only the names and types of the fields are used")]
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::strict::{Fault, decode};
 
-/// What does not fit a Flux object; `None` if it is none.
+/// Returns the faults of a Flux object, or `None` for any other kind.
 pub(super) fn faults(api_version: &str, kind: &str, value: &Value) -> Option<Vec<Fault>> {
     match (api_version, kind) {
         ("source.toolkit.fluxcd.io/v1", "GitRepository") => Some(decode::<Custom<GitRepository>>(value).1),

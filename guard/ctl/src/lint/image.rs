@@ -1,18 +1,18 @@
-//! An image reference in its parts: `[registry/]name[:tag][@digest]`.
+//! Splits an image reference into its parts: `[registry/]name[:tag][@digest]`.
 
-/// The parts of a reference.
+/// An image reference in its parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Image<'a> {
-    /// Registry and name.
+    /// The registry and name.
     pub repository: &'a str,
-    /// After the colon.
+    /// The part after the colon.
     pub tag: Option<&'a str>,
-    /// After the `@`.
+    /// The part after the `@`.
     pub digest: Option<&'a str>,
 }
 
 impl<'a> Image<'a> {
-    /// Splits a reference; a colon before the last slash is a registry's port.
+    /// Splits a reference. A colon before the last slash belongs to the port of the registry.
     pub fn parse(reference: &'a str) -> Self {
         let (rest, digest) = reference.split_once('@').map_or((reference, None), |(rest, digest)| (rest, Some(digest)));
         let (repository, tag) = match rest.rsplit_once(':') {
@@ -22,17 +22,17 @@ impl<'a> Image<'a> {
         Self { repository, tag, digest }
     }
 
-    /// Whether it was built here and imported into the node by hand: no registry knows it, nobody can move its tag.
+    /// Whether the image was built locally and imported into the node. No registry has it, so nobody can change what its tag refers to.
     pub fn is_local(&self) -> bool {
         self.repository.starts_with("localhost/")
     }
 
-    /// Whether the digest is one.
+    /// Whether the digest is a valid SHA-256 digest.
     pub fn is_pinned(&self) -> bool {
         self.hex().is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
     }
 
-    /// Whether the digest stands for an image that is not published yet.
+    /// Whether the digest consists of zeros, which means that the image is not published yet.
     pub fn is_unpublished(&self) -> bool {
         self.hex().is_some_and(|hex| !hex.is_empty() && hex.bytes().all(|b| b == b'0'))
     }

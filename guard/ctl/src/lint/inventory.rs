@@ -1,4 +1,4 @@
-//! The objects of one cluster, typed and joined: what every policy asks.
+//! The objects of one cluster, decoded and grouped by kind. Every policy reads from it.
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
@@ -13,30 +13,30 @@ use super::schema;
 use super::strict::{Fault, decode};
 use super::workload::{ContainerRef, Role, Variable, Workload};
 
-/// Everything in one cluster's manifests.
+/// All objects in the manifests of one cluster.
 pub struct Inventory<'o> {
     /// All objects.
     pub objects: &'o [Object],
-    /// What runs pods.
+    /// The objects that run pods.
     pub workloads: Vec<Workload<'o>>,
-    /// Services.
+    /// The services.
     pub services: Vec<Typed<'o, Service>>,
-    /// Network policies.
+    /// The network policies.
     pub network_policies: Vec<Typed<'o, NetworkPolicy>>,
-    /// Disruption budgets.
+    /// The pod disruption budgets.
     pub budgets: Vec<Typed<'o, PodDisruptionBudget>>,
-    /// Config maps.
+    /// The config maps.
     pub config_maps: Vec<Typed<'o, ConfigMap>>,
-    /// Authentik blueprints in config maps.
+    /// The Authentik blueprints in the config maps.
     pub blueprints: Vec<Blueprint<'o>>,
-    /// Volume claims.
+    /// The persistent volume claims.
     pub claims: Vec<Typed<'o, PersistentVolumeClaim>>,
-    /// What does not fit its type; `None`: no type is known for the kind.
+    /// The faults of each object; `None` if guardctl has no type for its kind.
     pub faults: Vec<(&'o Object, Option<Vec<Fault>>)>,
 }
 
 impl<'o> Inventory<'o> {
-    /// Types and joins the objects. One that does not decode is in `faults`, and in no other list.
+    /// Decodes and groups the objects. An object that cannot be decoded is in `faults`, and in no list of its kind.
     pub fn of(objects: &'o [Object]) -> Self {
         let config_maps = typed(objects, "v1", "ConfigMap");
         Self {
@@ -55,22 +55,22 @@ impl<'o> Inventory<'o> {
         }
     }
 
-    /// The objects of one kind.
+    /// Returns the objects of one kind.
     pub fn of_kind(&self, kind: &str) -> impl Iterator<Item = &'o Object> {
         self.objects.iter().filter(move |object| object.kind == kind)
     }
 
-    /// The workloads of one role.
+    /// Returns the workloads with one role.
     pub fn with_role(&self, role: Role) -> impl Iterator<Item = &Workload<'o>> {
         self.workloads.iter().filter(move |workload| workload.role() == Some(role))
     }
 
-    /// A config map by name.
+    /// Returns a config map by its namespace and name.
     pub fn config_map(&self, namespace: &str, name: &str) -> Option<&Typed<'o, ConfigMap>> {
         self.config_maps.iter().find(|map| map.object.namespace == namespace && map.object.name == name)
     }
 
-    /// Returns the environment variables of a container: its own, and those of each `ConfigMap` of the inventory that it names.
+    /// Returns the environment variables of a container: its own, and those of each `ConfigMap` that its `envFrom` names.
     pub fn variables(&self, container: ContainerRef<'_>) -> Vec<Variable> {
         let mut variables = Vec::new();
         for (index, from) in container.spec.env_from.iter().flatten().enumerate() {
@@ -91,12 +91,12 @@ impl<'o> Inventory<'o> {
         variables
     }
 
-    /// Returns one environment variable of a container. If a name is there twice, the last one counts, as in Kubernetes.
+    /// Returns one environment variable of a container. If a name occurs twice, the last one applies, as in Kubernetes.
     pub fn variable(&self, container: ContainerRef<'_>, name: &str) -> Option<Variable> {
         self.variables(container).into_iter().rev().find(|variable| variable.name == name)
     }
 
-    /// The labels of a namespace; Kubernetes itself adds its name.
+    /// Returns the labels of a namespace, with the name label that Kubernetes adds.
     pub fn namespace_labels(&self, name: &str) -> Labels {
         let mut labels = self.of_kind("Namespace").find(|object| object.name == name).map(Object::labels).unwrap_or_default();
         labels.insert("kubernetes.io/metadata.name".to_owned(), name.to_owned());

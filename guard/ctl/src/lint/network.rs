@@ -1,4 +1,4 @@
-//! Which pods a selector means, and which way a network policy opens.
+//! Selectors of pods, and the connections that a network policy allows.
 //!
 //! Reference: the Kubernetes page "Network Policies"; label selectors as in "Labels and Selectors".
 
@@ -10,7 +10,7 @@ use super::inventory::Inventory;
 use super::object::Labels;
 use super::workload::Workload;
 
-/// Whether the labels match. An empty selector matches everything.
+/// Whether a selector matches these labels. An empty selector matches all labels.
 pub fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
     let equal = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
     let expressions = selector.match_expressions.iter().flatten().all(|expression| {
@@ -27,17 +27,17 @@ pub fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
     equal && expressions
 }
 
-/// Whether a selector names nothing, and so means everything.
+/// Whether a selector is empty, and so matches everything.
 pub fn is_everything(selector: &LabelSelector) -> bool {
     selector.match_labels.iter().flatten().next().is_none() && selector.match_expressions.iter().flatten().next().is_none()
 }
 
-/// Whether a policy of a namespace is about the pods of a workload.
+/// Whether a policy in `namespace` with this selector applies to the pods of a workload.
 pub fn governs(namespace: &str, selector: Option<&LabelSelector>, workload: &Workload<'_>) -> bool {
     workload.object.namespace == namespace && selector.is_none_or(|selector| selects(selector, &workload.labels))
 }
 
-/// Whether a peer of a policy in `namespace` means the pods of a workload.
+/// Whether a peer of a policy in `namespace` matches the pods of a workload.
 pub fn means(inventory: &Inventory<'_>, peer: &NetworkPolicyPeer, namespace: &str, workload: &Workload<'_>) -> bool {
     if peer.ip_block.is_some() {
         return false;
@@ -49,7 +49,7 @@ pub fn means(inventory: &Inventory<'_>, peer: &NetworkPolicyPeer, namespace: &st
     in_namespace && peer.pod_selector.as_ref().is_none_or(|selector| selects(selector, &workload.labels))
 }
 
-/// Whether one of a rule's ports is one of the workload's container ports. No port at all means every port.
+/// Whether a rule with these ports includes a container port of the workload. A rule without ports includes every port.
 pub fn reaches(ports: Option<&Vec<NetworkPolicyPort>>, workload: &Workload<'_>) -> bool {
     let Some(ports) = ports.filter(|ports| !ports.is_empty()) else { return true };
     let declared = || workload.containers().flat_map(|container| container.spec.ports.iter().flatten());
@@ -60,7 +60,7 @@ pub fn reaches(ports: Option<&Vec<NetworkPolicyPort>>, workload: &Workload<'_>) 
     })
 }
 
-/// A peer in words.
+/// Returns a description of a peer for a finding.
 pub fn describe(peer: &NetworkPolicyPeer) -> String {
     if let Some(block) = &peer.ip_block {
         return block.cidr.clone();

@@ -1,6 +1,6 @@
-//! Kubernetes quantities to bytes. Reference: the Kubernetes page "Resource Management for Pods and Containers", units of memory.
+//! Parses Kubernetes quantities. Reference: the Kubernetes page "Resource Management for Pods and Containers", units of memory.
 
-/// The value in its base unit (bytes for memory), rounded down; `None` if it is no quantity or has no whole part of the unit.
+/// Returns the value in its base unit (bytes for memory), rounded down, or `None` if the text is not a supported quantity.
 pub fn parse(text: &str) -> Option<u64> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);

@@ -1,4 +1,4 @@
-//! A PATH to objects: standard input, a file, a kustomization (rendered first), or a directory of YAML files.
+//! Reads Kubernetes objects from standard input, a file, a kustomization (rendered first), or a directory of YAML files.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::object::Object;
 use super::yaml;
 
-/// The objects that a path means.
+/// Reads the objects of a path. `-` is standard input. Fails if something cannot be read or is not a Kubernetes object.
 pub fn objects(path: &str) -> anyhow::Result<Vec<Object>> {
     if path == "-" {
         let mut text = String::new();
@@ -35,21 +35,21 @@ pub fn objects(path: &str) -> anyhow::Result<Vec<Object>> {
     Ok(objects)
 }
 
-/// The objects of a YAML stream; a `List` counts as its items.
+/// Reads the objects of a YAML stream. A `List` is replaced by its items.
 pub fn stream(text: &str, source: &str) -> anyhow::Result<Vec<Object>> {
     let mut values = Vec::new();
     for document in yaml::documents(text, source)? {
         match document {
             Value::Object(mut list) if list.get("kind").and_then(Value::as_str) == Some("List") => match list.remove("items") {
                 Some(Value::Array(items)) => values.extend(items),
-                _ => bail!("{source}: a List without items"),
+                _ => bail!("{source}: found a List without items, wanted a list in `items`"),
             },
             value => values.push(value),
         }
     }
     let named = values.into_iter().enumerate().map(|(index, value)| {
         let missing = || {
-            format!("{source}: document {}: found no apiVersion, kind and metadata.name, wanted a Kubernetes object", index + 1)
+            format!("{source}: document {}: apiVersion, kind or metadata.name is missing, wanted a Kubernetes object", index + 1)
         };
         Object::new(index, source, value).with_context(missing)
     });
@@ -81,18 +81,19 @@ fn files_below(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What `kustomize build` prints.
+/// Returns the output of `kustomize build`.
 fn render(directory: &Path) -> anyhow::Result<String> {
     let words = kustomize()?;
-    let (program, args) = words.split_first().context("KUSTOMIZE is empty")?;
+    let (program, args) = words.split_first().context("KUSTOMIZE is empty, wanted a program such as `kustomize`")?;
     let output = Command::new(program).args(args).arg(directory).output().with_context(|| format!("cannot run {program}"))?;
     if !output.status.success() {
         bail!("{}: {} failed: {}", directory.display(), words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
     }
-    String::from_utf8(output.stdout).with_context(|| format!("{}: the render is not UTF-8", directory.display()))
+    String::from_utf8(output.stdout).with_context(|| format!("{}: the output of kustomize is not UTF-8", directory.display()))
 }
 
-/// `$KUSTOMIZE`, split at spaces (one word alone is the program, and gets its verb); else what is installed.
+/// Returns the command that renders a kustomization: `$KUSTOMIZE`, split at spaces, or the installed program.
+/// If `$KUSTOMIZE` is a single word, it gets the argument `build`.
 fn kustomize() -> anyhow::Result<Vec<String>> {
     let words = |words: &str| words.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let named = std::env::var("KUSTOMIZE").unwrap_or_default();
@@ -102,7 +103,7 @@ fn kustomize() -> anyhow::Result<Vec<String>> {
         _ if on_path("kustomize") => Ok(words("kustomize build")),
         _ if on_path("kubectl") => Ok(words("kubectl kustomize")),
         _ => bail!(
-            "found neither kustomize nor kubectl: https://kubectl.docs.kubernetes.io/installation/kustomize/, or set KUSTOMIZE to it"
+            "found neither kustomize nor kubectl in PATH: install one (https://kubectl.docs.kubernetes.io/installation/kustomize/), or set KUSTOMIZE to its path"
         ),
     }
 }

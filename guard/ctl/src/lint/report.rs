@@ -1,4 +1,4 @@
-//! Findings as a table for people, or as one JSON document.
+//! Prints findings as a table for people, or as one JSON document for programs.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::finding::{Finding, passes};
 use crate::severity::Severity;
 
-/// The JSON report's version: it grows, and changes only when a field goes or gets another meaning.
+/// The version of the JSON report. New fields do not change it; it changes only when a field is removed or its meaning changes.
 const SCHEMA: &str = "guardctl.lint/v1";
 
 #[derive(Serialize)]
@@ -30,7 +30,7 @@ fn summary(findings: &[Finding], objects: usize) -> Summary {
     Summary { objects, errors, warnings: findings.len() - errors }
 }
 
-/// Grouped by object.
+/// Prints the findings as a table, grouped by object.
 pub fn table(out: &mut dyn Write, findings: &[Finding], objects: usize) -> std::io::Result<()> {
     let mut last = None;
     for finding in findings {
@@ -48,7 +48,7 @@ pub fn table(out: &mut dyn Write, findings: &[Finding], objects: usize) -> std::
     writeln!(out, "{}, {}, {}", plural(objects, "object"), plural(errors, "error"), plural(warnings, "warning"))
 }
 
-/// One JSON document on one line.
+/// Prints the findings as one JSON document on one line.
 pub fn json(out: &mut dyn Write, findings: &[Finding], objects: usize, strict: bool) -> anyhow::Result<()> {
     let report = Report { schema: SCHEMA, ok: passes(findings, strict), summary: summary(findings, objects), findings };
     serde_json::to_writer(&mut *out, &report)?;

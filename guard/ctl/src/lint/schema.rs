@@ -1,4 +1,4 @@
-//! Which type an object has by its apiVersion and kind, and what in it the type does not know.
+//! Chooses the type of an object by its apiVersion and kind, and returns what does not fit this type.
 
 use k8s_openapi::Resource;
 use k8s_openapi::api::{admissionregistration, apps, batch, core, networking, policy, rbac, scheduling, storage};
@@ -9,7 +9,7 @@ use super::strict::{Fault, decode};
 
 macro_rules! kinds {
     ($($type:ty),+ $(,)?) => {
-        /// What does not fit the object's type; `None` if the kind is not in the table.
+        /// Returns what does not fit the type of the object, or `None` if the kind is not in the table.
         pub fn faults(api_version: &str, kind: &str, value: &Value) -> Option<Vec<Fault>> {
             $(if api_version == <$type as Resource>::API_VERSION && kind == <$type as Resource>::KIND {
                 return Some(decode::<$type>(value).1);

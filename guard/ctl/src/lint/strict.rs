@@ -1,8 +1,8 @@
-//! A serde deserializer that notices what a type does not know.
+//! A serde deserializer that reports fields that a type does not have.
 //!
-//! The types of k8s-openapi ignore unknown fields, as the API server does unless asked. But each names its fields to the deserializer,
-//! so this one compares them with the keys that are there. Unlike a round trip it has nothing to say about what a type writes
-//! differently from how it was read: quantities, int-or-string, nulls and empty maps.
+//! The types of k8s-openapi ignore unknown fields, as the API server does by default. But each type passes the names of its fields to the
+//! deserializer, so this one compares them with the keys in the document. A comparison after a round trip would also report values that
+//! a type only writes differently: quantities, int-or-string, nulls and empty maps.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,26 +12,26 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::Value;
 
-/// What does not fit a type.
+/// A part of a document that does not fit its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A key that the type does not have.
     Unknown {
-        /// JSON path of the key.
+        /// The JSON path of the key.
         path: String,
-        /// The key of the type that is written most like it.
+        /// The most similar key of the type, if one is similar enough.
         nearest: Option<&'static str>,
     },
-    /// A value of another type, or a field that is missing.
+    /// A value of a wrong type, or a missing field.
     Type {
-        /// JSON path of the value.
+        /// The JSON path of the value.
         path: String,
         /// What was found and what is wanted.
         message: String,
     },
 }
 
-/// Reads a value as a `T`, and says what did not fit. `None` if it is no `T` at all.
+/// Decodes a value as a `T` and returns the faults. The first part is `None` if the value cannot be decoded at all.
 pub fn decode<'v, T: Deserialize<'v>>(value: &'v Value) -> (Option<T>, Vec<Fault>) {
     let faults = RefCell::new(Vec::new());
     let decoded = T::deserialize(Strict { value, path: String::new(), faults: &faults });
@@ -85,7 +85,7 @@ impl<'v, 'f> Strict<'v, 'f> {
     }
 }
 
-/// Appends a key to a JSON path; one that is not a plain word is quoted.
+/// Appends a key to a JSON path. A key that is not a plain word is quoted.
 pub fn join(path: &str, key: &str) -> String {
     let plain = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     match (path.is_empty(), plain || key.starts_with('[')) {
@@ -180,7 +180,7 @@ impl<'v> SeqAccess<'v> for Items<'v, '_> {
     }
 }
 
-/// The known name that is written most like this one, if a slip of the fingers explains the difference.
+/// Returns the known name that is most similar to this one, if the difference is small enough for a typing error.
 fn nearest(key: &str, fields: &'static [&'static str]) -> Option<&'static str> {
     let lower = key.to_lowercase();
     let distances = fields.iter().map(|field| (strsim::levenshtein(&lower, &field.to_lowercase()), *field));

@@ -1,11 +1,11 @@
-//! What runs pods: its containers with their JSON paths, its variables, and which part of the stack it is.
+//! Objects that run pods: their containers with JSON paths, their variables, and their role in the stack.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 
 use super::image::Image;
 use super::object::{Labels, Object};
 
-/// A part of the stack that policies know by name. The names are fixed: see specs and docs.
+/// A part of the stack that policies know. Each has a fixed name or image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// Immich's server.
@@ -18,35 +18,35 @@ pub enum Role {
     Redis,
     /// A database dump or its restore.
     Backup,
-    /// The guard before Immich.
+    /// guard, in front of Immich.
     Guard,
-    /// cloudflared, to the guard.
+    /// cloudflared, which connects to guard.
     Tunnel,
-    /// The auth server that the guard asks.
+    /// The auth server that guard asks about each request.
     Outpost,
-    /// What shows shared links to strangers.
+    /// immich-public-proxy, which shows share links to the public.
     PublicProxy,
-    /// cloudflared, to the public proxy.
+    /// cloudflared, which connects to the public proxy.
     ShareTunnel,
 }
 
-/// What runs pods.
+/// An object that runs pods.
 pub struct Workload<'o> {
-    /// The Deployment, Job, ...
+    /// The Deployment, Job or other object.
     pub object: &'o Object,
-    /// JSON path of the pod template.
+    /// The JSON path of the pod template.
     pub at: &'static str,
-    /// Labels of its pods.
+    /// The labels of its pods.
     pub labels: Labels,
-    /// Its pods.
+    /// The spec of its pods.
     pub spec: PodSpec,
-    /// How many pods; a `DaemonSet` counts as several.
+    /// The number of pods. A `DaemonSet` counts as two, which means several.
     pub replicas: i32,
-    /// A Deployment's strategy.
+    /// The update strategy of a Deployment.
     pub strategy: Option<String>,
 }
 
-/// A container with its place in a workload.
+/// A container of a workload, with its JSON path.
 #[derive(Clone, Copy)]
 pub struct ContainerRef<'w> {
     /// The container.
@@ -57,7 +57,7 @@ pub struct ContainerRef<'w> {
 }
 
 impl ContainerRef<'_> {
-    /// JSON path of one of its fields.
+    /// Returns the JSON path of a field of this container.
     pub fn field(&self, field: &str) -> String {
         self.workload.field(&format!("{}[{}].{field}", self.list, self.index))
     }
@@ -67,13 +67,13 @@ impl ContainerRef<'_> {
         &self.workload.object.namespace
     }
 
-    /// Command and arguments, as they would be in argv.
+    /// Returns the command and arguments of the manifest, without those of the image.
     pub fn argv(&self) -> Vec<&str> {
         let words = self.spec.command.iter().chain(&self.spec.args);
         words.flatten().map(String::as_str).collect()
     }
 
-    /// The value of a flag, written `--flag=value` or `--flag value`.
+    /// Returns the value of a flag that is written as `--flag=value` or `--flag value`.
     pub fn flag(&self, name: &str) -> Option<&str> {
         let argv = self.argv();
         argv.iter().enumerate().find_map(|(index, word)| match word.strip_prefix(name)? {
@@ -83,18 +83,18 @@ impl ContainerRef<'_> {
     }
 }
 
-/// One environment variable with a value that is known before anything runs.
+/// An environment variable, as far as the manifests determine it.
 pub struct Variable {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its value; `None` if it comes from a Secret or from the pod itself.
+    /// The value; `None` if it comes from a Secret or from the pod itself.
     pub value: Option<String>,
-    /// JSON path.
+    /// The JSON path.
     pub field: String,
 }
 
 impl Workload<'_> {
-    /// JSON path of a field of the pod's spec.
+    /// Returns the JSON path of a field of the pod spec.
     pub fn field(&self, field: &str) -> String {
         match self.at {
             "" => format!("spec.{field}"),
@@ -102,17 +102,17 @@ impl Workload<'_> {
         }
     }
 
-    /// Its containers, without those that end before them.
+    /// Returns the containers, without the init containers.
     pub fn containers(&self) -> impl Iterator<Item = ContainerRef<'_>> {
         self.containers_of("containers", &self.spec.containers)
     }
 
-    /// Its containers, also those that run first.
+    /// Returns the init containers and the containers.
     pub fn all_containers(&self) -> impl Iterator<Item = ContainerRef<'_>> {
         self.init_containers().chain(self.containers())
     }
 
-    /// Its containers that run first.
+    /// Returns the init containers.
     pub fn init_containers(&self) -> impl Iterator<Item = ContainerRef<'_>> {
         self.containers_of("initContainers", self.spec.init_containers.as_deref().unwrap_or_default())
     }
@@ -121,17 +121,17 @@ impl Workload<'_> {
         containers.iter().enumerate().map(move |(index, spec)| ContainerRef { spec, list, index, workload: self })
     }
 
-    /// Its volumes with their places.
+    /// Returns the volumes with their indexes.
     pub fn volumes(&self) -> impl Iterator<Item = (usize, &Volume)> {
         self.spec.volumes.iter().flatten().enumerate()
     }
 
-    /// Whether its pods run until they are told to stop.
+    /// Whether its pods run until something stops them.
     pub fn is_lasting(&self) -> bool {
         !matches!(self.object.kind.as_str(), "Job" | "CronJob" | "Pod")
     }
 
-    /// Which part of the stack it is: by its name, or by the image that it runs.
+    /// Returns the role in the stack, by the name of the object or by the image of a container.
     pub fn role(&self) -> Option<Role> {
         let by_name = match self.object.name.as_str() {
             "immich-server" => Some(Role::Server),
@@ -157,7 +157,7 @@ impl Workload<'_> {
         template["metadata"]["annotations"][name].as_str()
     }
 
-    /// The container that makes it what it is: the one with the role's image, or the first.
+    /// Returns the main container: the one with the image of the role, or the first one.
     pub fn main(&self) -> Option<ContainerRef<'_>> {
         let role = self.role();
         let by_image =

@@ -1,29 +1,30 @@
-//! YAML text to JSON values, as kubectl would read it: several documents, no duplicate keys, and within limits.
+//! Parses YAML to JSON values as kubectl does: several documents, no duplicate keys, and within limits.
 
 use anyhow::Context as _;
 use serde_json::Value;
 
-// What this repository renders is a hundredth of each: the limits only stop a file that was made to exhaust memory.
+// The manifests of this repository stay below a hundredth of each limit. The limits only stop a file that would exhaust the memory.
 const MAX_DOCUMENTS: usize = 1_000;
 const MAX_NODES: usize = 500_000;
 const MAX_DEPTH: usize = 100;
 const MAX_SCALAR_BYTES: usize = 16 << 20;
 
-/// Whose rules say what a plain word is.
+/// The rules for scalars without quotes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// kubectl's: `yes` and `on` are true, `0440` is octal.
+    /// The rules of kubectl: `yes` and `on` are true, `0440` is octal.
     Kubectl,
-    /// YAML 1.2 without those, as js-yaml 4 reads Immich's configuration file.
+    /// YAML 1.2 without these two rules, as js-yaml 4 reads Immich's configuration file.
     Plain,
 }
 
-/// Every document of a stream of Kubernetes objects that is not empty.
+/// Parses a stream of Kubernetes objects and returns the documents that are not empty. An error names `source`.
 pub fn documents(text: &str, source: &str) -> anyhow::Result<Vec<Value>> {
-    values(text, Dialect::Kubectl).with_context(|| format!("{source}: not a YAML stream of Kubernetes objects"))
+    values(text, Dialect::Kubectl)
+        .with_context(|| format!("{source}: found invalid YAML, wanted a YAML stream of Kubernetes objects"))
 }
 
-/// Every document of a stream that is not empty.
+/// Parses a stream and returns the documents that are not empty.
 pub fn values(text: &str, dialect: Dialect) -> Result<Vec<Value>, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -33,7 +34,7 @@ pub fn values(text: &str, dialect: Dialect) -> Result<Vec<Value>, serde_saphyr::
             max_total_scalar_bytes: MAX_SCALAR_BYTES,
         },
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
-        // kubectl reads `defaultMode: 0440` as octal, and so does everyone who writes it.
+        // kubectl reads `defaultMode: 0440` as an octal number, and people who write it mean that.
         legacy_octal_numbers: dialect == Dialect::Kubectl,
         strict_booleans: dialect == Dialect::Plain,
         underscored_numbers_as_strings: dialect == Dialect::Plain,

@@ -1,4 +1,4 @@
-//! What an operator answers, and the settings that follow from it. What is not answered stays at Immich's default.
+//! The arguments of `guardctl oidc render`, and the settings that follow from them. All other settings keep Immich's defaults.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,84 +9,84 @@ use serde_json::{Map, Value, json};
 use super::check::{self, Finding};
 use crate::severity::Severity;
 
-/// The way back into the phone app (Immich, "OAuth authentication").
+/// The redirect URI of the phone app (Immich, "OAuth authentication").
 const APP_CALLBACK: &str = "app.immich:///oauth-callback";
 
-/// The answers. None of them is secret.
+/// The arguments that describe the issuer and Immich. None of them is secret.
 #[derive(Args, Clone, Debug, Default)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own, and none excludes another")]
+#[allow(clippy::struct_excessive_bools, reason = "each is an independent flag")]
 pub struct Answers {
-    /// Immich's public address, such as <https://photos.example.com>
+    /// The public URL of Immich, for example <https://photos.example.com>
     #[arg(long, value_name = "URL")]
     pub external_url: String,
 
-    /// The issuer, such as <https://auth.example.com/application/o/immich/>
+    /// The URL of the issuer, for example <https://auth.example.com/application/o/immich/>
     #[arg(long, value_name = "URL")]
     pub issuer: String,
 
-    /// The client id at the issuer
+    /// The client id that the issuer shows for Immich
     #[arg(long, value_name = "ID")]
     pub client_id: String,
 
-    /// Immich's address at home, for its redirect URIs; may be repeated
+    /// A URL of Immich at home, for example <http://nas.lan:30283>. It adds redirect URIs. May be repeated
     #[arg(long, value_name = "URL")]
     pub lan_url: Vec<String>,
 
-    /// What is asked of the issuer [default: openid email profile]
+    /// The scopes to request from the issuer [default: openid email profile]
     #[arg(long, value_name = "SCOPES")]
     pub scope: Option<String>,
 
-    /// How the issuer signs its tokens [default: RS256]
+    /// The algorithm with which the issuer signs its tokens [default: RS256]
     #[arg(long, value_name = "ALG")]
     pub signing_algorithm: Option<String>,
 
-    /// How Immich shows its secret: `client_secret_post` or `client_secret_basic` [default: `client_secret_post`]
+    /// How Immich sends the client secret: `client_secret_post` or `client_secret_basic` [default: `client_secret_post`]
     #[arg(long, value_name = "METHOD")]
     pub token_endpoint_auth_method: Option<String>,
 
-    /// The claim that says `admin` or `user`, read at every sign-in [default: `immich_role`]
+    /// The claim with the role, `admin` or `user`. Immich reads it at every sign-in [default: `immich_role`]
     #[arg(long, value_name = "CLAIM", conflicts_with = "no_role_claim")]
     pub role_claim: Option<String>,
 
-    /// Who is admin is Immich's own affair: for issuers that send no role
+    /// Read no role from the issuer: admins are set in Immich. For issuers that send no role
     #[arg(long)]
     pub no_role_claim: bool,
 
-    /// What the button says
+    /// The text of the sign-in button
     #[arg(long, value_name = "TEXT")]
     pub button_text: Option<String>,
 
-    /// The quota of new people in GiB; 0 would let nobody upload [default: none]
+    /// The quota of new users in GiB. 0 is refused, because new users could not upload [default: no quota]
     #[arg(long, value_name = "GIB")]
     pub default_quota: Option<u64>,
 
-    /// Only people whom Immich knows already may sign in
+    /// Let only users sign in that already have an account in Immich
     #[arg(long)]
     pub no_auto_register: bool,
 
-    /// Go to the issuer without a click; back in with /auth/login?autoLaunch=0
+    /// Redirect to the issuer without a click. /auth/login?autoLaunch=0 shows the sign-in page again
     #[arg(long)]
     pub auto_launch: bool,
 
-    /// No more passwords: whoever cannot reach the issuer is locked out
+    /// Turn off sign-in with a password. If the issuer is down, nobody can sign in
     #[arg(long)]
     pub no_password_login: bool,
 
-    /// For issuers that refuse app.immich:// (Google): the app comes back through the public address
+    /// Redirect the app through the public URL. For issuers that refuse app.immich:// (Google)
     #[arg(long)]
     pub mobile_override: bool,
 
-    /// Machine learning, first choice first; may be repeated [default: Immich's variable]
+    /// A URL of machine learning. May be repeated: Immich tries the URLs in this order [default: Immich's variable]
     #[arg(long, value_name = "URL")]
     pub machine_learning_url: Vec<String>,
 
-    /// An issuer by plain http, on a network that is yours alone
+    /// Allow an issuer with http. Only for a network that nobody else uses
     #[arg(long)]
     pub allow_insecure: bool,
 }
 
 impl Answers {
-    /// The configuration file as a value: what differs from Immich's defaults, and what a home needs.
+    /// Returns the configuration: the settings that the arguments set.
     pub fn config(&self, client_secret: &str) -> Value {
         let mut oauth = Map::new();
         let mut set = |key: &str, value: Value| oauth.insert(key.to_owned(), value);
@@ -137,7 +137,7 @@ impl Answers {
         config
     }
 
-    /// What is wrong with the addresses, from which the redirect URIs are made.
+    /// Returns findings for the URLs from which the redirect URIs are made.
     pub fn problems(&self) -> Vec<Finding> {
         let external = [("--external-url", &self.external_url, "https://photos.example.com")];
         let lan = self.lan_url.iter().map(|url| ("--lan-url", url, "http://192.0.2.10:30283"));
@@ -146,12 +146,12 @@ impl Answers {
             .map(|(flag, url, example)| Finding {
                 severity: Severity::Error,
                 path: flag.to_owned(),
-                text: format!("found {url:?}, wanted scheme, host and port alone, such as {example}"),
+                text: format!("found {url:?}, wanted only scheme, host and port, for example {example}"),
             })
             .collect()
     }
 
-    /// The redirect URIs that the issuer has to know, character by character.
+    /// Returns the redirect URIs to register at the issuer. They must match exactly.
     pub fn redirect_uris(&self) -> Vec<String> {
         let lan = self.lan_url.iter().map(|url| url.trim_end_matches('/'));
         let bases: Vec<&str> = [self.base()].into_iter().chain(lan).collect();
@@ -165,27 +165,27 @@ impl Answers {
         uris
     }
 
-    /// What is left to do, as commands.
+    /// Returns the remaining steps for the operator, with commands.
     pub fn next_steps(&self, written: Option<&Path>) -> String {
         let file = written.map_or_else(|| "immich.yaml".to_owned(), |path| shell_word(&path.display().to_string()));
-        let mut text = "Register at the issuer, character by character:\n".to_owned();
+        let mut text = "Register these redirect URIs at the issuer, exactly as they are:\n".to_owned();
         for uri in self.redirect_uris() {
             // Writing into a String cannot fail.
             let _ = writeln!(text, "  {uri}");
         }
         let _ = write!(
             text,
-            "Then, and again after each change:\n  kubectl -n immich create secret generic immich-oidc --from-file=immich.yaml={file} \
+            "Then run these commands, and run them again after each change:\n  kubectl -n immich create secret generic immich-oidc --from-file=immich.yaml={file} \
              --dry-run=client -o yaml | kubectl apply --server-side --force-conflicts -f -\n  kubectl -n immich rollout restart deploy/immich-server\n\
-             Know: an account with the same e-mail address is taken over at the first sign-in, and Immich does not ask whether the issuer \
-             verified it.\n"
+             Note: at the first sign-in, Immich links an existing account with the same e-mail address, and does not check whether the issuer \
+             verified the address.\n"
         );
         if !self.no_role_claim {
             let claim = self.role_claim.as_deref().unwrap_or("immich_role");
             let _ = writeln!(
                 text,
-                "Know: {claim} counts at every sign-in. Whom the issuer does not send \"admin\" is no admin afterwards; \
-                 --no-role-claim leaves that to Immich."
+                "Note: Immich reads {claim} at every sign-in. A user for whom the issuer does not send \"admin\" is not an admin afterwards. \
+                 Use --no-role-claim to set admins in Immich instead."
             );
         }
         text
@@ -196,7 +196,7 @@ impl Answers {
     }
 }
 
-/// The settings of `base`, but for what the answers say.
+/// Returns `base`, with the settings of `answers` replaced or added.
 pub fn merged(base: Value, answers: Value) -> Value {
     match (base, answers) {
         (Value::Object(mut base), Value::Object(answers)) => {
@@ -210,7 +210,7 @@ pub fn merged(base: Value, answers: Value) -> Value {
     }
 }
 
-/// As a POSIX shell has to be told, where it would take the text apart.
+/// Quotes a text for a POSIX shell, if that is needed.
 fn shell_word(text: &str) -> String {
     let plain = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '/' | '.' | '-' | '_'));
     if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }

@@ -1,6 +1,6 @@
-//! What is wrong with a configuration file of Immich: keys and types by [`schema`], and what would lock a family out.
+//! Checks a configuration file of Immich: keys and types by [`schema`], and settings with which nobody could sign in.
 //!
-//! A finding never shows a value that may be secret: the type of what was found, not the text.
+//! A finding never shows a value that may be secret: it names the type of the value instead.
 
 use std::fmt;
 
@@ -10,23 +10,23 @@ use super::schema::{self, Kind};
 use crate::lint::yaml::{Dialect, values};
 use crate::severity::Severity;
 
-/// Where an admin gets in when the issuer does not answer and `autoLaunch` is on (Immich, "OAuth authentication").
+/// The page where an admin can sign in while the issuer is down and `autoLaunch` is on (Immich, "OAuth authentication").
 const WAY_BACK: &str = "/auth/login?autoLaunch=0";
 
-/// Signatures with a key pair (RFC 7518, 3.1; RFC 8037), which the issuer's key set can prove.
+/// Signature algorithms with a key pair (RFC 7518, 3.1; RFC 8037). The key set of the issuer can verify them.
 const ALGORITHMS: [&str; 10] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"];
 
-/// Refuses the app's scheme, and sends no role.
+/// The issuer of Google. It refuses the URI scheme of the app, and sends no role.
 const GOOGLE: &str = "https://accounts.google.com";
 
-/// One thing that is wrong.
+/// A problem in the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// An error: Immich does not start, or nobody can sign in. A warning: it works, but not as expected.
+    /// The severity. Error: Immich does not start, or nobody can sign in. Warning: Immich works, but not as expected.
     pub severity: Severity,
-    /// Which key.
+    /// The path of the key, or the flag.
     pub path: String,
-    /// What was found, what is wanted.
+    /// What was found and what is wanted.
     pub text: String,
 }
 
@@ -36,15 +36,16 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Checks a file's text, YAML or JSON.
+/// Checks the text of a file, YAML or JSON. Fails if it is not one valid document.
 pub fn text(text: &str) -> anyhow::Result<Vec<Finding>> {
     Ok(value(&document(text)?))
 }
 
-/// The one document of a file, YAML or JSON, as Immich's parser would read it.
+/// Parses a file with one document, YAML or JSON, as Immich's parser does.
 pub fn document(text: &str) -> anyhow::Result<Value> {
-    let mut documents = values(text, Dialect::Plain).map_err(|error| anyhow::anyhow!("not YAML or JSON: {error}"))?;
-    anyhow::ensure!(documents.len() == 1, "{} documents, wanted one", documents.len());
+    let mut documents =
+        values(text, Dialect::Plain).map_err(|error| anyhow::anyhow!("found text that is not YAML or JSON: {error}"))?;
+    anyhow::ensure!(documents.len() == 1, "found {} documents, wanted one", documents.len());
     Ok(documents.remove(0))
 }
 
@@ -55,7 +56,7 @@ pub fn value(config: &Value) -> Vec<Finding> {
         keys(config, "", &mut findings);
         Rules { config, findings: &mut findings }.all();
     } else {
-        findings.push(error("(the whole)", format!("found {}, wanted keys such as oauth", kind_of(config))));
+        findings.push(error("(the whole file)", format!("found {}, wanted keys such as oauth", kind_of(config))));
     }
     findings
 }
@@ -68,7 +69,7 @@ fn warning(path: &str, text: impl Into<String>) -> Finding {
     Finding { severity: Severity::Warning, path: path.to_owned(), text: text.into() }
 }
 
-/// Every key known, every value of its type.
+/// Checks that every key is known and every value has the type of its key.
 fn keys(value: &Value, path: &str, findings: &mut Vec<Finding>) {
     let Some(object) = value.as_object() else {
         findings.push(error(path, format!("found {}, wanted keys below it: Immich would not start", kind_of(value))));
@@ -87,7 +88,7 @@ fn keys(value: &Value, path: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What is wanted instead of a value of another type, or outside of its range.
+/// Returns the text of a finding if a value has another type, or is outside of its range.
 fn mismatch(kind: Kind, value: &Value) -> Option<String> {
     let text = value.as_str();
     let within = |number: Option<i64>, from, to| number.is_some_and(|number| (from..=to).contains(&number));
@@ -98,10 +99,11 @@ fn mismatch(kind: Kind, value: &Value) -> Option<String> {
         Kind::Bool => (value.is_boolean(), "true or false".to_owned()),
         Kind::Text => (value.is_string(), "text".to_owned()),
         Kind::Url => (text.is_some_and(is_url), "a URL".to_owned()),
-        Kind::UrlOrEmpty => {
-            (text.is_some_and(|text| text.is_empty() || is_url(text)), "a URL, with https:// before it".to_owned())
-        }
-        Kind::Cron => (text.is_some_and(is_cron), "five or six fields, such as \"0 2 * * *\"".to_owned()),
+        Kind::UrlOrEmpty => (
+            text.is_some_and(|text| text.is_empty() || is_url(text)),
+            "a URL with a scheme such as https://, or an empty text".to_owned(),
+        ),
+        Kind::Cron => (text.is_some_and(is_cron), "five or six fields, for example \"0 2 * * *\"".to_owned()),
         Kind::Time => (text.is_some_and(is_time), "HH:MM in quotes".to_owned()),
         Kind::Int(from, to) => (within(value.as_i64(), from, to), whole(from, to)),
         Kind::IntOrNull(from, to) => {
@@ -115,7 +117,7 @@ fn mismatch(kind: Kind, value: &Value) -> Option<String> {
         }
         Kind::OneOf(known) => (one_of(value, known), format!("one of {}", known.join(", "))),
         Kind::Texts => {
-            (all(&Value::is_string) && value != &Value::Array(Vec::new()), "a list of text, with at least one".to_owned())
+            (all(&Value::is_string) && value != &Value::Array(Vec::new()), "a list of texts with at least one item".to_owned())
         }
         Kind::ManyOf(known) => (all(&|item| one_of(item, known)), format!("a list of {}", known.join(", "))),
         Kind::Heights(known) => {
@@ -123,7 +125,7 @@ fn mismatch(kind: Kind, value: &Value) -> Option<String> {
             (all(&is_known), format!("a list of {}", known.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")))
         }
     };
-    // What is shown is where no secret belongs: a number, and a word instead of one that is known.
+    // Only values that cannot be secret are shown: numbers, and words for keys that allow only known words.
     let found = match (kind, value) {
         (Kind::OneOf(_) | Kind::Time | Kind::Cron | Kind::Switch | Kind::Bool, Value::String(text)) => format!("{text:?}"),
         (Kind::Int(..) | Kind::IntOrNull(..) | Kind::Digits(..) | Kind::Decimal(..), Value::Number(number)) => number.to_string(),
@@ -141,7 +143,7 @@ fn whole(from: i64, to: i64) -> String {
     }
 }
 
-/// As near to a browser's parser as is needed here: a scheme, and something after it.
+/// Whether a text is an absolute URL. Simpler than the parser of a browser: a scheme, then at least one character, and no white space.
 fn is_url(text: &str) -> bool {
     let scheme = |scheme: &str| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -170,7 +172,7 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// The rules that a type does not show.
+/// The rules that go beyond the type of one value.
 struct Rules<'c> {
     config: &'c Value,
     findings: &'c mut Vec<Finding>,
@@ -184,7 +186,7 @@ impl Rules<'_> {
             self.app();
             self.people();
         } else if self.has("oauth.clientId") {
-            self.warn("oauth.enabled", "off, and the client below it is not used");
+            self.warn("oauth.enabled", "found false although oauth.clientId is set, wanted true: Immich does not use the client");
         }
         self.doors();
         self.addresses();
@@ -195,22 +197,33 @@ impl Rules<'_> {
         match scheme_of(self.text(path).unwrap_or_default()) {
             Some("https") => {}
             Some("http") if insecure => {
-                self.warn(path, "http: whoever listens on the way reads who signs in, and the client secret");
+                self.warn(
+                    path,
+                    "found http, wanted https: everybody on the network between Immich and the issuer can read the client secret",
+                );
             }
             Some("http") => {
-                self.fail(path, "found http, wanted https (or allowInsecureRequests, on a network that is yours alone)");
+                self.fail(
+                    path,
+                    "found http, wanted https; on a network that nobody else uses, you can set allowInsecureRequests instead",
+                );
             }
-            _ => self.fail(path, "wanted the issuer's URL, such as https://auth.example.com/application/o/immich/"),
+            _ => self.fail(
+                path,
+                "found no valid URL, wanted the issuer's URL without a user name, for example https://auth.example.com/application/o/immich/",
+            ),
         }
         let algorithm = self.text("oauth.signingAlgorithm").unwrap_or("RS256").to_owned();
         if !ALGORITHMS.contains(&algorithm.as_str()) {
             self.fail(
                 "oauth.signingAlgorithm",
-                format!("found {algorithm:?}, wanted RS256 or another with a key pair: give the provider a signing key instead"),
+                format!("found {algorithm:?}, wanted RS256 or another algorithm with a key pair: set a signing key for the provider at the issuer"),
             );
         }
         let scope = self.text("oauth.scope").unwrap_or("openid email profile").to_owned();
-        for (wanted, why) in [("openid", "without it there is no ID token"), ("email", "Immich knows people by their address")] {
+        for (wanted, why) in
+            [("openid", "without it, the issuer sends no ID token"), ("email", "Immich identifies users by their e-mail address")]
+        {
             if !scope.split_whitespace().any(|word| word == wanted) {
                 self.fail("oauth.scope", format!("found {scope:?}, wanted {wanted} in it: {why}"));
             }
@@ -222,12 +235,15 @@ impl Rules<'_> {
 
     fn google(&mut self) {
         if !self.flag("oauth.mobileOverrideEnabled") {
-            self.warn("oauth.mobileOverrideEnabled", "off, and Google refuses app.immich://: the app could not sign in");
+            self.warn(
+                "oauth.mobileOverrideEnabled",
+                "found false, wanted true: Google refuses app.immich://, so the app could not sign in",
+            );
         }
         if !self.text("oauth.roleClaim").unwrap_or("immich_role").is_empty() {
             self.warn(
                 "oauth.roleClaim",
-                "Google sends no role, and Immich reads it at every sign-in: an admin may come out of it as a user; wanted \"\", no claim",
+                "found a claim, wanted \"\" (no claim): Google sends no role, and Immich reads it at every sign-in, so an admin can become a user",
             );
         }
     }
@@ -236,13 +252,13 @@ impl Rules<'_> {
         for path in ["oauth.clientId", "oauth.clientSecret"] {
             let text = self.text(path).unwrap_or_default().to_owned();
             if text.trim().is_empty() {
-                self.fail(path, "not set, wanted what the issuer shows for this client");
+                self.fail(path, "found no value, wanted the value that the issuer shows for this client");
             } else if text.contains(char::is_control) {
-                self.fail(path, "has a line break or another control character in it: was more than the one line copied?");
+                self.fail(path, "found a line break or another control character, wanted one line: copy the value again");
             } else if text.contains("${") || text.contains("{{") {
-                self.warn(path, "looks like a placeholder: Immich puts no variables into this file");
+                self.warn(path, "found a value that looks like a placeholder, wanted the real value: Immich replaces no variables in this file");
             } else if text.trim() != text {
-                self.warn(path, "begins or ends with white space: was it copied so?");
+                self.warn(path, "found white space at the beginning or end, wanted none: copy the value again");
             }
         }
     }
@@ -251,27 +267,33 @@ impl Rules<'_> {
         let (path, on) = ("oauth.mobileRedirectUri", self.flag("oauth.mobileOverrideEnabled"));
         let uri = self.text(path).unwrap_or_default().to_owned();
         if on && !(uri.starts_with("https://") && uri.ends_with("/api/oauth/mobile-redirect")) {
-            self.fail(path, "wanted https://HOST/api/oauth/mobile-redirect, since mobileOverrideEnabled is on");
+            self.fail(
+                path,
+                "found another value or none, wanted https://HOST/api/oauth/mobile-redirect, because mobileOverrideEnabled is on",
+            );
         } else if on {
             self.warn(
                 "oauth.mobileOverrideEnabled",
-                "right only for an issuer that refuses app.immich:///oauth-callback (Google): the app then comes back through the front door",
+                "found true, which is needed only for an issuer that refuses app.immich:///oauth-callback (Google): the app is then redirected through the front door",
             );
         } else if !uri.is_empty() {
-            self.warn(path, "not used: mobileOverrideEnabled is off");
+            self.warn(path, "found a value that is not used, because mobileOverrideEnabled is off: remove it");
         }
     }
 
     fn people(&mut self) {
         if self.at("oauth.defaultStorageQuota").and_then(Value::as_f64) == Some(0.0) {
-            self.fail("oauth.defaultStorageQuota", "0 is a quota of nothing: new people could not upload; leave it out, or null");
+            self.fail(
+                "oauth.defaultStorageQuota",
+                "found 0, wanted null or no value: with a quota of 0, new users cannot upload",
+            );
         }
         if self.flag("oauth.autoLaunch") {
             self.warn(
                 "oauth.autoLaunch",
                 format!(
-                    "when the issuer is away, the way in is {WAY_BACK}; leave it off until there is an admin, since Immich refuses \
-                     everybody else before the first one"
+                    "found true: while the issuer is down, sign in at {WAY_BACK}. Keep it off until Immich has an admin, because \
+                     Immich refuses everybody else before the first admin"
                 ),
             );
         }
@@ -284,9 +306,12 @@ impl Rules<'_> {
             return;
         }
         if self.flag("oauth.enabled") {
-            self.warn("passwordLogin.enabled", "off: when the issuer is away nobody gets in, the admin neither");
+            self.warn("passwordLogin.enabled", "found false: while the issuer is down, nobody can sign in, not even an admin");
         } else {
-            self.fail("passwordLogin.enabled", "off, and oauth.enabled too: nobody could sign in");
+            self.fail(
+                "passwordLogin.enabled",
+                "found false, and oauth.enabled is not true, wanted one of them to be true: otherwise nobody could sign in",
+            );
         }
     }
 
@@ -294,20 +319,25 @@ impl Rules<'_> {
         let path = "server.externalDomain";
         if let Some(url) = self.text(path).filter(|url| !url.is_empty()).map(str::to_owned) {
             if scheme_of(&url).is_none() {
-                self.fail(path, "wanted a whole URL, such as https://photos.example.com");
+                self.fail(path, "found no URL, wanted a complete URL, for example https://photos.example.com");
             } else if !is_origin(&url) {
-                self.warn(path, "Immich drops what follows the host: it cannot live below a path");
+                self.warn(path, "found text after the host, wanted none: Immich ignores it, because it cannot run below a path");
             }
         }
         let path = "machineLearning.urls";
         let Some(urls) = self.at(path).and_then(Value::as_array).cloned() else { return };
         for url in urls.iter().filter_map(Value::as_str) {
             match scheme_of(url) {
-                None => self.fail(path, "wanted URLs, such as http://immich-machine-learning:3003"),
+                None => {
+                    self.fail(
+                        path,
+                        "found an item that is not a URL, wanted URLs, for example http://immich-machine-learning:3003",
+                    );
+                }
                 Some(scheme) => {
                     let rest = &url[scheme.len() + 3..];
                     if rest.split_once('/').is_some_and(|(_, path)| !path.is_empty()) {
-                        self.warn(path, "a path in a URL is dropped by Immich's check whether it is there");
+                        self.warn(path, "found a path in a URL, wanted none: Immich ignores the path when it checks whether machine learning is available");
                     }
                 }
             }
@@ -323,7 +353,7 @@ impl Rules<'_> {
     }
 
     fn flag(&self, path: &str) -> bool {
-        // Immich takes the word, too.
+        // Immich also accepts the text "true".
         self.at(path) == Some(&Value::Bool(true)) || self.text(path) == Some("true")
     }
 
@@ -340,13 +370,13 @@ impl Rules<'_> {
     }
 }
 
-/// Whether nothing but a slash follows the host of such a URL.
+/// Whether a URL consists of scheme, host and port only. Slashes at the end are allowed.
 pub(super) fn is_origin(url: &str) -> bool {
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     scheme_of(url).is_some() && !rest.trim_end_matches('/').contains(['/', '?', '#'])
 }
 
-/// `http` or `https` of a URL with a host.
+/// Returns the scheme of a URL, if it is `http` or `https` and the URL has a host.
 fn scheme_of(url: &str) -> Option<&'static str> {
     let (scheme, rest) = url.split_once("://")?;
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();

@@ -1,13 +1,13 @@
-//! A value to YAML that every parser reads alike: each string in double quotes, with escapes for what is not printable.
+//! Writes a value as YAML that all parsers read in the same way: each string has double quotes, and escapes for unprintable characters.
 //!
-//! Own lines instead of a serializer: one that leaves quotes away where its own rules allow it would have to know the rules of Immich's
-//! parser too, and a client secret may be `1e5` or `~`. YAML 1.2.2, 5.7 (escapes) and 7.3.1 (double quotes).
+//! No serializer is used, because a serializer omits quotes by its own rules, and these may differ from the rules of Immich's parser: a
+//! client secret may be `1e5` or `~`. YAML 1.2.2, 5.7 (escapes) and 7.3.1 (double quotes).
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-/// The document.
+/// Returns a value as a YAML document.
 pub fn yaml(value: &Value) -> String {
     let mut out = String::new();
     match value.as_object() {
@@ -45,7 +45,7 @@ fn flow(value: &Value) -> String {
     }
 }
 
-/// A key of Immich's is a word; anything else is quoted.
+/// Returns a key. Keys of Immich are plain words; any other key is quoted.
 fn name(key: &str) -> String {
     let is_word = key.starts_with(|c: char| c.is_ascii_alphabetic()) && key.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let is_value = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"].contains(&key.to_ascii_lowercase().as_str());

@@ -1,35 +1,36 @@
 //! Every key of Immich's configuration file, and the type of its value: Immich v3.2 (`@immich/sdk` 3.2.2, `AdminConfigDto`).
 //!
-//! Keys and words are held against the SDK by `make test-immich-schema`; it has no ranges. A value of another type, or outside of its range, stops Immich's start; a key that is not here is only warned of, and then ignored.
+//! `make test-immich-schema` compares the keys and words with the SDK, which has no ranges. Immich does not start with a value of another
+//! type or outside of its range. Immich ignores a key that is not in this table, and [`check`](super::check) only warns about it.
 
-/// What a value must be.
+/// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// `true` or `false`, also as text.
+    /// `true` or `false`, also as a text.
     Switch,
-    /// `true` or `false`, and no text.
+    /// `true` or `false`, not as a text.
     Bool,
-    /// Text.
+    /// A text.
     Text,
     /// An absolute URL.
     Url,
-    /// An absolute URL, or empty.
+    /// An absolute URL, or an empty text.
     UrlOrEmpty,
-    /// When a job runs: five or six fields.
+    /// A cron expression with five or six fields.
     Cron,
-    /// `HH:MM`.
+    /// A time, `HH:MM`.
     Time,
-    /// A whole number from, to.
+    /// A whole number in a range: minimum, maximum.
     Int(i64, i64),
-    /// The same, and `null` for none.
+    /// A whole number in a range, or `null` for none.
     IntOrNull(i64, i64),
-    /// The same, also as text.
+    /// A whole number in a range, also as a text.
     Digits(i64, i64),
-    /// A number from, to.
+    /// A number in a range: minimum, maximum.
     Decimal(f64, f64),
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// A list of text, not empty.
+    /// A list of texts with at least one item.
     Texts,
     /// A list of these words.
     ManyOf(&'static [&'static str]),
@@ -39,14 +40,14 @@ pub enum Kind {
 
 use Kind::{Bool, Cron, Decimal, Digits, Heights, Int, IntOrNull, ManyOf, OneOf, Switch, Text, Texts, Time, Url, UrlOrEmpty};
 
-/// No limit in that direction.
+/// The range has no limit in this direction.
 const MAX: i64 = i64::MAX;
 const MIN: i64 = i64::MIN;
 const VIDEO: &[&str] = &["h264", "hevc", "vp9", "av1"];
 const AUDIO: &[&str] = &["mp3", "aac", "opus", "pcm_s16le"];
 const FORMAT: &[&str] = &["jpeg", "webp"];
 
-/// Path and type.
+/// All keys: the path and the type of the value.
 pub const KEYS: &[(&str, Kind)] = &[
     ("backup.database.cronExpression", Cron),
     ("backup.database.enabled", Switch),
@@ -196,21 +197,21 @@ pub const KEYS: &[(&str, Kind)] = &[
     ("user.deleteDelay", Int(1, MAX)),
 ];
 
-/// The type of the value at this path.
+/// Returns the type of the value at a path.
 pub fn kind(path: &str) -> Option<Kind> {
     KEYS.iter().find(|(known, _)| *known == path).map(|(_, kind)| *kind)
 }
 
-/// Whether there are keys below this path.
+/// Whether there are keys below a path.
 pub fn is_section(path: &str) -> bool {
     KEYS.iter().any(|(known, _)| known.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
 }
 
-/// The known key or section that is most like this one, if one is near enough to be meant.
+/// Returns the known key or section that is most similar to a path, if it is similar enough.
 pub fn nearest(path: &str) -> Option<&'static str> {
     let depth = path.split('.').count();
     let known = KEYS.iter().filter_map(|(known, _)| {
-        // As deep as the one that was found: a section stands for what is below it.
+        // Compares paths with the same number of parts: a section stands for the keys below it.
         let end = known.match_indices('.').nth(depth - 1).map_or(known.len(), |(at, _)| at);
         (known.split('.').count() >= depth).then(|| &known[..end])
     });

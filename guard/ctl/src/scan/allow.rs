@@ -1,4 +1,4 @@
-//! The allow file: one entry a line, `KIND PATH REASON…`. A PATH that ends with `/` is a directory. `#` begins a comment.
+//! The allow file, with one entry `KIND PATH REASON…` on each line. A PATH that ends with `/` is a directory. `#` begins a comment.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -7,26 +7,26 @@ use anyhow::{Context as _, bail};
 
 use super::kind::Kind;
 
-/// Beside the files that it is about, in the scanned directory.
+/// The name of the allow file, in the scanned directory.
 pub const FILE: &str = ".guardctl-scan";
 
-/// One entry.
+/// An entry of the allow file.
 pub struct Entry {
     kind: Kind,
     path: String,
-    /// Line number in the file.
+    /// The line number in the allow file.
     pub line: usize,
     used: Cell<bool>,
 }
 
-/// What may stay.
+/// The entries of the allow file.
 #[derive(Default)]
 pub struct AllowList {
     entries: Vec<Entry>,
 }
 
 impl AllowList {
-    /// The list of a directory; empty if it has none.
+    /// Reads the allow file of a directory. Without a file, the list is empty.
     pub fn read(directory: &Path) -> anyhow::Result<Self> {
         match std::fs::read_to_string(directory.join(FILE)) {
             Ok(text) => Self::parse(&text),
@@ -35,7 +35,7 @@ impl AllowList {
         }
     }
 
-    /// Reads the entries.
+    /// Parses the text of an allow file.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
         let mut entries = Vec::new();
         for (index, line) in text.lines().enumerate().map(|(index, line)| (index + 1, line.trim())) {
@@ -47,14 +47,14 @@ impl AllowList {
                 bail!("{FILE}:{index}: found `{line}`, wanted KIND PATH REASON");
             };
             let known = || Kind::ALL.map(Kind::label).join(", ");
-            let kind =
-                Kind::find(kind).with_context(|| format!("{FILE}:{index}: found kind `{kind}`, wanted one of {}", known()))?;
+            let kind = Kind::find(kind)
+                .with_context(|| format!("{FILE}:{index}: found the kind `{kind}`, wanted one of {}", known()))?;
             entries.push(Entry { kind, path: path.to_owned(), line: index, used: Cell::new(false) });
         }
         Ok(Self { entries })
     }
 
-    /// Whether a kind may stand in a file; notes that the entry is needed.
+    /// Whether an entry allows a kind in a file. Marks the entry as used.
     pub fn covers(&mut self, kind: Kind, path: &str) -> bool {
         let matches = |entry: &&Entry| {
             entry.kind == kind && (entry.path == path || entry.path.ends_with('/') && path.starts_with(&entry.path))
@@ -63,7 +63,7 @@ impl AllowList {
         entry.inspect(|entry| entry.used.set(true)).is_some()
     }
 
-    /// Entries that covered nothing.
+    /// Returns the entries that allowed nothing.
     pub fn unused(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| !entry.used.get())
     }

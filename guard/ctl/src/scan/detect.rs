@@ -1,9 +1,9 @@
-//! Finds the private identifiers and secrets of one line.
+//! Finds the private identifiers and secrets on one line.
 
 use super::kind::Kind;
 use super::{hosts, tokens};
 
-/// Everything private on a line. `is_yaml`: a bare value may be a hostname.
+/// Returns all private identifiers and secrets on a line. With `is_yaml`, a single word as a value may be a hostname.
 pub fn line(line: &str, is_yaml: bool) -> Vec<(Kind, String)> {
     let words = words(line);
     let mut hits = tokens::find(line, &words);
@@ -13,7 +13,7 @@ pub fn line(line: &str, is_yaml: bool) -> Vec<(Kind, String)> {
     hits
 }
 
-/// Runs of the characters that identifiers and tokens are made of; shorter ones than any of those are left out.
+/// Returns the sequences of characters that can be an identifier or token. Shorter sequences are left out.
 fn words(line: &str) -> Vec<&str> {
     const SHORTEST: usize = 4;
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-+/=:@".contains(byte);

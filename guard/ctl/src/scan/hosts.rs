@@ -1,10 +1,10 @@
-//! What names a home: hostnames, addresses, e-mail addresses, home directories.
+//! Finds identifiers of a home: hostnames, addresses, e-mail addresses and home directories.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::kind::Kind;
 
-/// Everyone's: the sites that the docs and manifests point to. A name matches itself and what is below it.
+/// Public domains that the docs and manifests use. A domain matches itself and all names below it.
 const PUBLIC: &[&str] = &[
     "example.com",
     "example.org",
@@ -59,22 +59,22 @@ const PUBLIC: &[&str] = &[
     "gstatic.com",
 ];
 
-/// Below these every account has its name.
+/// Domains below which each account has its own name.
 const ACCOUNTS: &[&str] = &["cloudflareaccess.com", "cfargotunnel.com"];
 const EXAMPLE_ACCOUNTS: &[&str] =
     &["team", "example", "your-team", "yourteam", "my-team", "other", "home", "demo", "family", "agency", "stranger"];
 
-/// Names that only a local resolver knows, and those that RFC 2606 and 6761 keep free.
+/// Top-level domains for local use, and those that RFC 2606 and RFC 6761 reserve.
 const LOCAL: &[&str] = &["lan", "local", "internal", "arpa", "test", "example", "invalid", "localhost", "svc"];
 
-/// Top-level domains of homes. Others are file names more often than hosts, unless an URL says so.
+/// Top-level domains that homes use. Outside a URL, a word with another ending is usually a file name.
 const TOP_LEVEL: &[&str] = &[
     "com", "org", "net", "io", "dev", "app", "me", "info", "xyz", "cloud", "family", "house", "online", "site", "tech", "one",
     "page", "club", "life", "photos", "pictures", "co", "tv", "cc", "eu", "de", "at", "ch", "uk", "ie", "fr", "nl", "be", "it",
     "es", "pl", "cz", "se", "no", "dk", "fi", "us", "ca", "au",
 ];
 
-/// Not a person's name.
+/// Names of home directories that do not identify a person.
 const GENERIC_HOMES: &[&str] = &[
     "you",
     "user",
@@ -92,7 +92,7 @@ const GENERIC_HOMES: &[&str] = &[
     "linuxbrew",
 ];
 
-/// Blocks that are in every textbook, and the defaults of k3s and kubeadm.
+/// Well-known address blocks, and the defaults of k3s and kubeadm.
 const KNOWN_BLOCKS: &[&str] = &[
     "10.0.0.0/8",
     "10.1.0.0/16",
@@ -108,10 +108,10 @@ const KNOWN_BLOCKS: &[&str] = &[
     "fd00:10:96::/112",
 ];
 
-/// Ends of names that systemd has after an `@`.
+/// Suffixes of systemd units, whose names may contain an `@`.
 const UNITS: &[&str] = &["service", "mount", "timer", "socket"];
 
-/// The identifiers on a line, given its words.
+/// Returns the identifiers on a line. `words` are the words of this line.
 pub(super) fn find(line: &str, words: &[&str], is_yaml: bool) -> Vec<(Kind, String)> {
     let mut hits = Vec::new();
     for word in words.iter().flat_map(|word| word.split('=')).filter(|word| word.contains(['.', ':', '@'])) {
@@ -149,18 +149,18 @@ fn url_host(word: &str) -> Option<&str> {
     host.split(':').next().map(|host| host.trim_end_matches('.'))
 }
 
-/// A name below one of [`ACCOUNTS`], wherever it stands.
+/// Returns a name below one of [`ACCOUNTS`].
 fn account_host(word: &str) -> Option<&str> {
     let host = word.rsplit("://").next()?.split(['/', ':']).next()?.trim_matches('.');
     let account = ACCOUNTS.iter().find_map(|domain| host.strip_suffix(domain)?.strip_suffix('.'))?;
     let last = account.rsplit('.').find(|label| *label != "fed")?;
-    // TEAM, TUNNEL_ID: for the reader to fill in.
+    // TEAM and TUNNEL_ID are placeholders for the reader.
     let filled_in = last.contains(|c: char| c.is_ascii_lowercase());
     let last = last.to_ascii_lowercase();
     (filled_in && !EXAMPLE_ACCOUNTS.contains(&last.as_str())).then_some(host)
 }
 
-/// The value of `key: value` or `- value`, if it is one word.
+/// Returns the value of `key: value` or `- value`.
 fn yaml_value(line: &str) -> Option<&str> {
     let line = line.split(" #").next().unwrap_or(line).trim();
     let value = line.split_once(": ").map_or_else(|| line.strip_prefix("- "), |(_, value)| Some(value))?;
@@ -199,7 +199,7 @@ fn address(word: &str) -> Option<&str> {
     v6.is_unique_local().then_some(word)
 }
 
-/// Pods and Services of k3s and kubeadm: the same in every home.
+/// Whether an address belongs to the pods or Services of k3s or kubeadm, which are the same in every home.
 fn is_of_a_cluster(address: Ipv4Addr) -> bool {
     let [a, b, ..] = address.octets();
     a == 10 && (matches!(b, 42 | 43 | 244) || (96..112).contains(&b))
@@ -208,7 +208,7 @@ fn is_of_a_cluster(address: Ipv4Addr) -> bool {
 fn home(line: &str) -> Option<&str> {
     ["/home/", "/Users/"].iter().find_map(|root| {
         line.match_indices(root).find_map(|(start, _)| {
-            // `/data/home/x` is no home.
+            // `/data/home/x` is not a home directory.
             if line[..start].ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')) {
                 return None;
             }

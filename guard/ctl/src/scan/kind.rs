@@ -1,16 +1,16 @@
-//! The kinds of private identifiers and secrets, with the names that the report and the allow file use.
+//! The kinds of private identifiers and secrets, with the names for the report and the allow file.
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $name:ident = $label:literal),+ $(,)?) => {
-        /// What a finding is.
+        /// A kind of private identifier or secret.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Kind { $($(#[doc = $doc])+ $name),+ }
 
         impl Kind {
-            /// Every kind.
+            /// All kinds.
             pub const ALL: [Self; [$($label),+].len()] = [$(Self::$name),+];
 
-            /// As printed, and as the allow file names it.
+            /// Returns the name of the kind, as in the report and in the allow file.
             pub const fn label(self) -> &'static str {
                 match self { $(Self::$name => $label),+ }
             }
@@ -19,19 +19,19 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A PEM block of a private key.
+    /// A private key in PEM format.
     PrivateKey = "private-key",
     /// A signed token, `header.claims.signature`.
     Jwt = "jwt",
-    /// The whole credential of a Cloudflare tunnel, as `--token` takes it.
+    /// The credential of a Cloudflare tunnel, in the form for `--token`.
     TunnelToken = "tunnel-token",
-    /// The same, as a credentials file.
+    /// The credential of a Cloudflare tunnel, in the form of a credentials file.
     TunnelCredentials = "tunnel-credentials",
     /// The secret of a Cloudflare Access service token.
     AccessClientSecret = "access-client-secret",
-    /// The tag of an Access application.
+    /// The AUD tag of an Access application.
     AccessAud = "access-aud",
-    /// A token for Cloudflare's API.
+    /// A token for the Cloudflare API.
     CloudflareApiToken = "cloudflare-api-token",
     /// A key of a Google service account.
     GoogleKey = "google-key",
@@ -43,14 +43,14 @@ kinds! {
     Email = "email",
     /// An address of a home network: RFC 1918, RFC 4193.
     PrivateAddress = "private-address",
-    /// Somebody's home directory.
+    /// The home directory of a person.
     HomePath = "home-path",
-    /// A public name that is not known to be everyone's.
+    /// A public hostname that is not in the list of public domains.
     Hostname = "hostname",
 }
 
 impl Kind {
-    /// The kind of a label.
+    /// Returns the kind with this label.
     pub fn find(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.label() == label)
     }

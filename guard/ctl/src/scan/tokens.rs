@@ -1,4 +1,4 @@
-//! Secrets by their shape: prefix, alphabet and length, or the key that they stand beside.
+//! Finds secrets by their form: prefix, characters and length, or by the key on the same line.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -6,28 +6,28 @@ use serde_json::Value;
 
 use super::kind::Kind;
 
-/// RFC 7468: begin and end of a private key's first line.
-#[rustfmt::skip] // on one line they would be what they look for
+/// The begin and the end of the first line of a private key (RFC 7468).
+#[rustfmt::skip] // on one line, this constant would be a finding itself
 const PEM: (&str, &str) = (
     "-----BEGIN",
     "PRIVATE KEY-----",
 );
 const HEX_256_BITS: usize = 64;
-/// Of Cloudflare's API, before and apart from its prefixed successors.
+/// The length of an older token for the Cloudflare API, which has no prefix.
 const API_TOKEN: usize = 40;
-/// `cfast_`, 40 letters and digits, 8 of checksum.
+/// Prefix and length of the secret of an Access service token: `cfast_`, 40 letters and digits, 8 characters of checksum.
 const ACCESS_SECRET: (&str, usize) = ("cfast_", 48);
 const GITHUB: [&str; 6] = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"];
 const GITHUB_LENGTH: usize = 36;
 const AWS: [&str; 2] = ["AKIA", "ASIA"];
 const AWS_LENGTH: usize = 16;
-/// A text with fewer different characters was typed by hand, or is a repetition.
+/// The least number of different characters in a random text. A text with fewer was typed by hand, or is a repetition.
 const RANDOM_DISTINCT: usize = 10;
 
-/// The shortest of them all.
+/// The length of the shortest secret.
 const SHORTEST: usize = 20;
 
-/// The secrets on a line, given its words.
+/// Returns the secrets on a line. `words` are the words of this line.
 pub(super) fn find(line: &str, words: &[&str]) -> Vec<(Kind, String)> {
     let mut hits = Vec::new();
     if line.contains(PEM.0) && line.contains(PEM.1) {
@@ -47,7 +47,7 @@ pub(super) fn find(line: &str, words: &[&str]) -> Vec<(Kind, String)> {
     hits
 }
 
-/// Runs of letters and digits, with what base64 adds.
+/// Returns the sequences of characters that can be base64.
 fn runs(line: &str) -> impl Iterator<Item = &str> {
     line.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '='))).filter(|word| !word.is_empty())
 }
@@ -60,7 +60,7 @@ fn kind(word: &str, lower: &str) -> Option<Kind> {
     if bare.starts_with("eyJ") && is_tunnel_token(bare) {
         return Some(Kind::TunnelToken);
     }
-    // After a key: `name=value`, `name:value`.
+    // The value after a key: `name=value` or `name:value`.
     let value = bare.rsplit([':', '=']).next().unwrap_or(bare);
     let after = |prefix: &str, length: usize| {
         value
@@ -99,14 +99,14 @@ fn kind(word: &str, lower: &str) -> Option<Kind> {
     (names_api && value.len() == API_TOKEN && token && is_random(value)).then_some(Kind::CloudflareApiToken)
 }
 
-/// Three parts, the first two of them JSON objects in base64.
+/// Whether a word is a JWT: three parts, of which the first two are JSON objects in base64.
 fn is_jwt(word: &str) -> bool {
     let parts: Vec<_> = word.split('.').collect();
     let [header, claims, signature] = parts.as_slice() else { return false };
     header.starts_with("eyJ") && claims.starts_with("eyJ") && [header, claims, signature].iter().all(|part| part.len() >= 10)
 }
 
-/// JSON with account, tunnel and secret, each one letter.
+/// Whether a word is a tunnel token: base64 of JSON with the keys `a` (account), `t` (tunnel) and `s` (secret).
 fn is_tunnel_token(word: &str) -> bool {
     let word = word.trim_end_matches('=');
     let decoded = STANDARD_NO_PAD.decode(word).or_else(|_| URL_SAFE_NO_PAD.decode(word));
@@ -114,12 +114,12 @@ fn is_tunnel_token(word: &str) -> bool {
     json.is_some_and(|json| ["a", "t", "s"].iter().all(|key| json.get(key).is_some_and(Value::is_string)))
 }
 
-/// `aud`, `AUD`, `audTag`, `ACCESS_AUD`; not the middle of another word.
+/// Whether a line contains `aud`, as in `AUD`, `audTag` or `ACCESS_AUD`, but not inside another word.
 fn speaks_of_aud(lower: &str) -> bool {
     lower.match_indices("aud").any(|(start, _)| !lower[..start].ends_with(|c: char| c.is_ascii_alphabetic()))
 }
 
-/// Whether a text looks drawn at random: a repetition or a count does not.
+/// Whether a text looks random. A repetition or a sequence of digits does not.
 fn is_random(text: &str) -> bool {
     let mut seen = [false; 256];
     text.bytes().for_each(|byte| seen[usize::from(byte)] = true);

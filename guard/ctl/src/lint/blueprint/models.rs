@@ -1,42 +1,42 @@
-//! The models of Authentik that this repository's blueprints may touch: what each is found by, what it may carry, what it must.
+//! The models of Authentik that a blueprint may use here, with their identifiers, their attributes and their required fields.
 //!
-//! Source: authentik "Blueprints, Models" and the API reference, 2026.5. A table of what is used here, not of all that there is.
+//! Source: authentik "Blueprints, Models" and the API reference, 2026.5. The table contains only what this repository uses.
 
-/// A model.
+/// A model of Authentik.
 pub struct Model {
-    /// `app.model`.
+    /// The name, as `app.model`.
     pub name: &'static str,
-    /// By what an entry is found again; one of these.
+    /// The fields that may identify an object of this model.
     pub identifiers: &'static [&'static str],
-    /// What it may carry beside its identifiers.
+    /// The attributes that an entry may have beside its identifiers.
     pub attributes: &'static [&'static str],
-    /// What it must, as attribute or identifier.
+    /// The fields that an entry must have, as attribute or identifier.
     pub required: &'static [&'static str],
 }
 
-/// The flows that every provider needs: how people get in, and out.
+/// The flows that every provider needs: to authorize, and to sign out.
 pub const FLOWS: [&str; 2] = ["authorization_flow", "invalidation_flow"];
 
-/// Sign-in with `OpenID Connect`.
+/// A provider for sign-in with `OpenID Connect`.
 pub const OAUTH2_PROVIDER: &str = "authentik_providers_oauth2.oauth2provider";
-/// A gate: proxy or forward auth.
+/// A provider for authentication in front of an application: proxy or forward auth.
 pub const PROXY_PROVIDER: &str = "authentik_providers_proxy.proxyprovider";
-/// Claims of a scope.
+/// The claims of a scope.
 pub const SCOPE_MAPPING: &str = "authentik_providers_oauth2.scopemapping";
-/// What people open, and who may.
+/// An application.
 pub const APPLICATION: &str = "authentik_core.application";
-/// Who may.
+/// A rule that says who may use an application.
 pub const BINDING: &str = "authentik_policies.policybinding";
 /// A group.
 pub const GROUP: &str = "authentik_core.group";
-/// A person or a machine.
+/// A user: a person or a service account.
 pub const USER: &str = "authentik_core.user";
-/// A password of a machine.
+/// A token, for example the password of a phone.
 pub const TOKEN: &str = "authentik_core.token";
-/// What asks Authentik on behalf of a gate.
+/// An outpost: the program that authenticates requests for a proxy provider.
 pub const OUTPOST: &str = "authentik_outposts.outpost";
 
-/// All of them.
+/// All models.
 pub const MODELS: [Model; 9] = [
     Model { name: GROUP, identifiers: &["name"], attributes: &["attributes", "parents", "users"], required: &[] },
     Model {
@@ -129,7 +129,7 @@ pub const MODELS: [Model; 9] = [
     },
 ];
 
-/// What `!Find` may look up: the model, by which of its fields, and which values; no value: any.
+/// What `!Find` may look up: the model, the field, and the allowed values. An empty list allows any value.
 pub const FINDABLE: [(&str, &str, &[&str]); 3] = [
     (
         "authentik_flows.flow",
@@ -144,7 +144,7 @@ pub const FINDABLE: [(&str, &str, &[&str]); 3] = [
     ("authentik_crypto.certificatekeypair", "name", &[]),
     (
         SCOPE_MAPPING,
-        // By name or scope there may be two of them: ours shares its scope with Authentik's own.
+        // Name and scope are not unique: a mapping of this repository has the same scope as one of Authentik.
         "managed",
         &[
             "goauthentik.io/providers/oauth2/scope-openid",
@@ -156,12 +156,12 @@ pub const FINDABLE: [(&str, &str, &[&str]); 3] = [
 ];
 
 impl Model {
-    /// The model of a name.
+    /// Returns the model with this name.
     pub fn find(name: &str) -> Option<&'static Self> {
         MODELS.iter().find(|model| model.name == name)
     }
 
-    /// Whether it has a field of this name.
+    /// Whether the model has an identifier or attribute with this name.
     pub fn knows(&self, field: &str) -> bool {
         self.identifiers.contains(&field) || self.attributes.contains(&field)
     }

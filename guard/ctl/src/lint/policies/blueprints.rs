@@ -1,5 +1,6 @@
-//! Authentik blueprints: complete, without a secret, and with no door left open. Authentik itself says little about what is wrong, and only
-//! when a blueprint is applied; several of these it does not mind at all.
+//! Checks that Authentik blueprints are complete, contain no secret, and let in only the intended users.
+//!
+//! Authentik reports few of these mistakes, and only when it applies a blueprint. It accepts several of them.
 
 use std::collections::BTreeMap;
 
@@ -29,40 +30,44 @@ pub fn shape(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for blueprint in &inventory.blueprints {
         let mut say = |path: &str, found: String, wanted: &str| sink.add(blueprint.object, blueprint.field(path), found, wanted);
         if let Some(fault) = &blueprint.fault {
-            say("", fault.clone(), "YAML; Authentik skips a file that is none, and says so in the worker's log alone");
+            say("", fault.clone(), "valid YAML: Authentik skips any other file, and reports that only in the log of its worker");
             continue;
         }
         if !matches!(blueprint.root.get("version").map(|node| &node.content), Some(Content::Number(version)) if (version - 1.0).abs() < f64::EPSILON)
         {
-            say("version", "another or none".to_owned(), "1");
+            say("version", "missing, or another version".to_owned(), "version: 1");
         }
         if blueprint.root.get("metadata").and_then(|node| node.get("name")).and_then(Node::scalar).is_none() {
-            say("metadata.name", "none".to_owned(), "a name: it is what the admin interface lists");
+            say("metadata.name", "missing".to_owned(), "a name: the admin interface lists the blueprint under it");
         }
         for (key, _) in blueprint.root.pairs() {
             if !["version", "metadata", "context", "entries"].contains(&key.as_str()) {
-                say(key, "a key that Authentik does not know".to_owned(), "version, metadata, context or entries");
+                say(key, "a key that Authentik does not know".to_owned(), "one of version, metadata, context, entries");
             }
         }
         for entry in blueprint.entries() {
             for key in ["model", "identifiers"] {
                 if entry.node.get(key).is_none() {
-                    say(&entry.path(key), "none".to_owned(), "each entry has its model, and by what it is found again");
+                    say(
+                        &entry.path(key),
+                        "missing".to_owned(),
+                        "model and identifiers in each entry: Authentik finds the object by them",
+                    );
                 }
             }
             for (key, _) in entry.node.pairs() {
                 if !["model", "id", "state", "conditions", "identifiers", "attrs"].contains(&key.as_str()) {
                     say(
                         &entry.path(key),
-                        "a key that entries here do not have".to_owned(),
-                        "id, state, conditions, identifiers or attrs",
+                        "a key that guardctl does not allow in an entry".to_owned(),
+                        "one of model, id, state, conditions, identifiers, attrs",
                     );
                 }
             }
         }
         blueprint.root.walk("", &mut |path, node| {
             if let Some(tag) = node.tag.as_deref().filter(|tag| tag.starts_with('!') && !TAGS.contains(tag)) {
-                say(path, format!("`{tag}`"), &TAGS.join(", "));
+                say(path, format!("the tag `{tag}`"), &format!("one of {}", TAGS.join(", ")));
             }
         });
     }
@@ -72,7 +77,7 @@ pub fn shape(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 pub fn model(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for (blueprint, entry) in each(inventory) {
         if entry.node.get("model").is_some() && Model::find(entry.model()).is_none() {
-            let wanted = MODELS.map(|model| model.name).join(", ");
+            let wanted = format!("one of {}", MODELS.map(|model| model.name).join(", "));
             sink.add(blueprint.object, blueprint.field(&entry.path("model")), format!("`{}`", entry.model()), wanted);
         }
     }
@@ -88,7 +93,8 @@ pub fn field(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 if !known {
                     let wanted = if part == "identifiers" { model.identifiers } else { model.attributes };
                     let path = blueprint.field(&entry.path(&format!("{part}.{name}")));
-                    sink.add(blueprint.object, path, format!("not one of {}", model.name), wanted.join(", "));
+                    let found = format!("`{name}`, which {} does not have here", model.name);
+                    sink.add(blueprint.object, path, found, format!("one of {}", wanted.join(", ")));
                 }
             }
         }
@@ -97,7 +103,7 @@ pub fn field(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 blueprint.object,
                 blueprint.field(&entry.path("attrs")),
                 format!("no {name}"),
-                format!("{} wants it", model.name),
+                format!("{name}: {} requires it", model.name),
             );
         }
     }
@@ -112,8 +118,8 @@ pub fn flows(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 sink.add(
                     blueprint.object,
                     path,
-                    "none",
-                    "both flows: with one of them missing the whole blueprint is taken back",
+                    "missing",
+                    "both flows: if one is missing, Authentik applies nothing of the blueprint",
                 );
             }
         }
@@ -131,10 +137,10 @@ pub fn redirects(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 let strict = uri.get("matching_mode").and_then(Node::scalar) == Some("strict");
                 let url = uri.get("url").map(|url| url_of(blueprint, url)).unwrap_or_default();
                 if !strict {
-                    sink.add(blueprint.object, &path, "not strict", "matching_mode: strict");
+                    sink.add(blueprint.object, &path, "a matching_mode that is not strict", "matching_mode: strict");
                 }
                 if !is_immichs(&url) {
-                    let wanted = format!("{APP_REDIRECT}, or an address of Immich with {}", PAGES.join(" or "));
+                    let wanted = format!("{APP_REDIRECT}, or a URL of Immich that ends with {}", PAGES.join(" or "));
                     sink.add(blueprint.object, &path, format!("`{url}`"), wanted);
                 }
                 urls.push(url);
@@ -148,14 +154,14 @@ pub fn redirects(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             ];
             let missing: Vec<_> = missing.into_iter().flatten().collect();
             if !missing.is_empty() {
-                let found = format!("{} of 3, without {}", 3 - missing.len(), missing.join(" and "));
-                sink.add(blueprint.object, blueprint.field(&path), found, "all three");
+                let found = format!("{} of the 3 redirect URIs: {} missing", 3 - missing.len(), missing.join(" and "));
+                sink.add(blueprint.object, blueprint.field(&path), found, "all three redirect URIs");
             }
         }
     }
 }
 
-/// An address; where only its page is known, with a host that stands for the operator's.
+/// Returns a URL. If only its path is known, the host is a substitute for the host of the operator.
 fn url_of(blueprint: &Blueprint<'_>, node: &Node) -> String {
     let pattern = || Some(node.items().first().filter(|_| node.is("!Format"))?.scalar()?.replacen("%s", "http://…", 1));
     blueprint.text(node).or_else(pattern).unwrap_or_default()
@@ -174,13 +180,21 @@ pub fn signing(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             sink.add(blueprint.object, blueprint.field(&entry.path(&format!("attrs.{name}"))), found, wanted);
         };
         if entry.value("signing_key").is_none() {
-            say("signing_key", "none: the secret signs then, with HS256", "a key: Immich expects RS256");
+            say(
+                "signing_key",
+                "missing: Authentik then signs with the client secret (HS256)",
+                "a signing key: Immich expects RS256",
+            );
         }
         if entry.value("include_claims_in_id_token").and_then(|(_, node)| node.bool()) != Some(true) {
-            say("include_claims_in_id_token", "not true", "true: Immich reads role and quota there");
+            say(
+                "include_claims_in_id_token",
+                "missing, or not true",
+                "true: Immich reads the role and the quota from the ID token",
+            );
         }
         if entry.value("client_type").and_then(|(_, node)| node.scalar()) != Some("confidential") {
-            say("client_type", "not confidential", "confidential");
+            say("client_type", "missing, or not confidential", "client_type: confidential");
         }
     }
 }
@@ -189,11 +203,11 @@ pub fn signing(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 pub fn quota(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for (blueprint, entry) in each(inventory) {
         entry.node.walk(&format!("entries[{}]", entry.place), &mut |path, node| {
-            let wanted = "left out, unless it is above 0: Immich takes 0 for not one byte";
+            let wanted = "no quota unless it is above 0: with a quota of 0, Immich refuses every upload";
             let zero = matches!(node.content, Content::Number(number) if number <= 0.0) && path.ends_with(QUOTA);
             let unasked = node.scalar().is_some_and(|text| text.contains(QUOTA) && !text.contains("> 0"));
             if zero || (unasked && path.ends_with("expression")) {
-                let found = if zero { "0 or less" } else { "an expression that may say 0" };
+                let found = if zero { "0 or less" } else { "an expression that may return 0" };
                 sink.add(blueprint.object, blueprint.field(path), found, wanted);
             }
         });
@@ -205,10 +219,10 @@ pub fn secret(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for (blueprint, entry) in each(inventory) {
         for name in SECRETS {
             let Some((path, node)) = entry.value(name) else { continue };
-            // With a default it is a list of two, and the default is a secret in Git.
+            // A tag with a default is a list of two items, and the default would be a secret in Git.
             if !(node.is("!File") || node.is("!Env")) || node.scalar().is_none() {
-                let found = if node.is("!File") || node.is("!Env") { "a default, which is written here" } else { "written here" };
-                sink.add(blueprint.object, blueprint.field(&path), found, "!File /run/secrets/…, or !Env NAME");
+                let found = if node.is("!File") || node.is("!Env") { "a default for the secret" } else { "the secret itself" };
+                sink.add(blueprint.object, blueprint.field(&path), found, "!File /run/secrets/… or !Env NAME, without a default");
             }
         }
     }
@@ -221,11 +235,11 @@ pub fn reference(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         for entry in blueprint.entries() {
             entry.node.walk(&format!("entries[{}]", entry.place), &mut |path, node| {
                 if let Some(id) = node.scalar().filter(|id| node.is("!KeyOf") && !known.contains(id)) {
-                    let wanted = "the id of an entry above it, which is not absent";
-                    sink.add(blueprint.object, blueprint.field(path), format!("`{id}`, which is none"), wanted);
+                    let wanted = "the id of an entry above it whose state is not absent";
+                    sink.add(blueprint.object, blueprint.field(path), format!("`{id}`, which is not an id above it"), wanted);
                 }
                 if node.is("!Find") && !is_findable(node) {
-                    let wanted = "a stock flow by slug, a key pair by name, a stock scope by managed; what is ours by !KeyOf";
+                    let wanted = "a default flow by slug, a key pair by name, or a default scope by managed; !KeyOf for entries of this file";
                     sink.add(blueprint.object, blueprint.field(path), describe(node), wanted);
                 }
             });
@@ -260,16 +274,26 @@ pub fn outpost(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let text = |name: &str| entry.value(name).and_then(|(_, node)| blueprint.text(node)).unwrap_or_default();
         let (name, managed) = (text("name"), text("managed"));
         if name.eq_ignore_ascii_case("authentik Embedded Outpost") || managed.contains("embedded") {
-            let found = "the embedded outpost: its providers are replaced, every other application's too";
-            sink.add(blueprint.object, blueprint.field(&entry.path("identifiers")), found, "an outpost of its own");
+            let found = "the embedded outpost: this entry would replace the providers of all other applications";
+            sink.add(
+                blueprint.object,
+                blueprint.field(&entry.path("identifiers")),
+                found,
+                "a separate outpost with its own name",
+            );
         }
         if text("type") != "proxy" {
-            sink.add(blueprint.object, blueprint.field(&entry.path("attrs.type")), format!("`{}`", text("type")), "proxy");
+            sink.add(blueprint.object, blueprint.field(&entry.path("attrs.type")), format!("`{}`", text("type")), "type: proxy");
         }
         if let Some((path, providers)) = entry.value("providers")
             && providers.items().iter().any(|provider| !provider.is("!KeyOf"))
         {
-            sink.add(blueprint.object, blueprint.field(&path), "a provider of another blueprint", "!KeyOf, one of this file");
+            sink.add(
+                blueprint.object,
+                blueprint.field(&path),
+                "a provider that is not in this file",
+                "!KeyOf of a provider in this file",
+            );
         }
     }
 }
@@ -283,21 +307,25 @@ pub fn token(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 sink.add(blueprint.object, blueprint.field(&entry.path(&format!("attrs.{name}"))), found, wanted);
             };
             if entry.value("intent").and_then(|(_, node)| node.scalar()) != Some("app_password") {
-                say("intent", "another than app_password".to_owned(), "app_password: the only kind that a phone signs in with");
+                say("intent", "missing, or not app_password".to_owned(), "app_password: a phone can sign in with no other kind");
             }
             if entry.value("expiring").and_then(|(_, node)| node.bool()) != Some(false) {
-                say("expiring", "not false: the phone is locked out one day, and nobody knows why".to_owned(), "false");
+                say("expiring", "missing, or not false: the phone cannot sign in after the token expires".to_owned(), "false");
             }
             let Some(owner) = entry.value("user").and_then(|(_, node)| node.scalar()) else { continue };
             if let Some(first) = owners.insert(owner, entry.place) {
-                say("user", format!("`{owner}`, who has the one of entries[{first}] too"), "an account for each phone");
+                say(
+                    "user",
+                    format!("`{owner}`, who also has the token of entries[{first}]"),
+                    "a separate account for each phone",
+                );
             }
             let account = blueprint.of_model(USER).find(|user| user.id() == Some(owner));
             if account.is_some_and(|user| user.value("type").and_then(|(_, node)| node.scalar()) != Some("service_account")) {
                 say(
                     "user",
-                    format!("`{owner}`, who is no service account"),
-                    "type: service_account: it cannot sign in to anything else",
+                    format!("`{owner}`, whose type is not service_account"),
+                    "type: service_account, which can sign in to nothing else",
                 );
             }
         }
@@ -310,12 +338,17 @@ pub fn binding(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         for entry in blueprint.of_model(BINDING) {
             let set = ["policy", "group", "user"].iter().filter(|name| entry.value(name).is_some()).count();
             if set != 1 {
-                let found = format!("{set} of policy, group and user");
-                sink.add(blueprint.object, blueprint.field(&entry.path("attrs")), found, "exactly one");
+                let found = format!("{set} of the fields policy, group and user");
+                sink.add(blueprint.object, blueprint.field(&entry.path("attrs")), found, "exactly one of them");
             }
             for name in ["enabled", "negate"] {
                 if let Some((path, _)) = entry.value(name) {
-                    sink.add(blueprint.object, blueprint.field(&path), "set", "unset: a binding says who may, and is on");
+                    sink.add(
+                        blueprint.object,
+                        blueprint.field(&path),
+                        "set",
+                        "unset: a binding must be enabled, and must name who is allowed",
+                    );
                 }
             }
         }
@@ -325,8 +358,13 @@ pub fn binding(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 target.is_some_and(|(_, node)| node.is("!KeyOf") && node.scalar().is_some() && node.scalar() == entry.id())
             });
             if !bound {
-                let found = "an application without a binding: everybody with an account may pass";
-                sink.add(blueprint.object, blueprint.field(&entry.path("identifiers")), found, "a policybinding with its group");
+                let found = "an application without a binding: every user of Authentik can use it";
+                sink.add(
+                    blueprint.object,
+                    blueprint.field(&entry.path("identifiers")),
+                    found,
+                    "a policybinding whose target is this application",
+                );
             }
         }
     }
@@ -340,26 +378,22 @@ pub fn gate(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             sink.add(blueprint.object, blueprint.field(&entry.path(&format!("attrs.{name}"))), found, wanted);
         };
         if !["forward_single", "proxy"].contains(&text("mode").as_str()) {
-            say("mode", format!("`{}`", text("mode")), "forward_single; proxy only where Authentik itself stands before guard");
+            say("mode", format!("`{}`", text("mode")), "forward_single; or proxy, if Authentik itself is the front door");
         }
         if !text("skip_path_regex").is_empty() {
             say(
                 "skip_path_regex",
                 format!("`{}`", text("skip_path_regex")),
-                "none: its patterns are unanchored, and open the gate",
+                "unset: its patterns are not anchored, so they allow more paths than intended",
             );
         }
         let host = text("external_host");
         let bare = host.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.contains('/'));
         if !host.is_empty() && !bare {
-            say(
-                "external_host",
-                format!("`{host}`"),
-                "https://HOST, as people type it and guard's GUARD_EXTERNAL_URL has it: no path",
-            );
+            say("external_host", format!("`{host}`"), "https://HOST without a path, exactly as in guard's GUARD_EXTERNAL_URL");
         }
         if entry.value("basic_auth_enabled").is_some_and(|(_, node)| node.bool() != Some(false)) {
-            say("basic_auth_enabled", "set: Immich would get a password in each request".to_owned(), "unset");
+            say("basic_auth_enabled", "set: Authentik would send a password to Immich in each request".to_owned(), "unset");
         }
     }
 }

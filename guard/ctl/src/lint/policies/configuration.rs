@@ -1,4 +1,4 @@
-//! Immich's configuration file, where `IMMICH_CONFIG_FILE` leads: the OIDC client secret is in it. docs/oidc.md.
+//! Checks that Immich's configuration file (`IMMICH_CONFIG_FILE`) comes from a Secret, because it contains the OIDC client secret. docs/oidc.md.
 
 use std::path::Path;
 
@@ -8,14 +8,14 @@ use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
 use crate::lint::workload::{ContainerRef, Role, Variable, Workload};
 
-/// Names the file (Immich, "Environment variables").
+/// The variable with the path of the file (Immich, "Environment variables").
 const VARIABLE: &str = "IMMICH_CONFIG_FILE";
 
-/// The Secret that has it: contract of this repository.
+/// The Secret that contains the file. The manifests of this repository use this name.
 const SECRET: &str = "immich-oidc";
 
-/// What is wanted of the file.
-const WANTED: &str = "a file of a Secret, such as immich-oidc";
+/// The wanted source of the file.
+const WANTED: &str = "an absolute path in a volume of a Secret, for example of immich-oidc";
 
 /// `immich-config-source`
 pub fn source(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
@@ -55,31 +55,36 @@ pub fn waits(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 }
             }
             for (_, field) in optional.into_iter().filter(|(name, _)| is_file || *name == Some(SECRET)) {
-                sink.add(workload.object, field, "true: the pod starts without the file", "unset: the pod waits for the Secret");
+                sink.add(
+                    workload.object,
+                    field,
+                    "true: without the Secret, the pod starts without the file",
+                    "unset, so that the pod waits for the Secret",
+                );
             }
         }
     }
 }
 
-/// Who may read the file; that machine learning does not is another policy's business.
+/// Returns the workloads that may read the file. Another policy checks that machine learning does not.
 fn readers<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Item = &'i Workload<'o>> {
     inventory.workloads.iter().filter(|workload| workload.role() != Some(Role::MachineLearning))
 }
 
-/// Why the file is not one of a Secret.
+/// Returns why the file does not come from a Secret, or `None` if it does.
 fn fault(workload: &Workload<'_>, container: ContainerRef<'_>, variable: &Variable) -> Option<String> {
     let path = match variable.value.as_deref() {
-        None => return Some(format!("{VARIABLE} from elsewhere: nobody can tell which file it is")),
-        Some(path) if !path.starts_with('/') => return Some(format!("`{path}`, no absolute path")),
+        None => return Some(format!("{VARIABLE} with valueFrom: the manifest does not show which file it is")),
+        Some(path) if !path.starts_with('/') => return Some(format!("`{path}`, which is not an absolute path")),
         Some(path) => path,
     };
     let Some((mount, file)) = mount_of(container, path) else { return Some(format!("`{path}`, where no volume is mounted")) };
-    // A mount without its volume is refused by the API server.
+    // The API server refuses a mount without its volume.
     let (_, volume) = workload.volumes().find(|(_, volume)| volume.name == mount.name)?;
     source_fault(volume, &file).map(|found| format!("`{path}`, {found}"))
 }
 
-/// The mount that a path leads into, the innermost one, and what is left of the path in the volume.
+/// Returns the innermost mount that contains a path, and the rest of the path inside the volume.
 fn mount_of<'s>(container: ContainerRef<'s>, path: &str) -> Option<(&'s VolumeMount, String)> {
     let mounts = container.spec.volume_mounts.iter().flatten();
     let (mount, rest) = mounts
@@ -91,11 +96,11 @@ fn mount_of<'s>(container: ContainerRef<'s>, path: &str) -> Option<(&'s VolumeMo
 
 fn source_fault(volume: &Volume, file: &str) -> Option<String> {
     let missing = |items: Option<&[k8s_openapi::api::core::v1::KeyToPath]>| {
-        // Without a list every key is a file.
+        // Without a list, every key is a file.
         items.is_some_and(|items| !items.is_empty() && items.iter().all(|item| item.path != file))
     };
     if let Some(secret) = &volume.secret {
-        return missing(secret.items.as_deref()).then(|| format!("and the volume {} has no file `{file}`", volume.name));
+        return missing(secret.items.as_deref()).then(|| format!("but the volume {} has no file `{file}`", volume.name));
     }
     if let Some(projected) = &volume.projected {
         let sources: Vec<_> = projected.sources.iter().flatten().collect();
@@ -103,10 +108,10 @@ fn source_fault(volume: &Volume, file: &str) -> Option<String> {
             return Some("which may come from a ConfigMap".to_owned());
         }
         let from_secret = sources.iter().any(|source| source.secret.as_ref().is_some_and(|it| !missing(it.items.as_deref())));
-        return (!from_secret).then(|| format!("and the volume {} has no file `{file}`", volume.name));
+        return (!from_secret).then(|| format!("but the volume {} has no file `{file}`", volume.name));
     }
     Some(match &volume.config_map {
         Some(map) => format!("from the ConfigMap {}", map.name),
-        None => format!("from the volume {}, which is no Secret's", volume.name),
+        None => format!("from the volume {}, which is not a Secret", volume.name),
     })
 }

@@ -1,4 +1,4 @@
-//! What a container may do, and what it may use. Kubernetes calls the first "Pod Security Standards, restricted".
+//! Checks the permissions (Pod Security Standards, restricted), resources and probes of containers.
 
 use k8s_openapi::api::core::v1::{ResourceRequirements, SecurityContext};
 
@@ -21,10 +21,10 @@ pub fn run_as_non_root(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let non_root = context(&container).and_then(|it| it.run_as_non_root).or_else(|| pod?.run_as_non_root);
         let user = context(&container).and_then(|it| it.run_as_user).or_else(|| pod?.run_as_user);
         if non_root != Some(true) {
-            let found = non_root.map_or("unset, here and in the pod", |_| "false");
+            let found = non_root.map_or("unset in the container and in the pod", |_| "false");
             sink.add(workload.object, container.field("securityContext.runAsNonRoot"), found, "true");
         } else if user == Some(0) {
-            sink.add(workload.object, container.field("securityContext.runAsUser"), "0", "another user");
+            sink.add(workload.object, container.field("securityContext.runAsUser"), "0", "the id of another user");
         }
     }
 }
@@ -36,7 +36,7 @@ pub fn seccomp_profile(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let profile =
             context(&container).and_then(|it| it.seccomp_profile.as_ref()).or(pod).map(|profile| profile.type_.as_str());
         if !matches!(profile, Some("RuntimeDefault" | "Localhost")) {
-            let found = profile.unwrap_or("unset, here and in the pod");
+            let found = profile.unwrap_or("unset in the container and in the pod");
             sink.add(workload.object, container.field("securityContext.seccompProfile"), found, "RuntimeDefault");
         }
     }
@@ -84,7 +84,7 @@ pub fn drop_capabilities(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 pub fn read_only_root(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for (workload, container) in each(inventory) {
         if context(&container).and_then(|it| it.read_only_root_filesystem) != Some(true) {
-            let wanted = "true, with an emptyDir where it writes";
+            let wanted = "true, and an emptyDir for each directory that the container writes to";
             sink.add(workload.object, container.field("securityContext.readOnlyRootFilesystem"), "unset or false", wanted);
         }
     }
@@ -103,19 +103,19 @@ pub fn resources(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                     workload.object,
                     container.field(&format!("resources.requests.{name}")),
                     "unset",
-                    "what it needs to run",
+                    "the amount that it needs to run",
                 );
             }
         }
         if !limits("memory") {
-            sink.add(workload.object, container.field("resources.limits.memory"), "unset", "what it may use before it is killed");
+            sink.add(workload.object, container.field("resources.limits.memory"), "unset", "the amount that it may use at most");
         }
         if limits("cpu") {
             sink.add(
                 workload.object,
                 container.field("resources.limits.cpu"),
                 "set",
-                "unset: it is throttled on an idle machine otherwise",
+                "unset: a CPU limit slows the container down even if the CPU is idle",
             );
         }
     }
@@ -125,7 +125,12 @@ pub fn resources(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 pub fn readiness_probe(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in inventory.workloads.iter().filter(|workload| workload.is_lasting()) {
         for container in workload.containers().filter(|container| container.spec.readiness_probe.is_none()) {
-            sink.add(workload.object, container.field("readinessProbe"), "unset", "a probe that fails while it cannot serve");
+            sink.add(
+                workload.object,
+                container.field("readinessProbe"),
+                "unset",
+                "a probe that fails while the container cannot serve requests",
+            );
         }
     }
 }
@@ -137,7 +142,7 @@ pub fn startup_probe(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             continue;
         }
         if let Some(container) = workload.main().filter(|container| container.spec.startup_probe.is_none()) {
-            let wanted = "a probe that gives migrations or recovery their time";
+            let wanted = "a probe that allows enough time for a migration or a recovery";
             sink.add(workload.object, container.field("startupProbe"), "unset", wanted);
         }
     }

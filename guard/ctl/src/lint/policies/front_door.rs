@@ -1,4 +1,4 @@
-//! The front door of guard: its variables are set, and none of another front door. The proxy of shared links: it has no secret.
+//! Checks that guard has the variables of its front door and of no other, and that the public proxy for share links has no secret.
 
 use guard::config::door::{DEFAULT_FRONT_DOOR, FRONT_DOORS};
 use k8s_openapi::api::core::v1::Volume;
@@ -17,15 +17,15 @@ pub fn front_door(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in inventory.with_role(Role::Guard) {
         let Some(container) = workload.main() else { continue };
         let chosen = inventory.variable(container, FRONT_DOOR);
-        // From a Secret it cannot be known here.
+        // A value from a Secret is not known here.
         let Some(name) = chosen.map_or(Some(DEFAULT_FRONT_DOOR.to_owned()), |variable| variable.value) else { continue };
         let Some(door) = FRONT_DOORS.iter().find(|door| door.name == name) else {
-            let wanted = FRONT_DOORS.iter().map(|door| door.name).collect::<Vec<_>>().join(", ");
+            let wanted = format!("one of {}", FRONT_DOORS.iter().map(|door| door.name).collect::<Vec<_>>().join(", "));
             sink.add(workload.object, container.field("env"), format!("{FRONT_DOOR}={name}"), wanted);
             continue;
         };
         let variables = inventory.variables(container);
-        // What a Secret brings as a whole cannot be known here either.
+        // The variables of a whole Secret are not known here either.
         let is_known = container.spec.env_from.iter().flatten().all(|from| from.secret_ref.is_none());
         for needed in door.required.iter().filter(|_| is_known) {
             if !variables.iter().any(|variable| variable.name == **needed) {
@@ -33,7 +33,7 @@ pub fn front_door(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                     workload.object,
                     container.field("env"),
                     format!("no {needed}"),
-                    format!("{FRONT_DOOR}={name} needs it"),
+                    format!("{needed}: {FRONT_DOOR}={name} needs it"),
                 );
             }
         }
@@ -41,7 +41,7 @@ pub fn front_door(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             let own =
                 door.required.contains(&variable.name.as_str()) || door.optional.iter().any(|it| variable.name.starts_with(it));
             if !own && PREFIXES.iter().any(|begin| variable.name.starts_with(begin)) {
-                let found = format!("{}, which is another front door's", variable.name);
+                let found = format!("{}, which belongs to another front door", variable.name);
                 sink.add(workload.object, variable.field, found, format!("unset: {FRONT_DOOR}={name} does not read it"));
             }
         }
@@ -51,7 +51,7 @@ pub fn front_door(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 /// `public-proxy-secret`
 pub fn public_proxy_secret(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in inventory.with_role(Role::PublicProxy) {
-        let wanted = "none: a link is all that it may show, and that needs no key";
+        let wanted = "no secret and no API key: share links need neither";
         for container in workload.all_containers() {
             for (place, variable) in container.spec.env.iter().flatten().enumerate() {
                 let from_secret = variable.value_from.as_ref().is_some_and(|from| from.secret_key_ref.is_some());

@@ -1,4 +1,4 @@
-//! Directories of the node: who may have them, and how.
+//! Checks which workloads may mount directories of the node, and how.
 
 use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
@@ -12,7 +12,7 @@ pub fn workload(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         for (place, volume) in workload.volumes() {
             if let Some(host_path) = &volume.host_path {
                 let field = workload.field(&format!("volumes[{place}].hostPath"));
-                sink.add(workload.object, field, &host_path.path, "another kind of volume");
+                sink.add(workload.object, field, &host_path.path, "another type of volume");
             }
         }
     }
@@ -23,7 +23,8 @@ pub fn type_directory(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in &inventory.workloads {
         for (place, volume) in workload.volumes() {
             if let Some(host_path) = volume.host_path.as_ref().filter(|it| it.type_.as_deref() != Some("Directory")) {
-                let found = host_path.type_.as_deref().unwrap_or("unset: anything, or nothing, will do");
+                let found =
+                    host_path.type_.as_deref().unwrap_or("unset: Kubernetes then does not check that the directory exists");
                 sink.add(workload.object, workload.field(&format!("volumes[{place}].hostPath.type")), found, "Directory");
             }
         }

@@ -1,4 +1,4 @@
-//! Who a pod is: labels and service accounts.
+//! Checks labels and service accounts.
 
 use std::collections::BTreeMap;
 
@@ -30,16 +30,21 @@ pub fn service_account(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let name = workload.spec.service_account_name.as_deref().unwrap_or("default");
         let exists = inventory.of_kind("ServiceAccount").any(|it| it.name == name && it.namespace == object.namespace);
         if name == "default" {
-            sink.add(object, field, "the namespace's default account", "an account of its own");
+            sink.add(object, field, "the default account of the namespace", "a separate ServiceAccount for this workload");
         } else if !exists {
             sink.add(
                 object,
                 field,
-                format!("{name}, which is not there"),
-                format!("a ServiceAccount {}/{name}", object.namespace),
+                format!("{name}, which is not among the manifests"),
+                format!("an object ServiceAccount {}/{name}", object.namespace),
             );
         } else if let Some(owner) = owners.insert((&object.namespace, name), object) {
-            sink.add(object, field, format!("{name}, which {} has too", owner.title()), "an account of its own");
+            sink.add(
+                object,
+                field,
+                format!("{name}, which {} uses too", owner.title()),
+                "a separate ServiceAccount for this workload",
+            );
         }
     }
 }
@@ -48,7 +53,7 @@ pub fn service_account(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 pub fn service_account_token(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in &inventory.workloads {
         if workload.spec.automount_service_account_token != Some(false) {
-            let found = workload.spec.automount_service_account_token.map_or("unset, which is true", |_| "true");
+            let found = workload.spec.automount_service_account_token.map_or("unset, which means true", |_| "true");
             sink.add(workload.object, workload.field("automountServiceAccountToken"), found, "false");
         }
     }

@@ -1,14 +1,14 @@
-//! Images: pinned, and the right ones together.
+//! Checks that images are pinned, and that images which belong together have the same version.
 
 use crate::lint::finding::Sink;
 use crate::lint::image::Image;
 use crate::lint::inventory::Inventory;
 use crate::lint::workload::{ContainerRef, Role, Workload};
 
-/// Tags that their owners move.
+/// Tags whose content changes.
 const FLOATING: [&str; 8] = ["latest", "release", "main", "master", "edge", "nightly", "stable", "dev"];
 
-/// Suffixes of machine learning's image, one for each kind of accelerator.
+/// Suffixes of the tags for machine learning, one for each type of accelerator.
 const ACCELERATORS: [&str; 5] = ["-cuda", "-openvino", "-armnn", "-rocm", "-rknn"];
 
 fn each_image<'i>(
@@ -35,7 +35,12 @@ pub fn digest(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 pub fn floating_tag(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for (workload, container, reference, image) in each_image(inventory) {
         if !image.is_local() && image.tag.is_some_and(|tag| FLOATING.contains(&tag)) {
-            sink.add(workload.object, container.field("image"), format!("`{reference}`"), "the tag of one version");
+            sink.add(
+                workload.object,
+                container.field("image"),
+                format!("`{reference}`"),
+                "the tag of one version, for example v3.2.4",
+            );
         }
     }
 }
@@ -48,7 +53,7 @@ pub fn unpublished(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 workload.object,
                 container.field("image"),
                 format!("`{reference}`"),
-                "the digest of a published image, or localhost/…",
+                "the digest of a published image, or an imported image with a name below localhost/",
             );
         }
     }
@@ -67,7 +72,12 @@ pub fn pair(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         for (workload, container, tag) in of_role(Role::MachineLearning) {
             let plain = ACCELERATORS.iter().find_map(|suffix| tag.strip_suffix(suffix)).unwrap_or(tag);
             if plain != server {
-                sink.add(workload.object, container.field("image"), format!("tag {tag}"), format!("{server}, as the server has"));
+                sink.add(
+                    workload.object,
+                    container.field("image"),
+                    format!("tag {tag}"),
+                    format!("tag {server}, the version of the server"),
+                );
             }
         }
     }

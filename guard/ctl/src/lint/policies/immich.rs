@@ -1,4 +1,4 @@
-//! What Immich itself needs, and what others got wrong: the gate before it, its workers, its variables, its probes.
+//! Checks Immich's server and machine learning: the NAS gate, workers, variables and probes.
 
 use std::collections::BTreeSet;
 
@@ -6,21 +6,21 @@ use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
 use crate::lint::workload::{Role, Workload};
 
-/// A NAS that stalls must not get the server killed. The NAS gate's own step timeout.
+/// The timeout of one step of the NAS gate. With a shorter timeout, Kubernetes would restart the server when the NAS is slow.
 const MIN_LIVENESS_TIMEOUT_SECONDS: i32 = 5;
 
-/// Kubernetes's default, as Immich's official chart has it.
+/// The default of Kubernetes, which Immich's official chart uses.
 const DEFAULT_TIMEOUT_SECONDS: i32 = 1;
 
-/// What Immich runs unless told otherwise.
+/// The workers that Immich runs by default.
 const WORKERS: [&str; 2] = ["api", "microservices"];
 
 /// Variables that switch a mount check off.
 const CHECK_SWITCHES: [&str; 2] = ["IMMICH_IGNORE_MOUNT_CHECK_ERRORS", "IGNORE_DATABASE_FSTYPE"];
 
-/// Gone from Immich; what does the same now.
+/// Variables that Immich does not read any more, and their replacements.
 const OBSOLETE: [(&str, &str); 7] = [
-    ("JWT_SECRET", "nothing: sessions are in the database"),
+    ("JWT_SECRET", "unset: Immich keeps its sessions in the database"),
     ("DISABLE_REVERSE_GEOCODING", "reverseGeocoding.enabled in the configuration file"),
     ("LOG_LEVEL", "IMMICH_LOG_LEVEL"),
     ("DB_SSL", "DB_SSL_MODE"),
@@ -33,7 +33,7 @@ fn of_role<'i, 'o>(inventory: &'i Inventory<'o>, role: Role) -> impl Iterator<It
     inventory.workloads.iter().filter(move |workload| workload.role() == Some(role))
 }
 
-/// Whether a word is the guard binary, wherever it was installed.
+/// Whether a word is the guard binary, in any directory.
 fn is_guard(word: &str) -> bool {
     word == "guard" || word.ends_with("/guard")
 }
@@ -55,7 +55,7 @@ pub fn nas_exec(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 workload.object,
                 container.field("command"),
                 found,
-                "[/guard/guard, nas, exec, --, the image's own entrypoint…]",
+                "[/guard/guard, nas, exec, --, then the entrypoint and command of the image]",
             );
         }
     }
@@ -67,8 +67,8 @@ pub fn nas_install(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let installs =
             workload.init_containers().any(|container| container.argv().windows(2).any(|words| words == ["nas", "install"]));
         if !installs {
-            let wanted = "one that runs guard nas install --to /guard/guard";
-            sink.add(workload.object, workload.field("initContainers"), "none that installs the gate", wanted);
+            let wanted = "an init container that runs guard nas install --to /guard/guard";
+            sink.add(workload.object, workload.field("initContainers"), "no init container that installs the NAS gate", wanted);
         }
     }
 }
@@ -111,7 +111,7 @@ pub fn mount_check_ignored(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                         workload.object,
                         variable.field,
                         variable.name,
-                        "unset: it lets Immich or Postgres write to the wrong disk",
+                        "unset: with it, Immich or Postgres can write to the wrong disk",
                     );
                 }
             }
@@ -128,8 +128,8 @@ pub fn media_location(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             sink.add(workload.object, container.field(&format!("volumeMounts[{place}].mountPath")), &mount.mount_path, "/data");
         }
         if !mounts().any(|(_, mount)| mount.mount_path.trim_end_matches('/') == "/data") {
-            let found = "nothing at /data: the image has an anonymous volume there, which goes with the pod";
-            sink.add(workload.object, container.field("volumeMounts"), found, "the library at /data");
+            let found = "no mount at /data: the image then uses an anonymous volume, which is deleted with the pod";
+            sink.add(workload.object, container.field("volumeMounts"), found, "the volume of the library, mounted at /data");
         }
     }
 }
@@ -140,7 +140,7 @@ pub fn liveness(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let Some(container) = workload.main() else { continue };
         let Some(probe) = &container.spec.liveness_probe else { continue };
         if probe.http_get.is_some() {
-            let wanted = "exec: guard nas probe --definite, which fails only for what a restart heals";
+            let wanted = "exec: guard nas probe --definite, which fails only for faults that a restart repairs";
             sink.add(workload.object, container.field("livenessProbe.httpGet"), "an HTTP probe", wanted);
         }
         let timeout = probe.timeout_seconds.unwrap_or(DEFAULT_TIMEOUT_SECONDS);
@@ -170,12 +170,12 @@ pub fn workers(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for (workload, variable) in narrowed {
         for worker in WORKERS.iter().filter(|worker| !running.contains(**worker)) {
             let found = format!("{}={}", variable.name, variable.value.as_deref().unwrap_or("?"));
-            sink.add(workload.object, &variable.field, found, format!("some workload that runs the worker {worker}"));
+            sink.add(workload.object, &variable.field, found, format!("a workload that runs the worker {worker}"));
         }
     }
 }
 
-/// Workloads that run the server's image under another name: a worker apart.
+/// Returns the workloads that run the image of the server under another name, as separate workers.
 fn same_image<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Item = &'i Workload<'o>> {
     inventory.workloads.iter().filter(|workload| {
         let runs_server = |image: &str| image.contains("/immich-server");
@@ -213,19 +213,24 @@ pub fn ml_server_secrets(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         .collect();
     for workload in of_role(inventory, Role::MachineLearning) {
         for (field, name) in secrets(workload).into_iter().filter(|(_, name)| of_others.contains(name)) {
-            sink.add(workload.object, field, format!("the Secret {name}, which others use"), "no secret");
+            sink.add(
+                workload.object,
+                field,
+                format!("the Secret {name}, which other workloads use"),
+                "no Secret of another workload",
+            );
         }
         for container in workload.containers() {
             for variable in inventory.variables(container) {
                 if ["DB_", "REDIS_", "POSTGRES_"].iter().any(|prefix| variable.name.starts_with(prefix)) {
-                    sink.add(workload.object, variable.field, variable.name, "unset: machine learning talks to no database");
+                    sink.add(workload.object, variable.field, variable.name, "unset: machine learning connects to no database");
                 }
             }
         }
     }
 }
 
-/// Every Secret that a workload's pods read, and where.
+/// Returns every Secret that the pods of a workload read, with the JSON path.
 fn secrets(workload: &Workload<'_>) -> Vec<(String, String)> {
     let mut secrets = Vec::new();
     for (place, volume) in workload.volumes() {
@@ -251,7 +256,8 @@ pub fn ml_bind_address(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let Some(container) = workload.main() else { continue };
         let host = inventory.variable(container, "IMMICH_HOST").and_then(|variable| variable.value);
         if host.as_deref() != Some("0.0.0.0") {
-            let found = host.map_or_else(|| "IMMICH_HOST unset, which is [::]".to_owned(), |host| format!("IMMICH_HOST={host}"));
+            let found =
+                host.map_or_else(|| "IMMICH_HOST unset, which means [::]".to_owned(), |host| format!("IMMICH_HOST={host}"));
             sink.add(workload.object, container.field("env"), found, "IMMICH_HOST=0.0.0.0");
         }
     }

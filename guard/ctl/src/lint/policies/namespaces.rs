@@ -1,4 +1,4 @@
-//! Pod Security Standards: what each namespace admits.
+//! Checks the labels for Pod Security Standards of each namespace.
 
 use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
@@ -13,7 +13,7 @@ pub fn security(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             it.object.namespace == namespace.name
                 && matches!(it.role(), Some(Role::Guard | Role::Tunnel | Role::Outpost | Role::PublicProxy | Role::ShareTunnel))
         });
-        // Where a hostPath lives, nothing above "privileged" can be enforced: the standard forbids it from "baseline" on.
+        // A namespace with a hostPath can enforce nothing stricter than "privileged", because "baseline" forbids hostPath.
         let modes: &[&str] =
             if faces_internet || namespace.name == "immich-edge" { &["enforce", "warn", "audit"] } else { &["warn", "audit"] };
         for mode in modes {

@@ -1,4 +1,4 @@
-//! The paths that network policies leave open: tunnel to guard to server to its database, cache and machine learning, and no other.
+//! Checks which connections network policies allow: tunnel to guard to server to database, cache and machine learning, and no others.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::lint::network::{describe, governs, is_everything, means, reaches, sel
 use crate::lint::object::Object;
 use crate::lint::workload::{Role, Workload};
 
-/// Who may connect to whom. The server also takes the LAN, through its `NodePort`.
+/// The workloads that may connect to each role. The server also allows the LAN, through its `NodePort`.
 const PEERS: [(Role, &[Role]); 9] = [
     (Role::Tunnel, &[]),
     (Role::Guard, &[Role::Tunnel]),
@@ -24,7 +24,7 @@ const PEERS: [(Role, &[Role]); 9] = [
     (Role::MachineLearning, &[Role::Server]),
 ];
 
-/// Who must be able to connect to whom. (A backup that cannot reach the database fails by itself, and loudly.)
+/// The connections that must be possible. The backup is not listed: without its connection, it fails with a clear error.
 const EDGES: [(Role, Role); 8] = [
     (Role::Tunnel, Role::Guard),
     (Role::Guard, Role::Outpost),
@@ -36,11 +36,11 @@ const EDGES: [(Role, Role); 8] = [
     (Role::Server, Role::MachineLearning),
 ];
 
-/// Networks of homes and clusters: a rule "to the internet" excepts them. RFC 1918 and RFC 4193.
+/// Private networks, which a rule for the internet must except (RFC 1918 and RFC 4193).
 const PRIVATE_V4: [&str; 3] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"];
 const PRIVATE_V6: [&str; 1] = ["fc00::/7"];
 
-/// What a tunnel may reach beside Cloudflare: one thing each, so that no hostname leads a stranger past the guard.
+/// The one workload that each tunnel may connect to, beside Cloudflare. So no hostname can bypass guard.
 const ENDS: [(Role, Role); 2] = [(Role::Tunnel, Role::Guard), (Role::ShareTunnel, Role::PublicProxy)];
 
 const DNS: i32 = 53;
@@ -68,12 +68,12 @@ pub fn default_deny(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             let place = inventory.of_kind("Namespace").find(|it| it.name == namespace);
             let place = place.or_else(|| inventory.workloads.iter().map(|it| it.object).find(|it| it.namespace == namespace));
             if let Some(object) = place.filter(|_| !denied) {
-                let found = format!("no NetworkPolicy denies {direction} to every pod in {namespace}");
+                let found = format!("no NetworkPolicy that denies {direction} for every pod in {namespace}");
                 sink.add(
                     object,
                     "metadata.namespace",
                     found,
-                    format!("podSelector: {{}}, policyTypes with {direction}, no rule"),
+                    format!("a NetworkPolicy with podSelector: {{}}, {direction} in policyTypes, and no rule"),
                 );
             }
         }
@@ -92,11 +92,16 @@ pub fn peers(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                     let field = format!("spec.ingress[{place}]");
                     let wanted = wanted(target, allowed);
                     if rule.ports.as_ref().is_none_or(Vec::is_empty) {
-                        sink.add(object, format!("{field}.ports"), "every port", "the ports that are meant");
+                        sink.add(
+                            object,
+                            format!("{field}.ports"),
+                            "no ports, which means every port",
+                            "the ports that the workload needs",
+                        );
                     }
                     let from = rule.from.as_deref().unwrap_or_default();
                     if from.is_empty() {
-                        sink.add(object, format!("{field}.from"), "everyone", &wanted);
+                        sink.add(object, format!("{field}.from"), "no peers, which means everybody", &wanted);
                     }
                     for (place, peer) in from.iter().enumerate() {
                         if !is_allowed(inventory, peer, &object.namespace, target, allowed) {
@@ -111,15 +116,15 @@ pub fn peers(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 
 fn wanted(target: Role, allowed: &[Role]) -> String {
     let mut names: Vec<_> = allowed.iter().map(|role| format!("{role:?}")).collect();
-    names.extend((target == Role::Server).then(|| "blocks of the LAN".to_owned()));
-    if names.is_empty() { "nobody".to_owned() } else { format!("{} only", names.join(", ")) }
+    names.extend((target == Role::Server).then(|| "address blocks of the LAN".to_owned()));
+    if names.is_empty() { "no peer".to_owned() } else { format!("{} only", names.join(", ")) }
 }
 
 fn is_allowed(inventory: &Inventory<'_>, peer: &NetworkPolicyPeer, namespace: &str, target: Role, allowed: &[Role]) -> bool {
     if let Some(block) = &peer.ip_block {
         return target == Role::Server && !is_internet(&block.cidr);
     }
-    // A selector that names nothing means whoever comes; one that nobody answers to is a slip, or an edge that nobody has agreed to.
+    // An empty selector matches every pod. A selector without a matching pod is a mistake, or a connection that is not in the table.
     let named = peer.pod_selector.as_ref().is_some_and(|selector| !is_everything(selector));
     let mut meant = inventory.workloads.iter().filter(|workload| means(inventory, peer, namespace, workload)).peekable();
     named && meant.peek().is_some() && meant.all(|workload| workload.role().is_some_and(|role| allowed.contains(&role)))
@@ -157,11 +162,12 @@ pub fn edge_missing(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 });
             for (workload, open, direction) in [(source, out, "egress"), (target, into, "ingress")] {
                 if !open {
-                    let wanted = format!("a rule for {} to {}", source.object.name, target.object.name);
+                    let wanted =
+                        format!("a NetworkPolicy that allows {} to connect to {}", source.object.name, target.object.name);
                     sink.add(
                         workload.object,
                         "metadata.name",
-                        format!("no NetworkPolicy with this {direction}, or not to that port"),
+                        format!("no {direction} rule for this connection, or not for this port"),
                         wanted,
                     );
                 }
@@ -180,7 +186,7 @@ pub fn tunnel_reach(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                     let mut others = inventory.workloads.iter().filter(|it| means(inventory, peer, &object.namespace, it));
                     if peer.ip_block.is_none() && others.any(|it| it.role() != Some(to)) {
                         let field = format!("spec.egress[…].to[{place}]");
-                        sink.add(object, field, describe(peer), format!("{to:?} and Cloudflare only"));
+                        sink.add(object, field, describe(peer), format!("only {to:?} and Cloudflare"));
                     }
                 }
             }
@@ -195,7 +201,12 @@ pub fn dangling(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let meant =
             |workload: &Workload<'_>| workload.object.namespace == object.namespace && selects(selector, &workload.labels);
         if !inventory.workloads.iter().any(meant) {
-            sink.add(object, "spec.podSelector", "labels that no pod has", "the labels of a workload of the same namespace");
+            sink.add(
+                object,
+                "spec.podSelector",
+                "labels that no pod has",
+                "the labels of the pods of a workload in the same namespace",
+            );
         }
     }
 }
@@ -209,7 +220,12 @@ pub fn egress_open(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             let only_dns = !ports.is_empty() && ports.iter().all(|port| port.port == Some(IntOrString::Int(DNS)));
             let to = rule.to.as_deref().unwrap_or_default();
             if to.is_empty() && !only_dns {
-                sink.add(object, format!("{field}.to"), "everywhere", "the pods or blocks that are meant");
+                sink.add(
+                    object,
+                    format!("{field}.to"),
+                    "no destinations, which means every destination",
+                    "the pods or address blocks that the workload needs",
+                );
             }
             for (place, block) in to.iter().enumerate().filter_map(|(place, peer)| Some((place, peer.ip_block.as_ref()?))) {
                 if !is_internet(&block.cidr) {
@@ -217,13 +233,18 @@ pub fn egress_open(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 }
                 let field = format!("{field}.to[{place}].ipBlock");
                 if ports.is_empty() {
-                    sink.add(object, &field, format!("{} on every port", block.cidr), "the ports that are meant");
+                    sink.add(object, &field, format!("{} on every port", block.cidr), "the ports that the workload needs");
                 }
                 let private: &[&str] = if block.cidr.contains(':') { &PRIVATE_V6 } else { &PRIVATE_V4 };
                 let excepted = |net: &&&str| block.except.iter().flatten().any(|it| it == **net);
                 let missing: Vec<_> = private.iter().filter(|net| !excepted(net)).copied().collect();
                 if !missing.is_empty() {
-                    sink.add(object, format!("{field}.except"), format!("{} is open too", missing.join(", ")), "excepted");
+                    sink.add(
+                        object,
+                        format!("{field}.except"),
+                        format!("no exception for {}", missing.join(", ")),
+                        "all private networks in except",
+                    );
                 }
             }
         }
@@ -240,11 +261,15 @@ pub fn budget_replicas(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let Some(selector) = budget.typed.spec.as_ref().and_then(|spec| spec.selector.as_ref()) else { continue };
         let mut meant = inventory.workloads.iter().filter(|it| governs(&budget.object.namespace, Some(selector), it)).peekable();
         if meant.peek().is_none() {
-            sink.add(budget.object, "spec.selector", "labels that no pod has", "the labels of a workload");
+            sink.add(budget.object, "spec.selector", "labels that no pod has", "the labels of the pods of a workload");
         }
         for workload in meant.filter(|workload| workload.replicas < 2) {
-            let found = format!("{} with {} replica: its node cannot be drained", workload.object.title(), workload.replicas);
-            sink.add(budget.object, "spec.selector", found, "two replicas, or no budget");
+            let found = format!(
+                "{} with {} replica: the budget blocks every drain of its node",
+                workload.object.title(),
+                workload.replicas
+            );
+            sink.add(budget.object, "spec.selector", found, "two or more replicas, or no PodDisruptionBudget");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Placeholders that an overlay did not replace.
+//! Finds placeholders that no overlay replaced.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
 use crate::lint::strict::join;
 
-/// The policy's id: `--allow-placeholders` switches it off.
+/// The id of the policy. `--allow-placeholders` switches the policy off.
 pub const ID: &str = "placeholder-left";
 
 /// `placeholder-left`
@@ -14,13 +14,13 @@ pub fn left(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for object in inventory.objects {
         visit(&object.value, "", &mut |path, text| {
             if let Some(name) = placeholder(text) {
-                sink.add(object, path, name, "the value of this installation, from an overlay");
+                sink.add(object, path, name, "your own value, set in an overlay");
             }
         });
     }
 }
 
-/// The first `__NAME__` in a text.
+/// Returns the first `__NAME__` in a text.
 pub fn placeholder(text: &str) -> Option<&str> {
     let is_name = |c: char| c.is_ascii_uppercase() || c == '_';
     text.match_indices("__").find_map(|(start, _)| {
@@ -31,7 +31,7 @@ pub fn placeholder(text: &str) -> Option<&str> {
     })
 }
 
-/// Every text in a value: strings, and keys.
+/// Visits every string and every key in a value, with its JSON path.
 fn visit(value: &Value, path: &str, seen: &mut dyn FnMut(&str, &str)) {
     match value {
         Value::String(text) => seen(path, text),

@@ -1,4 +1,4 @@
-//! How pods live: namespaces of the node, links, end, volumes in memory, writers, places.
+//! Checks pods: namespaces of the node, service links, grace period, volumes, replicas and nodes.
 
 use k8s_openapi::api::core::v1::Volume;
 
@@ -8,9 +8,9 @@ use crate::lint::inventory::Inventory;
 use crate::lint::object::Object;
 use crate::lint::workload::{Role, Workload};
 
-/// Below it even a well-behaved process is cut off.
+/// The shortest grace period in seconds. With less, Kubernetes kills even a process that ends normally.
 const MIN_GRACE: i64 = 10;
-/// Kubernetes's default.
+/// The default of Kubernetes in seconds.
 const DEFAULT_GRACE: i64 = 30;
 
 /// `host-namespaces`
@@ -19,7 +19,7 @@ pub fn host_namespaces(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let spec = &workload.spec;
         for (name, value) in [("hostNetwork", spec.host_network), ("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc)] {
             if value == Some(true) {
-                sink.add(workload.object, workload.field(name), "true", "unset");
+                sink.add(workload.object, workload.field(name), "true", "unset or false");
             }
         }
     }
@@ -29,7 +29,7 @@ pub fn host_namespaces(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 pub fn service_links(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in &inventory.workloads {
         if workload.spec.enable_service_links != Some(false) {
-            let found = workload.spec.enable_service_links.map_or("unset, which is true", |_| "true");
+            let found = workload.spec.enable_service_links.map_or("unset, which means true", |_| "true");
             sink.add(workload.object, workload.field("enableServiceLinks"), found, "false");
         }
     }
@@ -39,7 +39,8 @@ pub fn service_links(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 pub fn grace_period(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in inventory.workloads.iter().filter(|workload| workload.is_lasting()) {
         let grace = workload.spec.termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE);
-        let (least, why) = time_to_end(inventory, workload).unwrap_or((MIN_GRACE - 1, "a process that ends well"));
+        let (least, why) =
+            time_to_end(inventory, workload).unwrap_or((MIN_GRACE - 1, "the least time for a process to end normally"));
         if grace <= least {
             let field = workload.field("terminationGracePeriodSeconds");
             sink.add(workload.object, field, format!("{grace} s"), format!("more than {least} s: {why}"));
@@ -47,7 +48,7 @@ pub fn grace_period(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     }
 }
 
-/// How long what runs in the pod takes to end, by its own configuration.
+/// Returns how many seconds the process in the pod needs to end, by its own configuration, and why.
 fn time_to_end(inventory: &Inventory<'_>, workload: &Workload<'_>) -> Option<(i64, &'static str)> {
     let container = workload.main()?;
     let (flag, variable, default, why) = match workload.role()? {
@@ -63,7 +64,7 @@ fn time_to_end(inventory: &Inventory<'_>, workload: &Workload<'_>) -> Option<(i6
     Some((own + hook.map_or(0, |sleep| sleep.seconds), why))
 }
 
-/// `30s`, `1m`, `30`.
+/// Parses a duration such as `30s`, `1m` or `30` to seconds.
 fn seconds(text: &str) -> Option<i64> {
     match text.strip_suffix('m') {
         Some(minutes) => minutes.parse::<i64>().ok().map(|minutes| minutes * 60),
@@ -74,7 +75,7 @@ fn seconds(text: &str) -> Option<i64> {
 /// `pod-containers`
 pub fn containers(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in inventory.workloads.iter().filter(|workload| workload.spec.containers.is_empty()) {
-        sink.add(workload.object, workload.field("containers"), "none", "at least one");
+        sink.add(workload.object, workload.field("containers"), "no container", "at least one container");
     }
 }
 
@@ -86,8 +87,8 @@ pub fn volume_source(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 serde_json::to_value(volume).ok().and_then(|value| Some(value.as_object()?.keys().cloned().collect::<Vec<_>>()));
             let sources: Vec<_> = fields.unwrap_or_default().into_iter().filter(|field| field != "name").collect();
             if sources.len() != 1 {
-                let found = if sources.is_empty() { "none".to_owned() } else { sources.join(" and ") };
-                sink.add(workload.object, workload.field(&format!("volumes[{place}]")), found, "one source");
+                let found = if sources.is_empty() { "no source".to_owned() } else { sources.join(" and ") };
+                sink.add(workload.object, workload.field(&format!("volumes[{place}]")), found, "exactly one source");
             }
         }
     }
@@ -100,7 +101,12 @@ pub fn memory_volume_limit(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             let in_memory = volume.empty_dir.as_ref().filter(|dir| dir.medium.as_deref() == Some("Memory"));
             if in_memory.is_some_and(|dir| dir.size_limit.is_none()) {
                 let field = workload.field(&format!("volumes[{place}].emptyDir.sizeLimit"));
-                sink.add(workload.object, field, "unset: it may fill the node's memory", "a limit");
+                sink.add(
+                    workload.object,
+                    field,
+                    "unset: the volume can fill the memory of the node",
+                    "a size limit, for example 128Mi",
+                );
             }
         }
     }
@@ -110,10 +116,10 @@ pub fn memory_volume_limit(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 pub fn single_writer(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in inventory.workloads.iter().filter(|workload| workload.is_lasting()) {
         let why = match workload.role() {
-            Some(Role::Server) => "two servers migrate one database",
-            Some(Role::Postgres) => "two databases write one directory",
+            Some(Role::Server) => "two servers would migrate one database",
+            Some(Role::Postgres) => "two databases would write to one directory",
             _ if workload.volumes().any(|(_, volume)| is_written_on_one_node(inventory, workload, volume)) => {
-                "two pods write one disk"
+                "two pods would write to one disk"
             }
             _ => continue,
         };
@@ -126,7 +132,7 @@ pub fn single_writer(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     }
 }
 
-/// Whether the volume is a disk that only one node has, and some container writes to it.
+/// Whether the volume is a disk that only one node has, and a container writes to it.
 fn is_written_on_one_node(inventory: &Inventory<'_>, workload: &Workload<'_>, volume: &Volume) -> bool {
     let on_one_node = volume.host_path.is_some()
         || volume.persistent_volume_claim.as_ref().is_some_and(|source| {
@@ -154,8 +160,8 @@ pub fn node_pinning(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             spec.node_name.is_some() || spec.node_selector.as_ref().is_some_and(|it| !it.is_empty()) || required().is_some();
         let real = |volume: &Volume| volume.host_path.as_ref().is_some_and(|it| placeholder(&it.path).is_none());
         if !pinned && workload.volumes().any(|(_, volume)| real(volume)) {
-            let wanted = "nodeSelector, or required nodeAffinity: the node that has the directory";
-            sink.add(workload.object, workload.field("nodeSelector"), "unset, with a hostPath", wanted);
+            let wanted = "a nodeSelector or a required nodeAffinity for the node that has the directory";
+            sink.add(workload.object, workload.field("nodeSelector"), "unset, although the pod has a hostPath", wanted);
         }
     }
 }

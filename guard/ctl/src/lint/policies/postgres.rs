@@ -1,4 +1,4 @@
-//! What Immich's database image needs of its pod.
+//! Checks that a pod fits the database image of Immich.
 
 use k8s_openapi::api::core::v1::Volume;
 
@@ -28,7 +28,7 @@ pub fn major(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 workload.object,
                 container.field("image"),
                 format!("tag `{tag}`"),
-                "14-…: another major cannot read the data",
+                "a tag that begins with the major version, for example 14-…: another major version cannot read the data",
             );
         }
     }
@@ -96,7 +96,7 @@ pub fn shm(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for (workload, container) in each(inventory) {
         let mut mounts = container.spec.volume_mounts.iter().flatten().filter(|mount| mount.mount_path == "/dev/shm");
         if !mounts.any(|mount| workload.volumes().any(|(_, volume)| volume.name == mount.name && in_memory(volume))) {
-            let found = "nothing at /dev/shm: Kubernetes gives 64 MiB";
+            let found = "no volume at /dev/shm: Kubernetes then provides only 64 MiB";
             sink.add(workload.object, container.field("volumeMounts"), found, "an emptyDir with medium Memory, 128Mi or more");
         }
     }

@@ -1,4 +1,4 @@
-//! What must not be in Git: secrets, and what names this home.
+//! Finds values that must not be in Git: secrets, and identifiers of one home.
 
 use serde_json::Value;
 
@@ -7,13 +7,13 @@ use crate::lint::inventory::Inventory;
 use crate::lint::strict::join;
 use crate::lint::yaml;
 
-/// Parts of a name that is a credential's.
+/// Parts of names of credentials.
 const CREDENTIALS: [&str; 8] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY", "CREDENTIALS"];
 
-/// Such a name may also say where the credential is.
+/// Ends of names that contain such a part but hold the place of a credential, not the credential.
 const PLACES: [&str; 6] = ["_FILE", "_PATH", "_DIR", "_DIRECTORY", "_NAME", "_TTL"];
 
-/// Variables that name this home.
+/// Variables whose value identifies one home.
 const PRIVATE: [&str; 15] = [
     "GUARD_EXTERNAL_URL",
     "GUARD_LAN_URL",
@@ -35,7 +35,7 @@ const PRIVATE: [&str; 15] = [
 /// `secret-object`
 pub fn object(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for secret in inventory.of_kind("Secret") {
-        sink.add(secret, "kind", "a Secret", "kubectl create secret, out of band");
+        sink.add(secret, "kind", "a Secret", "no Secret among the manifests: create it by hand with kubectl create secret");
     }
 }
 
@@ -45,12 +45,12 @@ pub fn literal(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         for container in workload.all_containers() {
             for (place, variable) in container.spec.env.iter().flatten().enumerate() {
                 if is_credential(&variable.name, variable.value.as_deref().unwrap_or_default()) {
-                    let found = format!("{} with a value", variable.name);
+                    let found = format!("{} with a literal value", variable.name);
                     sink.add(
                         workload.object,
                         container.field(&format!("env[{place}].value")),
                         found,
-                        "valueFrom.secretKeyRef, or a file",
+                        "valueFrom.secretKeyRef, or the path of a mounted file in a variable …_FILE",
                     );
                 }
             }
@@ -59,16 +59,21 @@ pub fn literal(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for map in &inventory.config_maps {
         for (key, value) in map.typed.data.iter().flatten() {
             if is_credential(key, value) {
-                sink.add(map.object, format!("data.{key}"), "a credential", "a Secret, out of band");
+                sink.add(map.object, format!("data.{key}"), "a credential", "a Secret that you create by hand");
             }
             for path in credentials_in(value) {
-                sink.add(map.object, format!("data.{key}"), format!("a credential at {path}"), "a Secret, out of band");
+                sink.add(
+                    map.object,
+                    format!("data.{key}"),
+                    format!("a credential at {path}"),
+                    "a Secret that you create by hand",
+                );
             }
         }
     }
 }
 
-/// Whether a variable of this name and value is a credential: by its name, or an URL with a password.
+/// Whether a variable with this name and value is a credential: by its name, or because the value is a URL with a password.
 fn is_credential(name: &str, value: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     let named = CREDENTIALS.iter().any(|part| upper.contains(part)) && !PLACES.iter().any(|place| upper.ends_with(place));
@@ -76,7 +81,7 @@ fn is_credential(name: &str, value: &str) -> bool {
     (named && written) || url_password(value).is_some_and(|password| !password.is_empty() && !is_reference(password))
 }
 
-/// Where a file in YAML or JSON has credentials. What is neither has none here: a script, a page of prose.
+/// Returns the paths of credentials in a YAML or JSON file. Other files, such as scripts, are not searched.
 fn credentials_in(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     for document in yaml::values(text, yaml::Dialect::Plain).unwrap_or_default() {
@@ -90,7 +95,7 @@ fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
         Value::Object(map) => {
             for (key, value) in map {
                 let path = join(path, key);
-                // By the end of the name: tokenEndpointAuthMethod is none.
+                // Only the end of the name counts: tokenEndpointAuthMethod is not a credential.
                 let is_named = CREDENTIALS.iter().any(|part| words(key).ends_with(part));
                 let is_found = match value {
                     Value::String(text) => is_credential(if is_named { "SECRET" } else { "" }, text),
@@ -112,7 +117,7 @@ fn walk(value: &Value, path: &str, found: &mut Vec<String>) {
     }
 }
 
-/// `clientSecret` and `client-secret` as variables are written: `CLIENT_SECRET`.
+/// Converts `clientSecret` or `client-secret` to the form of a variable: `CLIENT_SECRET`.
 fn words(key: &str) -> String {
     let mut text = String::new();
     for c in key.chars() {
@@ -124,7 +129,7 @@ fn words(key: &str) -> String {
     text
 }
 
-/// `$(NAME)`: Kubernetes puts the other variable's value there.
+/// Whether a value is `$(NAME)`, which Kubernetes replaces with the value of another variable.
 fn is_reference(value: &str) -> bool {
     value.starts_with("$(") && value.ends_with(')')
 }
@@ -144,8 +149,8 @@ pub fn private_identifier(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 let value = variable.value.unwrap_or_default();
                 let private = PRIVATE.contains(&variable.name.as_str()) && !value.is_empty() && !value.contains("$(");
                 if private && !is_example(&value) && !is_in_cluster(&value) {
-                    let wanted = "valueFrom.secretKeyRef: the Secret immich-edge";
-                    sink.add(workload.object, variable.field, format!("{} with a value", variable.name), wanted);
+                    let wanted = "valueFrom.secretKeyRef with a key of the Secret immich-edge";
+                    sink.add(workload.object, variable.field, format!("{} with a literal value", variable.name), wanted);
                 }
             }
         }
@@ -157,21 +162,21 @@ pub fn private_identifier(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                     ingress,
                     format!("spec.rules[{place}].host"),
                     format!("`{host}`"),
-                    "a name of example.com, patched in an overlay",
+                    "a hostname below example.com, which your overlay replaces",
                 );
             }
         }
     }
 }
 
-/// A Service of a cluster: every home has one of that name.
+/// Whether a URL names a Service in the cluster. Such a name identifies no home.
 fn is_in_cluster(value: &str) -> bool {
     let host = value.split_once("://").map_or("", |(_, rest)| rest).split(['/', ':']).next().unwrap_or_default();
     let domain = host.splitn(3, '.').nth(2);
     domain == Some("svc") || domain == Some("svc.cluster.local")
 }
 
-/// Names of RFC 2606 and 6761, which nobody owns.
+/// Whether a value is a name that nobody owns (RFC 2606 and RFC 6761).
 fn is_example(value: &str) -> bool {
     let host = value.split_once("://").map_or(value, |(_, rest)| rest);
     let host = host.split(['/', ':']).next().unwrap_or_default();

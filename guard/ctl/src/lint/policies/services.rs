@@ -1,4 +1,4 @@
-//! Services: what they open, and whether somebody answers.
+//! Checks the types, selectors and ports of Services.
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -7,7 +7,7 @@ use crate::lint::inventory::Inventory;
 use crate::lint::object::Labels;
 use crate::lint::workload::Workload;
 
-/// The only way in from the LAN.
+/// The only Service that the LAN can reach.
 const NODE_PORT_SERVICE: &str = "immich-server";
 const NODE_PORT: i32 = 30283;
 
@@ -21,7 +21,8 @@ pub fn node_port(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         }
         for (place, port) in spec.ports.iter().flatten().enumerate() {
             if port.node_port != Some(NODE_PORT) {
-                let found = port.node_port.map_or_else(|| "unset: another one each time".to_owned(), |port| port.to_string());
+                let found =
+                    port.node_port.map_or_else(|| "unset: Kubernetes then chooses any port".to_owned(), |port| port.to_string());
                 sink.add(service.object, format!("spec.ports[{place}].nodePort"), found, NODE_PORT.to_string());
             }
         }
@@ -41,7 +42,7 @@ pub fn load_balancer(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     }
 }
 
-/// The workloads that a Service's selector means.
+/// Returns the workloads that a selector of a Service matches.
 pub fn selected<'i, 'o>(inventory: &'i Inventory<'o>, namespace: &str, selector: &Labels) -> Vec<&'i Workload<'o>> {
     let matches = |workload: &&Workload<'_>| {
         workload.object.namespace == namespace && selector.iter().all(|(key, value)| workload.labels.get(key) == Some(value))
@@ -56,8 +57,12 @@ pub fn selector(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
         let names: Vec<_> =
             selected(inventory, &service.object.namespace, selector).iter().map(|it| it.object.name.clone()).collect();
         if names.len() != 1 {
-            let found = if names.is_empty() { "no pod".to_owned() } else { format!("the pods of {}", names.join(" and ")) };
-            sink.add(service.object, "spec.selector", found, "the pods of one workload");
+            let found = if names.is_empty() {
+                "labels that no pod has".to_owned()
+            } else {
+                format!("the labels of the pods of {}", names.join(" and "))
+            };
+            sink.add(service.object, "spec.selector", found, "the labels of the pods of exactly one workload");
         }
     }
 }
@@ -82,7 +87,7 @@ pub fn port(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                     };
                     let known: Vec<_> =
                         declared.iter().map(|it| format!("{} {}", it.name.as_deref().unwrap_or(""), it.container_port)).collect();
-                    let wanted = format!("a port of {}: {}", workload.object.title(), known.join(", "));
+                    let wanted = format!("a container port of {}: {}", workload.object.title(), known.join(", "));
                     sink.add(service.object, format!("spec.ports[{place}].targetPort"), target, wanted);
                 }
             }

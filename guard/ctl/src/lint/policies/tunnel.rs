@@ -1,4 +1,4 @@
-//! cloudflared's ingress file. cloudflared itself accepts each of these mistakes, most of them without a word.
+//! Checks the ingress file of cloudflared. cloudflared accepts these mistakes, most of them without a message.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::lint::object::Object;
 use crate::lint::workload::{Role, Workload};
 use crate::lint::yaml;
 
-/// Where a tunnel leads: a Service, and its whole URL.
+/// The server that a tunnel sends requests to: the name of its Service, and the full URL.
 struct Origin {
     service: &'static str,
     url: &'static str,
@@ -17,7 +17,7 @@ struct Origin {
 const GUARD: Origin =
     Origin { service: "immich-origin-proxy", url: "http://immich-origin-proxy.immich-edge.svc.cluster.local:8080" };
 
-/// The one exception, for the one tunnel that can reach nothing else: `tunnel-reach` holds it to that.
+/// The only exception, for the share tunnel. The policy `tunnel-reach` checks that this tunnel can connect to nothing else.
 const PUBLIC_PROXY: Origin =
     Origin { service: "immich-public-proxy", url: "http://immich-public-proxy.immich-edge.svc.cluster.local:3000" };
 
@@ -43,7 +43,7 @@ pub(super) fn tunnels<'i, 'o>(inventory: &'i Inventory<'o>) -> impl Iterator<Ite
     inventory.workloads.iter().filter(|workload| matches!(workload.role(), Some(Role::Tunnel | Role::ShareTunnel)))
 }
 
-/// The ingress files that a tunnel mounts.
+/// Returns the ingress files that a tunnel mounts.
 fn files_of<'i>(inventory: &'i Inventory<'_>, workload: &Workload<'_>) -> Vec<File<'i>> {
     let origin = if workload.role() == Some(Role::ShareTunnel) { &PUBLIC_PROXY } else { &GUARD };
     let names = workload.volumes().filter_map(|(_, volume)| volume.config_map.as_ref().map(|map| map.name.as_str()));
@@ -66,8 +66,13 @@ fn files<'i>(inventory: &'i Inventory<'_>) -> Vec<File<'i>> {
 pub fn access_scope(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for file in files(inventory) {
         if file.config.pointer("/originRequest/access").is_some() {
-            let found = "an access block that cloudflared does not enforce";
-            sink.add(file.object, file.field("originRequest.access"), found, "ingress[…].originRequest.access, or none");
+            let found = "an access block at the top level, which cloudflared ignores";
+            sink.add(
+                file.object,
+                file.field("originRequest.access"),
+                found,
+                "the block in each rule (ingress[…].originRequest.access), or no access block",
+            );
         }
     }
 }
@@ -80,7 +85,12 @@ pub fn access_rule(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             let field = file.field(&format!("ingress[{place}].originRequest.access"));
             let Some(access) = rule.pointer("/originRequest/access") else {
                 if count > 0 {
-                    sink.add(file.object, field, "none, where other rules have one", "a block in every rule, or in none");
+                    sink.add(
+                        file.object,
+                        field,
+                        "no access block, although another rule has one",
+                        "an access block in every rule, or in no rule",
+                    );
                 }
                 continue;
             };
@@ -90,7 +100,12 @@ pub fn access_rule(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 _ => false,
             };
             if access.get("required") != Some(&Value::Bool(true)) || !is_set("teamName") || !is_set("audTag") {
-                sink.add(file.object, field, "incomplete, and so without effect", "required: true, teamName and audTag");
+                sink.add(
+                    file.object,
+                    field,
+                    "an incomplete access block, which has no effect",
+                    "required: true, teamName and audTag",
+                );
             }
         }
     }
@@ -101,8 +116,13 @@ pub fn path_rule(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for file in files(inventory) {
         for (place, rule) in file.rules() {
             if let Some(path) = rule.get("path") {
-                let found = format!("{path}: an unanchored pattern, which dot-segments get around");
-                sink.add(file.object, file.field(&format!("ingress[{place}].path")), found, "no path: the guard decides");
+                let found = format!("{path}: a pattern that is not anchored, so that a path with /../ can bypass it");
+                sink.add(
+                    file.object,
+                    file.field(&format!("ingress[{place}].path")),
+                    found,
+                    "no path: guard decides about each request",
+                );
             }
         }
     }
@@ -113,17 +133,17 @@ pub fn single_rule(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in tunnels(inventory) {
         let files = files_of(inventory, workload);
         if files.is_empty() {
-            let wanted = "a ConfigMap with one rule, mounted: otherwise the dashboard says where requests go";
+            let wanted = "a mounted ConfigMap with one rule: otherwise the dashboard decides where requests go";
             sink.add(workload.object, workload.field("volumes"), "no ingress file", wanted);
         }
         for file in files {
             let count = file.rules().count();
             if count != 1 {
-                sink.add(file.object, file.field("ingress"), format!("{count} rules"), "one, which is the catch-all itself");
+                sink.add(file.object, file.field("ingress"), format!("{count} rules"), "one rule, without a hostname");
             }
             for (place, rule) in file.rules() {
                 if let Some(hostname) = rule.get("hostname") {
-                    let wanted = "no hostname: it is private, and DNS already chose the tunnel";
+                    let wanted = "no hostname: it is private, and DNS already selects the tunnel";
                     sink.add(file.object, file.field(&format!("ingress[{place}].hostname")), hostname.to_string(), wanted);
                 }
             }
@@ -145,7 +165,7 @@ pub fn origin(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 }
 
 impl Origin {
-    /// Whether an URL is this Service's: its whole first label, with a prefix or suffix of an overlay.
+    /// Whether a URL names this Service. An overlay may add a prefix to the name.
     fn is_meant_by(&self, url: &str) -> bool {
         let Some(rest) = url.strip_prefix("http://") else { return false };
         let host = rest.split(['/', ':']).next().unwrap_or_default();
