@@ -4,7 +4,6 @@
 //! RFC 9110, section 15 for the statuses; the JSON body has the shape of Immich's own errors.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::body::Bytes;
@@ -150,7 +149,7 @@ impl Reason {
             Self::Forbidden => "You are signed in, but your address is not on the list of those who may enter.",
             Self::MethodNotAllowed => "This method is not allowed here.",
             Self::RequestTimeout => "The upload stopped arriving.",
-            Self::BodyTooLarge => "This upload is too large to be sent over the internet.",
+            Self::BodyTooLarge => "Too large. Upload it at home, over the LAN.",
             Self::Misdirected => "This server does not know this host name.",
             Self::HeadersTooLarge => "The headers of this request are too large.",
             Self::UpstreamUnreachable => "The photo server does not answer right now.",
@@ -243,14 +242,20 @@ impl Refusal {
     }
 
     fn message(&self, refusal_context: &RefusalContext) -> String {
-        let mut text = self.reason.message(refusal_context.direction).to_owned();
-        if self.reason == Reason::BodyTooLarge {
-            let _ = write!(text, " The limit is {}.", refusal_context.limit);
-            if let Some(url) = &refusal_context.lan_url {
-                let _ = write!(text, " At home, or by VPN, send it to {url} instead.");
+        let RefusalContext { direction, lan_url, limit } = refusal_context;
+        match (self.reason, direction, lan_url) {
+            // Immich's clients cut a message after 75 characters: what to do comes first.
+            (Reason::BodyTooLarge, Direction::Inbound, Some(url)) => {
+                format!("Too large. Upload it at home: {url} (the limit over the internet is {limit}).")
             }
+            (Reason::BodyTooLarge, Direction::Inbound, None) => {
+                format!("Too large. Upload it at home, over the LAN (the limit over the internet is {limit}).")
+            }
+            (Reason::BodyTooLarge, Direction::Outbound, _) => {
+                format!("{} The limit is {limit}.", self.reason.message(*direction))
+            }
+            _ => self.reason.message(*direction).to_owned(),
         }
-        text
     }
 
     fn json(&self, id: RequestId, refusal_context: &RefusalContext) -> String {
@@ -352,6 +357,7 @@ mod tests {
         assert_eq!(body["statusCode"], 413);
         let message = body["message"].as_str().unwrap();
         assert!(message.contains("100 MiB") && message.contains("http://nas.lan:30283"), "{message}");
+        assert!(message.chars().take(75).collect::<String>().contains("http://nas.lan:30283"), "within 75 characters: {message}");
         assert!(!message.contains("104857601"), "the cause stays private: {message}");
     }
 

@@ -109,8 +109,7 @@ async fn a_413_names_itself_the_limit_and_the_way_for_large_files() {
                 "statusCode": 413,
                 "error": "Payload Too Large",
                 "message": format!(
-                    "This upload is too large to be sent over the internet. The limit is {limit}. \
-                     At home, or by VPN, send it to http://nas.lan:30283 instead."
+                    "Too large. Upload it at home: http://nas.lan:30283 (the limit over the internet is {limit})."
                 ),
                 "correlationId": id,
             })

@@ -141,12 +141,15 @@ impl Answers {
     pub fn problems(&self) -> Vec<Finding> {
         let external = [("--external-url", &self.external_url, "https://photos.example.com")];
         let lan = self.lan_url.iter().map(|url| ("--lan-url", url, "http://192.0.2.10:30283"));
-        let wrong = external.into_iter().chain(lan).filter(|(_, url, _)| !check::is_origin(url));
+        let wrong = external
+            .into_iter()
+            .chain(lan)
+            .filter(|(_, url, _)| !check::is_origin(url) || url.contains(|c: char| c.is_ascii_uppercase()));
         wrong
             .map(|(flag, url, example)| Finding {
                 severity: Severity::Error,
                 path: flag.to_owned(),
-                text: format!("found {url:?}, wanted only scheme, host and port, for example {example}"),
+                text: format!("found {url:?}, wanted only scheme, host and port in lower case, for example {example}"),
             })
             .collect()
     }
@@ -169,9 +172,20 @@ impl Answers {
     pub fn next_steps(&self, written: Option<&Path>) -> String {
         let file = written.map_or_else(|| "immich.yaml".to_owned(), |path| shell_word(&path.display().to_string()));
         let mut text = "Register these redirect URIs at the issuer, exactly as they are:\n".to_owned();
-        for uri in self.redirect_uris() {
+        // A strict issuer refuses plain http beside the app's own scheme in one client (OpenID Connect Registration, `application_type`).
+        let (plain, others): (Vec<_>, Vec<_>) = self.redirect_uris().into_iter().partition(|uri| uri.starts_with("http://"));
+        for uri in others {
             // Writing into a String cannot fail.
             let _ = writeln!(text, "  {uri}");
+        }
+        if !plain.is_empty() {
+            text.push_str(
+                "For sign-in over the LAN, also these. A strict issuer refuses http:// addresses in a client with the other URIs; then leave \
+                 them out, and sign in at home through the public address:\n",
+            );
+            for uri in plain {
+                let _ = writeln!(text, "  {uri}");
+            }
         }
         let _ = write!(
             text,
