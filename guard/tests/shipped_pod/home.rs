@@ -39,7 +39,8 @@ impl Home {
         let host = Host::new(image::guard());
         let nas = Self::nas(&host);
         let mut init = Command::new(image::guard());
-        let output = init.args(["nas", "init", "--path"]).arg(host.point().join(LIBRARY)).output().unwrap();
+        let output =
+            init.args(["nas", "init", "--source", "nas.lan:*", "--path"]).arg(host.point().join(LIBRARY)).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let nas_id = String::from_utf8(output.stdout).unwrap().trim().to_owned();
         let template = render::deployment(&host.disk(), "immich-server", &nas_id)["spec"]["template"].clone();
