@@ -1,5 +1,5 @@
-//! A real control plane on loopback: etcd, kube-apiserver with RBAC and its admission, controller manager, scheduler; kwok plays the
-//! kubelet of one node, since no container runs here.
+//! Runs a real control plane on loopback: etcd, kube-apiserver with RBAC and admission, controller manager and scheduler. kwok simulates
+//! the kubelet of one node, because no container runs here.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,18 +13,18 @@ use crate::process::{Process, free_ports, run};
 use crate::wait::{Look, until};
 use crate::{LIMIT, NODE};
 
-/// The control plane, and how to talk to it.
+/// A running control plane, with clients for it.
 pub(crate) struct Cluster {
-    /// The administrator's kubeconfig.
+    /// The kubeconfig of the administrator.
     pub kubeconfig: PathBuf,
-    /// The administrator.
+    /// A client with the rights of the administrator.
     pub client: Client,
     bin: PathBuf,
     processes: Vec<Process>,
 }
 
 impl Cluster {
-    /// Starts everything, and returns when the node is ready.
+    /// Starts all components, and returns when the node is ready.
     pub(crate) async fn start(bin: &Path, dir: &Path, logs: &Path) -> Result<Self> {
         let [etcd, etcd_peer, api, manager, scheduler, kwok] = free_ports()?;
         let pki = dir.join("pki");
@@ -39,7 +39,7 @@ impl Cluster {
         let folder = |name: &str| dir.join(name).display().to_string();
 
         let mut processes = vec![Process::start(logs, "etcd", &bin.join("etcd"), &etcd_arguments(dir, etcd, etcd_peer), &[])?];
-        // It waits for etcd by itself.
+        // kube-apiserver waits for etcd by itself.
         let arguments = api_server_arguments(dir, etcd, api);
         processes.push(Process::start(logs, "kube-apiserver", &bin.join("kube-apiserver"), &arguments, &[])?);
         let config = Kubeconfig::read_from(&kubeconfig)?;
@@ -88,10 +88,10 @@ impl Cluster {
             &[
                 format!("--kubeconfig={}", kwok_config.display()),
                 "--manage-all-nodes=true".to_owned(),
-                // Without a lease the node counts as lost after a while.
+                // Without a lease, the node becomes not ready after some time.
                 "--node-lease-duration-seconds=40".to_owned(),
                 format!("--server-address=127.0.0.1:{kwok}"),
-                // Everything at once: a pod is running and ready as soon as it has a node.
+                // Without delays: a pod is running and ready as soon as it has a node.
                 stage("node-fast"),
                 stage("node-heartbeat-with-lease"),
                 stage("pod-fast"),
@@ -106,17 +106,17 @@ impl Cluster {
         Ok(())
     }
 
-    /// An error if a component is gone.
+    /// Fails if a component does not run any more.
     pub(crate) fn alive(&mut self) -> Result<()> {
         self.processes.iter_mut().try_for_each(Process::alive)
     }
 
-    /// What an operator types: its output, or an error with what it said.
+    /// Runs kubectl and returns its output. If it fails, the error contains its output.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         run(self.command().args(arguments))
     }
 
-    /// The same, with something to read.
+    /// Runs kubectl with text on standard input, and returns its output.
     pub(crate) fn kubectl_stdin(&self, arguments: &[&str], input: &str) -> Result<String> {
         use std::io::Write as _;
         let mut command = self.command();
@@ -133,7 +133,7 @@ impl Cluster {
         Ok(said)
     }
 
-    /// `kubectl` of the cluster's own version, as the administrator.
+    /// Returns a command for `kubectl` in the version of the cluster, as the administrator.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(self.bin.join("kubectl"));
         command.arg(format!("--kubeconfig={}", self.kubeconfig.display()));

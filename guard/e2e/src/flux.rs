@@ -1,4 +1,4 @@
-//! Flux's source-controller and kustomize-controller as they are released, beside the cluster instead of in it.
+//! Runs the released source-controller and kustomize-controller of Flux, as processes beside the cluster.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::process::{Process, free_ports};
 use crate::wait::{Look, until};
 use crate::{LIMIT, World};
 
-/// How long one fetch or one reconciliation may take here: kwok's pods are ready at once.
+/// The most time for one fetch or one reconciliation. It can be short, because the pods of kwok are ready at once.
 const RECONCILED: Duration = Duration::from_secs(180);
 
 /// The running controllers.
 pub(crate) struct Flux {
-    /// Where source-controller keeps the artifacts that it serves.
+    /// The directory in which source-controller keeps its artifacts.
     pub artifacts: PathBuf,
     source: Process,
     kustomize: Process,
@@ -61,13 +61,13 @@ impl Flux {
         Ok(())
     }
 
-    /// An error if one of them is gone.
+    /// Fails if a controller does not run any more.
     pub(crate) fn alive(&mut self) -> Result<()> {
         self.source.alive()?;
         self.kustomize.alive()
     }
 
-    /// As a node's reboot does.
+    /// Restarts both controllers, as a reboot of the node does.
     pub(crate) async fn restart(&mut self) -> Result<()> {
         self.source.restart()?;
         self.kustomize.restart()?;
@@ -88,25 +88,25 @@ fn start(bin: &Path, dir: &Path, logs: &Path, name: &str, arguments: &[String]) 
     Process::start(logs, name, &bin.join(name), arguments, &envs)
 }
 
-/// What `flux get source git home` reads.
+/// Returns the `GitRepository`, which `flux get source git home` shows.
 pub(crate) async fn repository(world: &World) -> Result<Value> {
     let object = json!({
         "apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
         "metadata": {"name": "home", "namespace": "flux-system"},
     });
-    world.finder.live(&object).await?.context("the GitRepository is gone")
+    world.finder.live(&object).await?.context("the GitRepository home does not exist")
 }
 
-/// What `flux get kustomization home` reads.
+/// Returns the Kustomization, which `flux get kustomization home` shows.
 pub(crate) async fn kustomization(world: &World) -> Result<Value> {
     let object = json!({
         "apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
         "metadata": {"name": "home", "namespace": "flux-system"},
     });
-    world.finder.live(&object).await?.context("the Kustomization is gone")
+    world.finder.live(&object).await?.context("the Kustomization home does not exist")
 }
 
-/// What `flux reconcile source git home` does: waits until it failed, or has an artifact of that commit, and gives the `GitRepository`.
+/// Requests a fetch, as `flux reconcile source git home` does. Returns the `GitRepository` when it failed or has an artifact of the commit.
 pub(crate) async fn fetch(world: &World, commit: &str) -> Result<Value> {
     let token = request(&world.cluster, "gitrepository/home")?;
     until("attempted by source-controller", RECONCILED, async || {
@@ -119,7 +119,8 @@ pub(crate) async fn fetch(world: &World, commit: &str) -> Result<Value> {
     .await
 }
 
-/// What a push and `flux reconcile kustomization home --with-source` do: waits until that commit was attempted, and gives the Kustomization.
+/// Requests a fetch and a reconciliation, as `flux reconcile kustomization home --with-source` does after a push. Returns the Kustomization
+/// when Flux has attempted the commit.
 pub(crate) async fn reconcile(world: &World, commit: &str) -> Result<Value> {
     let fetched = fetch(world, commit).await?;
     if ready(&fetched) != "True" {
@@ -128,7 +129,7 @@ pub(crate) async fn reconcile(world: &World, commit: &str) -> Result<Value> {
     reapply(world, commit).await
 }
 
-/// What `flux reconcile kustomization home` does: without a fetch.
+/// Requests a reconciliation without a fetch, as `flux reconcile kustomization home` does.
 pub(crate) async fn reapply(world: &World, commit: &str) -> Result<Value> {
     let token = request(&world.cluster, "kustomization/home")?;
     until("attempted by kustomize-controller", RECONCILED, async || {
@@ -140,7 +141,7 @@ pub(crate) async fn reapply(world: &World, commit: &str) -> Result<Value> {
     .await
 }
 
-/// The same, and it has to succeed.
+/// Requests a fetch and a reconciliation, and fails if Flux did not apply the commit.
 pub(crate) async fn applied(world: &World, commit: &str) -> Result<()> {
     let status = reconcile(world, commit).await?;
     if ready(&status) != "True" {
@@ -149,7 +150,7 @@ pub(crate) async fn applied(world: &World, commit: &str) -> Result<()> {
     Ok(())
 }
 
-/// Without being asked: waits until that commit runs.
+/// Waits until Flux has applied a commit by itself, without a request.
 pub(crate) async fn follows(world: &World, commit: &str) -> Result<()> {
     until("applied by itself", RECONCILED, async || {
         let live = kustomization(world).await?;
@@ -164,7 +165,7 @@ pub(crate) async fn follows(world: &World, commit: &str) -> Result<()> {
     .await
 }
 
-/// The status of the condition Ready.
+/// Returns the status of the condition Ready.
 pub(crate) fn ready(object: &Value) -> &str {
     condition(object).map_or("", |condition| text(condition, "/status"))
 }
@@ -173,7 +174,7 @@ fn decided(object: &Value) -> bool {
     ["True", "False"].contains(&ready(object))
 }
 
-/// What the condition Ready says.
+/// Returns the reason and the message of the condition Ready.
 pub(crate) fn message(object: &Value) -> String {
     condition(object).map_or_else(
         || "no status yet".to_owned(),
@@ -185,12 +186,12 @@ fn condition(object: &Value) -> Option<&Value> {
     object.pointer("/status/conditions")?.as_array()?.iter().find(|condition| condition["type"] == "Ready")
 }
 
-/// A text at a JSON pointer; none is an empty one.
+/// Returns the text at a JSON pointer, or an empty text if there is none.
 pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Asks for a reconciliation now, as `flux reconcile` does: by an annotation. Each request has a value of its own.
+/// Requests a reconciliation with an annotation, as `flux reconcile` does. Returns the value of the annotation, which differs each time.
 fn request(cluster: &Cluster, object: &str) -> Result<String> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_nanos().to_string();
     let annotation = format!("reconcile.fluxcd.io/requestedAt={now}");

@@ -1,4 +1,4 @@
-//! Where the home's Git lies: `git http-backend`, Git's own program for smart HTTP, behind a small server on loopback. It can be away.
+//! A Git server on loopback, from which Flux fetches: `git http-backend` behind a small HTTP server. Tests can make it unavailable.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -20,12 +20,12 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::repo::git;
 
-/// The repository's name on the server.
+/// The path of the repository on the server.
 const NAME: &str = "/photos";
-/// What a fetch may ask, in bytes: it names commits, and sends none.
+/// The maximum size of a request in bytes. A fetch names commits, but sends none.
 const REQUEST_MAX: usize = 1 << 20;
 
-/// The server of one repository.
+/// A Git server with one repository.
 pub(crate) struct Forge {
     address: SocketAddr,
     away: watch::Sender<bool>,
@@ -33,7 +33,7 @@ pub(crate) struct Forge {
 }
 
 impl Forge {
-    /// Serves what is committed of `tree`.
+    /// Starts a server for the commits of `tree`.
     pub(crate) async fn start(tree: &Path) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -42,12 +42,12 @@ impl Forge {
         Ok(Self { address, away, serving })
     }
 
-    /// What a `GitRepository` names.
+    /// Returns the URL for the `GitRepository`.
     pub(crate) fn url(&self) -> String {
         format!("http://{}{NAME}", self.address)
     }
 
-    /// From now on it hangs up on everybody, until it is back. Its port stays ours.
+    /// Makes the server unavailable or available. While unavailable, it closes every connection but keeps its port.
     pub(crate) fn be_away(&self, away: bool) {
         self.away.send_replace(away);
     }
@@ -63,7 +63,7 @@ async fn accept(listener: TcpListener, tree: Arc<Path>, mut away: watch::Receive
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            // A client that is gone again before it is accepted is no event.
+            // A client may close its connection before it is accepted.
             accepted = listener.accept() => if let Ok((stream, _)) = accepted && !*away.borrow() {
                 connections.spawn(serve(stream, Arc::clone(&tree)));
             },
@@ -78,7 +78,7 @@ async fn serve(stream: TcpStream, tree: Arc<Path>) {
         let tree = Arc::clone(&tree);
         async move { Ok::<_, Infallible>(answer(&tree, request).await.unwrap_or_else(|error| said(500, format!("{error:#}")))) }
     });
-    // A client that went away is not our concern.
+    // A client may close its connection at any time.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -88,14 +88,14 @@ fn said(status: u16, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
     response
 }
 
-/// One request, as git-http-backend(1) wants it: by the Common Gateway Interface (RFC 3875).
+/// Forwards a request to git-http-backend(1) over the Common Gateway Interface (RFC 3875), and returns its response.
 async fn answer(tree: &Path, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
     let (head, body) = request.into_parts();
     let Some(path) = head.uri.path().strip_prefix(NAME) else {
-        return Ok(said(404, format!("{}: the only repository here is {NAME}", head.uri.path())));
+        return Ok(said(404, format!("{}: not found, the only repository is {NAME}", head.uri.path())));
     };
     let Ok(body) = Limited::new(body, REQUEST_MAX).collect().await else {
-        return Ok(said(413, format!("a request is broken off, or above {REQUEST_MAX} bytes")));
+        return Ok(said(413, format!("the request is incomplete or larger than {REQUEST_MAX} bytes")));
     };
     let body = body.to_bytes();
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
@@ -111,9 +111,9 @@ async fn answer(tree: &Path, request: Request<Incoming>) -> Result<Response<Full
     {
         command.env(variable, header(name));
     }
-    let mut child = command.spawn().context("git did not start")?;
+    let mut child = command.spawn().context("git http-backend did not start")?;
     let mut stdin = child.stdin.take().context("stdin is piped")?;
-    // Both ways at once: it may answer before it has read everything, and then its exit says what was wrong.
+    // Writes and reads at the same time: git may respond before it has read the whole body. Then its exit status shows the error.
     let ((), output) = tokio::join!(
         async move {
             let _ = stdin.write_all(&body).await;
@@ -125,7 +125,7 @@ async fn answer(tree: &Path, request: Request<Incoming>) -> Result<Response<Full
     from_cgi(output.stdout)
 }
 
-/// A CGI program's answer: headers, of which `Status` is the server's, an empty line, the body.
+/// Parses the output of a CGI program: headers, an empty line and the body. The header `Status` sets the status of the response.
 fn from_cgi(answer: Vec<u8>) -> Result<Response<Full<Bytes>>> {
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").context("git http-backend answered without headers")?;
     let headers = std::str::from_utf8(&answer[..end]).context("git http-backend's headers are not text")?.to_owned();

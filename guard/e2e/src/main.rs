@@ -1,7 +1,7 @@
-//! Flux really reconciles this repository: a real kube-apiserver and Flux's real controllers on loopback, and stories told to them.
+//! End-to-end tests: the real controllers of Flux reconcile this repository with a real kube-apiserver on loopback.
 //!
-//! `e2e [--keep] [WORD...]`: every story, or those whose title has one of the words (what a story needs is done all the same). What runs
-//! is in `tools/bin` (`TOOLS_BIN`): `make e2e` builds it. Leaves nothing running, unless told to keep the cluster up.
+//! `e2e [--keep] [WORD...]` runs all stories, or those whose title contains one of the words. Stories that others need always run. The
+//! programs are in `tools/bin` (or `TOOLS_BIN`); `make e2e` builds them. All processes end with the run, unless `--keep` is set.
 
 mod cluster;
 mod flux;
@@ -28,12 +28,12 @@ use forge::Forge;
 use objects::Finder;
 use repo::Repo;
 
-/// How long a component may take to start.
+/// The most time for a component to start.
 const LIMIT: Duration = Duration::from_secs(90);
-/// The one machine at home; the example overlay names it.
+/// The name of the node. The example overlay uses it.
 const NODE: &str = "home";
 
-/// Everything that runs.
+/// Everything that a story works with.
 struct World {
     cluster: Cluster,
     flux: Flux,
@@ -45,21 +45,21 @@ struct World {
 }
 
 impl World {
-    /// The commit under test becomes what the cluster runs.
+    /// Lets Flux fetch and apply a commit. Fails if Flux does not apply it.
     async fn applied(&self, commit: &str) -> Result<()> {
         flux::applied(self, commit).await
     }
 
-    /// What plain kustomize makes of the operator's overlay.
+    /// Renders the overlay of the operator with kustomize.
     fn rendered(&self) -> Result<Vec<Value>> {
         objects::render(&self.kustomize, &self.repo.tree.join("clusters/home.local"))
     }
 
-    /// Whether the cluster has every field of it.
+    /// Fails if the cluster lacks a rendered field. Returns the number of rendered objects.
     async fn as_rendered(&self) -> Result<usize> {
         let rendered = self.rendered()?;
         let differences = self.finder.differences(&rendered).await?;
-        ensure!(differences.is_empty(), "the cluster differs from the render:\n{}", differences.join("\n"));
+        ensure!(differences.is_empty(), "the cluster differs from the rendered overlay:\n{}", differences.join("\n"));
         Ok(rendered.len())
     }
 
@@ -74,17 +74,17 @@ async fn main() -> ExitCode {
     let keep = std::env::var_os("KEEP").is_some_and(|keep| !keep.is_empty()) || words.iter().any(|word| word == "--keep");
     words.retain(|word| word != "--keep");
     if let Some(flag) = words.iter().find(|word| word.starts_with('-')) {
-        eprintln!("e2e: {flag}: no such flag; usage: e2e [--keep] [WORD...]");
+        eprintln!("e2e: found the unknown flag {flag}, wanted: e2e [--keep] [WORD...]");
         return ExitCode::from(2);
     }
     let dir = std::env::temp_dir().join(format!("e2e-{}", std::process::id()));
     let outcome = tokio::select! {
         outcome = run(&dir, keep, &words) => outcome,
-        outcome = stopped() => outcome.and_then(|()| Err(anyhow::anyhow!("stopped"))),
+        outcome = stopped() => outcome.and_then(|()| Err(anyhow::anyhow!("stopped by a signal"))),
     };
     match outcome {
         Ok(true) => {
-            // Nobody needs the logs of what went well.
+            // After a success, the logs are not needed.
             let _ = std::fs::remove_dir_all(&dir);
             ExitCode::SUCCESS
         }
@@ -110,7 +110,7 @@ async fn run(dir: &Path, keep: bool, words: &[String]) -> Result<bool> {
     let flux = timed("Flux: source-controller, kustomize-controller", Flux::start(&cluster, &bin, dir, &logs)).await?;
     let repo = Repo::copy(source, &dir.join("tree"))?;
     let forge = timed("Git: git http-backend", Forge::start(&repo.tree)).await?;
-    // The one line that an operator's fork changes.
+    // The one line that an operator changes in a fork.
     repo.edit("clusters/home/flux/source.yaml", "https://github.com/example/photos", &forge.url())?;
     let finder = Finder::new(cluster.client.clone()).await?;
     let mut world = World { cluster, flux, finder, repo, forge, kustomize: bin.join("kustomize"), dir: dir.to_owned() };
@@ -137,7 +137,7 @@ async fn run(dir: &Path, keep: bool, words: &[String]) -> Result<bool> {
             Err(error) => {
                 failed += 1;
                 println!("  FAIL {seconds:6.1} s  {}\n{error:#}\n", story.title);
-                // The stories after it start from what it should have left.
+                // The next stories need the state that this one should have left.
                 break;
             }
         }
@@ -147,14 +147,17 @@ async fn run(dir: &Path, keep: bool, words: &[String]) -> Result<bool> {
         println!("logs: {}", logs.display());
     }
     if keep {
-        println!("kept: export KUBECONFIG={}   (Ctrl-C ends it)", world.cluster.kubeconfig.display());
+        println!(
+            "The cluster still runs. To use it: export KUBECONFIG={}   To stop it: Ctrl-C",
+            world.cluster.kubeconfig.display()
+        );
         stopped().await?;
     }
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     Ok(failed == 0)
 }
 
-/// Until somebody wants the end: then everything that runs is ended first.
+/// Waits for Ctrl-C or SIGTERM.
 async fn stopped() -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -171,10 +174,10 @@ async fn timed<T>(title: &str, work: impl Future<Output = Result<T>>) -> Result<
     Ok(done)
 }
 
-/// Prints what runs, and fails early where something is missing.
+/// Prints the versions of all programs. Fails if one is missing.
 fn versions(source: &Path, bin: &Path) -> Result<()> {
     for tool in stories::TOOLS {
-        ensure!(bin.join(tool).exists(), "{} is missing: make tools", bin.join(tool).display());
+        ensure!(bin.join(tool).exists(), "{} is missing: run `make tools`", bin.join(tool).display());
     }
     print!("{}", process::run(Command::new(source.join("tools/build")).arg("--versions").args(stories::TOOLS))?);
     print!("{}", process::run(Command::new("git").arg("--version"))?);

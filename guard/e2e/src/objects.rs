@@ -1,4 +1,4 @@
-//! What kustomize renders, and what the API server has: compared field by field.
+//! Compares the objects that kustomize renders with the objects in the cluster, field by field.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,15 +11,15 @@ use serde_json::Value;
 
 use crate::process::run;
 
-/// Renders a folder.
+/// Renders a folder with kustomize and returns its objects.
 pub(crate) fn render(kustomize: &Path, folder: &Path) -> Result<Vec<Value>> {
     let yaml = run(Command::new(kustomize).arg("build").arg(folder))?;
     let objects: Vec<Value> =
-        serde_saphyr::from_multiple(&yaml).with_context(|| format!("the render of {}", folder.display()))?;
+        serde_saphyr::from_multiple(&yaml).with_context(|| format!("the rendered manifests of {}", folder.display()))?;
     Ok(objects)
 }
 
-/// `Kind namespace/name`, as a person reads it.
+/// Returns `Kind namespace/name`.
 pub(crate) fn title(object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     format!("{} {}/{}", text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
@@ -32,12 +32,12 @@ pub(crate) struct Finder {
 }
 
 impl Finder {
-    /// Asks the API server what kinds it knows.
+    /// Creates a finder, with the kinds that the API server knows.
     pub(crate) async fn new(client: Client) -> Result<Self> {
         Ok(Self { discovery: Discovery::new(client.clone()).run().await?, client })
     }
 
-    /// The interface to a rendered object.
+    /// Returns the API for the kind and namespace of an object.
     pub(crate) fn api(&self, object: &Value) -> Result<Api<DynamicObject>> {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
         let (version, kind) = (text("/apiVersion").context("no apiVersion")?, text("/kind").context("no kind")?);
@@ -52,25 +52,25 @@ impl Finder {
         })
     }
 
-    /// The object as it is in the cluster.
+    /// Returns the object in the cluster, if it exists.
     pub(crate) async fn live(&self, object: &Value) -> Result<Option<Value>> {
         let name = object.pointer("/metadata/name").and_then(Value::as_str).context("no name")?;
         Ok(self.api(object)?.get_opt(name).await?.map(serde_json::to_value).transpose()?)
     }
 
-    /// Every difference between what was rendered and what is there; fields that the API server adds are none.
+    /// Returns the differences between rendered objects and the cluster. Fields that the API server adds are no differences.
     pub(crate) async fn differences(&self, rendered: &[Value]) -> Result<Vec<String>> {
         let mut found = Vec::new();
         for object in rendered {
             match self.live(object).await? {
-                None => found.push(format!("{} is not there", title(object))),
+                None => found.push(format!("{} does not exist", title(object))),
                 Some(live) => compare(object, &live, &mut PathBuf::from(title(object)), &mut found),
             }
         }
         Ok(found)
     }
 
-    /// All objects of a kind, in every namespace.
+    /// Returns all objects of a kind, in all namespaces.
     pub(crate) async fn all(&self, version: &str, kind: &str) -> Result<Vec<DynamicObject>> {
         let (group, version) = version.split_once('/').unwrap_or(("", version));
         let resource = self
@@ -81,7 +81,7 @@ impl Finder {
     }
 }
 
-/// Whether everything that is wanted is there.
+/// Adds to `found` each wanted field that is missing or different.
 fn compare(wanted: &Value, live: &Value, at: &mut PathBuf, found: &mut Vec<String>) {
     match (wanted, live) {
         (Value::Object(wanted), Value::Object(live)) => {
@@ -89,10 +89,10 @@ fn compare(wanted: &Value, live: &Value, at: &mut PathBuf, found: &mut Vec<Strin
                 at.push(key);
                 match live.get(key) {
                     Some(live) => compare(value, live, at, found),
-                    // An empty map or list says nothing, and the API server does not keep it.
+                    // The API server does not keep an empty map or list.
                     None if value.as_object().is_some_and(serde_json::Map::is_empty) => {}
                     None if value.as_array().is_some_and(Vec::is_empty) => {}
-                    None => found.push(format!("{}: wanted {value}, there is none", at.display())),
+                    None => found.push(format!("{}: found nothing, wanted {value}", at.display())),
                 }
                 at.pop();
             }
@@ -105,6 +105,6 @@ fn compare(wanted: &Value, live: &Value, at: &mut PathBuf, found: &mut Vec<Strin
             }
         }
         _ if wanted == live => {}
-        _ => found.push(format!("{}: wanted {wanted}, there is {live}", at.display())),
+        _ => found.push(format!("{}: found {live}, wanted {wanted}", at.display())),
     }
 }

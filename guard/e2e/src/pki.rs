@@ -1,4 +1,4 @@
-//! The certificates of one short-lived cluster: an authority, the API server's, one for each client, and the service accounts' key.
+//! Creates the certificates of a cluster: the authority, the API server, each client, and the key for service account tokens.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
-/// An authority whose files lie in one folder.
+/// A certificate authority that writes its files to one folder.
 pub(crate) struct Authority {
     dir: PathBuf,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    /// Makes `ca.crt`, `sa.key` and `sa.pub` in `dir`.
+    /// Creates an authority and writes `ca.crt`, `sa.key` and `sa.pub` to `dir`.
     pub(crate) fn new(dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir)?;
         let mut params = CertificateParams::new(Vec::new())?;
@@ -27,13 +27,13 @@ impl Authority {
         Ok(Self { dir: dir.to_owned(), issuer: Issuer::new(params, key) })
     }
 
-    /// The API server's certificate: `apiserver.crt`, `apiserver.key`.
+    /// Creates the certificate of the API server: `apiserver.crt` and `apiserver.key`.
     pub(crate) fn server(&self) -> Result<()> {
         let names = ["127.0.0.1", "10.0.0.1", "localhost", "kubernetes.default.svc"].map(str::to_owned);
         self.sign("apiserver", CertificateParams::new(names)?, "kube-apiserver", None, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    /// A client's certificate, and a kubeconfig that names it: `NAME.kubeconfig`.
+    /// Creates the certificate of a client and a kubeconfig for it. Returns the path of the kubeconfig, `NAME.kubeconfig`.
     pub(crate) fn client(&self, name: &str, user: &str, group: Option<&str>, api: u16) -> Result<PathBuf> {
         self.sign(name, CertificateParams::new(Vec::new())?, user, group, ExtendedKeyUsagePurpose::ClientAuth)?;
         let at = |file: String| self.dir.join(file).display().to_string();

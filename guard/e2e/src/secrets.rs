@@ -1,4 +1,4 @@
-//! The Secrets that manifests name and Git does not have: a render enters, and what a pod of it waits for leaves.
+//! Finds the Secrets that rendered manifests need. Secrets are not in Git, so an operator creates them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::flux::text;
 
-/// A Secret's namespace and name.
+/// The namespace and name of a Secret.
 pub(crate) type Name = (String, String);
 
-/// Each Secret without which a container would not start, and the keys that it has to have.
+/// Returns each Secret that a container needs to start, with the keys that it needs.
 pub(crate) fn wanted(rendered: &[Value]) -> BTreeMap<Name, BTreeSet<String>> {
     let mut found = BTreeMap::new();
     for object in rendered {
@@ -18,13 +18,13 @@ pub(crate) fn wanted(rendered: &[Value]) -> BTreeMap<Name, BTreeSet<String>> {
     found
 }
 
-/// A Secret that has these keys.
+/// Returns a Secret with these keys and example values.
 pub(crate) fn example((namespace, name): &Name, keys: &BTreeSet<String>) -> Value {
     let data: BTreeMap<_, _> = keys.iter().map(|key| (key, "example")).collect();
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "stringData": data})
 }
 
-/// Environment variables (`secretKeyRef`, `secretRef`) and volumes (`secret`, projected or not).
+/// Adds the Secrets of environment variables (`secretKeyRef`, `secretRef`) and volumes (`secret`, also projected) to `found`.
 fn walk(value: &Value, namespace: &str, found: &mut BTreeMap<Name, BTreeSet<String>>) {
     match value {
         Value::Object(fields) => {

@@ -1,4 +1,4 @@
-//! The stories, in the order in which they are told: each starts from what the one before it left.
+//! The stories (end-to-end tests), in the order in which they run. Each starts from the state that the one before it left.
 
 mod components;
 mod edges;
@@ -12,7 +12,7 @@ use anyhow::Result;
 
 use crate::World;
 
-/// What has to be in `tools/bin`.
+/// The programs that must be in `tools/bin`.
 pub(crate) const TOOLS: [&str; 9] = [
     "etcd",
     "kube-apiserver",
@@ -27,17 +27,17 @@ pub(crate) const TOOLS: [&str; 9] = [
 
 type Told<'w> = Pin<Box<dyn Future<Output = Result<String>> + 'w>>;
 
-/// One story.
+/// A story: one end-to-end test.
 pub(crate) struct Story {
-    /// What it shows.
+    /// What the story shows.
     pub title: &'static str,
-    /// Whether others build on it.
+    /// Whether other stories need its result.
     pub needed: bool,
     tell: for<'w> fn(&'w mut World) -> Told<'w>,
 }
 
 impl Story {
-    /// Tells it: what there is to say about it, or what went wrong.
+    /// Runs the story. Returns a short remark about the result, or an error that says what is wrong.
     pub(crate) async fn tell(&self, world: &mut World) -> Result<String> {
         (self.tell)(world).await
     }
@@ -52,7 +52,7 @@ macro_rules! story {
     };
 }
 
-/// All of them.
+/// All stories.
 pub(crate) const ALL: &[Story] = &[
     story!("an unedited home is stopped before a pod exists", home::unedited),
     story!("without Flux: kubectl apply -k gives every object as rendered", home::plain, needed),

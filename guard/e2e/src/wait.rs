@@ -1,18 +1,18 @@
-//! Waiting for something to become true: polled, with a deadline, and an error that says what was there instead.
+//! Polls until a condition is true or a deadline has passed. The error says what was found instead.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// What a look found.
+/// The result of one look.
 pub(crate) enum Look<T> {
-    /// It is so.
+    /// The condition is true.
     Done(T),
-    /// Not yet: what there is instead.
+    /// The condition is not true yet, and what was found instead.
     NotYet(String),
 }
 
-/// Looks until it is done. An error of a look ends the wait.
+/// Calls `look` until it is done or `limit` has passed. An error of `look` ends the wait.
 pub(crate) async fn until<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Result<Look<T>>) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {

@@ -1,4 +1,4 @@
-//! What is optional, all of it at once, whatever the folders have: switched on by one commit, and off again.
+//! Story about the optional components: one commit switches all of them on, and another one switches them off again.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::World;
 use crate::flux::text;
 use crate::secrets;
 
-/// Where what is optional lies.
+/// The folders with the optional components.
 const FOLDERS: [&str; 2] = ["apps/components", "apps/media/immich/overlays"];
 
-/// A second machine and a storage class: what a cluster has where these components make sense.
+/// The additional objects of a cluster that some components need: a second node and a default storage class.
 const LARGER_HOME: &str = r"
 apiVersion: v1
 kind: Node
@@ -32,7 +32,7 @@ metadata:
 provisioner: kubernetes.io/no-provisioner
 ";
 
-/// The operator's steps of docs/components.md.
+/// Follows the steps of docs/components.md with every component.
 pub(super) async fn all(world: &mut World) -> Result<String> {
     world.cluster.kubectl_stdin(&["apply", "-f", "-"], LARGER_HOME)?;
     world.cluster.kubectl(&["wait", "node/second", "--for=condition=Ready", "--timeout=60s"])?;
@@ -40,7 +40,7 @@ pub(super) async fn all(world: &mut World) -> Result<String> {
     for folder in FOLDERS {
         let mut names = Vec::new();
         for entry in fs::read_dir(world.repo.tree.join(folder))? {
-            names.push(entry?.file_name().into_string().ok().context("a component has a plain name")?);
+            names.push(entry?.file_name().into_string().ok().context("the name of a component is not UTF-8")?);
         }
         names.sort();
         components.extend(names.into_iter().map(|name| (format!("../../{folder}/{name}"), name)));
@@ -58,13 +58,13 @@ pub(super) async fn all(world: &mut World) -> Result<String> {
     world.applied(&commit).await?;
     let count = world.as_rendered().await?;
     let claims = world.cluster.kubectl(&["-n", "immich", "get", "pvc", "-o", "jsonpath={.items[*].status.phase}"])?;
-    ensure!(claims.split(' ').all(|phase| phase == "Bound"), "the claims are {claims}");
+    ensure!(claims.split(' ').all(|phase| phase == "Bound"), "found claims in the phases {claims}, wanted Bound");
     let pods: Api<Pod> = Api::namespaced(world.cluster.client.clone(), "immich-edge");
     for name in ["immich-origin-proxy", "cloudflared"] {
         let pods = pods.list(&ListParams::default().labels(&format!("app.kubernetes.io/name={name}"))).await?;
         let mut nodes: Vec<_> = pods.items.into_iter().filter_map(|pod| pod.spec?.node_name).collect();
         nodes.sort();
-        ensure!(nodes == ["home", "second"], "{name} runs on {nodes:?}");
+        ensure!(nodes == ["home", "second"], "{name} runs on the nodes {nodes:?}, wanted one pod on each of home and second");
     }
     edges::warnings(world).await?;
 
@@ -74,11 +74,12 @@ pub(super) async fn all(world: &mut World) -> Result<String> {
     world.applied(&commit).await?;
     world.as_rendered().await?;
     let claim = world.cluster.kubectl(&["-n", "immich", "get", "pvc/immich-library", "-o", "jsonpath={.status.phase}"])?;
-    ensure!(claim == "Bound", "the library's claim is {claim}");
-    Ok(format!("{}: {count} objects; off again, the library's claim stays", names.join(", ")))
+    ensure!(claim == "Bound", "the claim of the library is {claim}, wanted Bound");
+    Ok(format!("{}: {count} objects; after they are off again, the claim of the library is still there", names.join(", ")))
 }
 
-/// The operator's patch with what the components' examples say; what else lies beside those is applied, as an operator does by hand.
+/// Returns the patch of the operator, extended with the examples of the components. Applies all other example files, as an operator does
+/// by hand.
 fn private(world: &World, patch: &str, components: &[&str]) -> Result<String> {
     let (mut first, mut rest) = (patch.to_owned(), String::new());
     for component in components {
@@ -93,7 +94,7 @@ fn private(world: &World, patch: &str, components: &[&str]) -> Result<String> {
                 continue;
             }
             let said = read(&file)?;
-            // A further document is appended. Without its mark it stands in the place of what was there.
+            // A file that begins with `---` is appended to the patch. Any other file replaces the patch.
             if said.starts_with("---\n") {
                 rest += &said;
             } else {
@@ -104,7 +105,7 @@ fn private(world: &World, patch: &str, components: &[&str]) -> Result<String> {
     Ok(first + &rest)
 }
 
-/// What the manifests want and Git does not have: Secrets, and a volume for each claim of the default storage class.
+/// Creates the objects that the manifests need but Git does not contain: Secrets, and a volume for each claim of the default storage class.
 fn by_hand(world: &World) -> Result<()> {
     let rendered = world.rendered()?;
     for (secret, keys) in secrets::wanted(&rendered) {

@@ -1,4 +1,4 @@
-//! A new home, by both ways, and from one to the other.
+//! Stories about a new home: without Flux, with Flux, and the change from one to the other.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::flux::{self, message, ready};
 use crate::objects::title;
 use crate::secrets;
 
-/// What the quickstart has an operator make by hand.
+/// The Secrets that an operator creates by hand in the quickstart.
 const SECRETS: &str = r"
 apiVersion: v1
 kind: Secret
@@ -30,15 +30,15 @@ metadata: {name: immich-edge, namespace: immich-edge}
 stringData: {ACCESS_TEAM: example, ACCESS_AUD: example, EXTERNAL_HOST: photos.example.com}
 ";
 
-/// Whoever applies what is committed, as it is: Flux's build fails before anything is applied.
+/// An operator applies the home without an edit: the build fails in Flux before anything is applied.
 pub(super) async fn unedited(world: &mut World) -> Result<String> {
     let commit = world.repo.commit("As it is")?;
     world.apply("clusters/home/flux")?;
     let status = flux::reconcile(world, &commit).await?;
-    ensure!(ready(&status) == "False", "Flux applied the unedited home: {}", message(&status));
-    ensure!(message(&status).contains("BuildFailed"), "another reason than the build: {}", message(&status));
+    ensure!(ready(&status) == "False", "Flux applied the unedited home, wanted a failed build: {}", message(&status));
+    ensure!(message(&status).contains("BuildFailed"), "failed for another reason, wanted BuildFailed: {}", message(&status));
     let pods = world.finder.all("v1", "Pod").await?;
-    ensure!(pods.is_empty(), "{} pods exist", pods.len());
+    ensure!(pods.is_empty(), "found {} pods, wanted none", pods.len());
     world.cluster.kubectl(&["-n", "flux-system", "delete", "kustomization/home", "gitrepository/home"])?;
     Ok("no pod".to_owned())
 }
@@ -59,7 +59,10 @@ pub(super) async fn plain(world: &mut World) -> Result<String> {
     for ((namespace, name), keys) in secrets::wanted(&world.rendered()?) {
         let made = world.cluster.kubectl(&["-n", &namespace, "get", "secret", &name, "-o", "json"])?;
         let made: Value = serde_json::from_str(&made)?;
-        ensure!(keys.iter().all(|key| made["data"].get(key).is_some()), "the Secret {namespace}/{name} lacks one of {keys:?}");
+        ensure!(
+            keys.iter().all(|key| made["data"].get(key).is_some()),
+            "the Secret {namespace}/{name} does not have all keys, wanted {keys:?}"
+        );
     }
     world.apply("clusters/home.local")?;
     for namespace in ["immich", "immich-edge"] {
@@ -69,7 +72,7 @@ pub(super) async fn plain(world: &mut World) -> Result<String> {
     Ok(format!("{count} objects"))
 }
 
-/// Flux is told of the same home.
+/// Flux takes over the home that kubectl created.
 pub(super) async fn handover(world: &mut World) -> Result<String> {
     let before = identities(world).await?;
     let commit = world.repo.commit("The home that Flux takes over")?;
@@ -77,30 +80,30 @@ pub(super) async fn handover(world: &mut World) -> Result<String> {
     world.applied(&commit).await?;
     let count = world.as_rendered().await?;
     let after = identities(world).await?;
-    ensure!(after == before, "objects were made anew:\n{before:?}\n{after:?}");
+    ensure!(after == before, "Flux replaced objects, wanted the same UIDs:\n{before:?}\n{after:?}");
     Ok(format!("{count} objects"))
 }
 
-/// `deletionPolicy: Orphan`, then plain, then Flux again.
+/// Flux is removed (`deletionPolicy: Orphan`), kubectl applies the home, and Flux takes it over again.
 pub(super) async fn leave_and_return(world: &mut World) -> Result<String> {
     let before = identities(world).await?;
     world.cluster.kubectl(&["-n", "flux-system", "delete", "kustomization/home", "gitrepository/home"])?;
-    ensure!(identities(world).await? == before, "Flux took objects along");
+    ensure!(identities(world).await? == before, "Flux deleted or replaced objects, wanted the same UIDs");
     world.apply("clusters/home.local")?;
     world.as_rendered().await?;
     world.apply("clusters/home.local/flux")?;
     let commit = world.repo.commit("Nothing new")?;
     world.applied(&commit).await?;
     world.as_rendered().await?;
-    ensure!(identities(world).await? == before, "objects were made anew");
+    ensure!(identities(world).await? == before, "Flux replaced objects, wanted the same UIDs");
     Ok(format!("{} objects", before.len()))
 }
 
-/// Which object is which: the UID changes when one is made anew.
+/// Returns the UID of each object. It changes when an object is deleted and created again.
 async fn identities(world: &World) -> Result<BTreeMap<String, Value>> {
     let mut uids = BTreeMap::new();
     for object in world.rendered()? {
-        let live = world.finder.live(&object).await?.with_context(|| format!("{} is not there", title(&object)))?;
+        let live = world.finder.live(&object).await?.with_context(|| format!("{} does not exist", title(&object)))?;
         uids.insert(title(&object), live["metadata"]["uid"].clone());
     }
     Ok(uids)

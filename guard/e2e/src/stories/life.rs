@@ -1,4 +1,4 @@
-//! Years of a home: hands, commits, mistakes, upgrades, reboots.
+//! Stories about the operation of a home: manual changes, commits, mistakes, upgrades and restarts.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,12 @@ use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use crate::World;
 use crate::flux::{self, message, ready};
 
-/// The path that the example overlay puts in place of the placeholder.
+/// The path with which the example overlay replaces the placeholder.
 const LIBRARY: &str = "/mnt/nas/immich";
-/// Immich's version in the manifests, and one that an upgrade could bring.
+/// The version of Immich in the manifests, and a later one for the upgrade.
 const UPGRADE: (&str, &str) = (":v3.2.4@", ":v3.2.5@");
 
-/// Someone scales Immich up and opens a door, by hand.
+/// Flux reverts manual changes: the number of replicas, and a network policy.
 pub(super) async fn drift(world: &mut World) -> Result<String> {
     let commit = world.repo.commit("Nothing new")?;
     world.applied(&commit).await?;
@@ -24,13 +24,17 @@ pub(super) async fn drift(world: &mut World) -> Result<String> {
     let open = r#"{"spec":{"policyTypes":["Ingress"]}}"#;
     world.cluster.kubectl(&["-n", "immich-edge", "patch", "networkpolicy/default-deny", "--type=merge", "-p", open])?;
     let differences = world.finder.differences(&world.rendered()?).await?;
-    ensure!(differences.len() == 2, "the hand edits are not seen: {differences:?}");
+    ensure!(
+        differences.len() == 2,
+        "found {} differences after the manual changes, wanted 2: {differences:?}",
+        differences.len()
+    );
     world.applied(&commit).await?;
     world.as_rendered().await?;
-    Ok("replicas, a network policy".to_owned())
+    Ok("the replicas and a network policy are restored".to_owned())
 }
 
-/// The hostPath is in no commit, and stays.
+/// The hostPath is in no commit, and Flux keeps it.
 pub(super) async fn private_path(world: &mut World) -> Result<String> {
     let commit = world.repo.commit("Nothing new")?;
     world.applied(&commit).await?;
@@ -47,50 +51,56 @@ pub(super) async fn private_path(world: &mut World) -> Result<String> {
     Ok(LIBRARY.to_owned())
 }
 
-/// A value of the wrong type, and YAML that is none. (A misspelt field is dropped by the API server without a word to Flux: that is what
-/// `guardctl lint` is for.)
+/// A value of a wrong type and invalid YAML are not applied, and the status gives the reason. (The API server drops a misspelt field and
+/// Flux does not report it: `guardctl lint` finds it.)
 pub(super) async fn broken(world: &mut World) -> Result<String> {
     let before = world.rendered()?;
     for (to, wanted) in [("  replicas: one\n", "immich-server"), ("  replicas: 1\n bad: indent\n", "yaml")] {
         world.repo.edit("apps/media/immich/deployment.yaml", "  replicas: 1\n", to)?;
         let commit = world.repo.commit("A mistake")?;
         let status = flux::reconcile(world, &commit).await?;
-        ensure!(ready(&status) == "False", "{to:?} was applied: {}", message(&status));
-        ensure!(message(&status).to_lowercase().contains(wanted), "the status does not name {wanted}: {}", message(&status));
+        ensure!(ready(&status) == "False", "Flux applied {to:?}, wanted a failure: {}", message(&status));
+        ensure!(message(&status).to_lowercase().contains(wanted), "the status does not contain {wanted}: {}", message(&status));
         let differences = world.finder.differences(&before).await?;
-        ensure!(differences.is_empty(), "the mistake reached the cluster: {differences:?}");
+        ensure!(differences.is_empty(), "the mistake changed the cluster, wanted no difference: {differences:?}");
         let commit = world.repo.revert()?;
         world.applied(&commit).await?;
     }
-    Ok("two mistakes".to_owned())
+    Ok("two mistakes are refused".to_owned())
 }
 
-/// cloudflared and its namespace leave Git.
+/// A commit removes cloudflared and its namespace from Git. Flux deletes cloudflared, but not the namespace and the Secret.
 pub(super) async fn prune(world: &mut World) -> Result<String> {
     world.repo.edit("clusters/home/kustomization.yaml", "  - ../../apps/networking/immich-edge\n", "")?;
     world.repo.edit("clusters/home/kustomization.yaml", "  - ../../apps/networking/cloudflared\n", "")?;
     let commit = world.repo.commit("No tunnel any more")?;
     world.applied(&commit).await?;
     let deployments: Api<Deployment> = Api::namespaced(world.cluster.client.clone(), "immich-edge");
-    ensure!(deployments.get_opt("cloudflared").await?.is_none(), "cloudflared was not pruned");
-    ensure!(deployments.get_opt("immich-origin-proxy").await?.is_some(), "the guard was pruned, too");
+    ensure!(
+        deployments.get_opt("cloudflared").await?.is_none(),
+        "the Deployment cloudflared still exists, wanted it to be pruned"
+    );
+    ensure!(
+        deployments.get_opt("immich-origin-proxy").await?.is_some(),
+        "the Deployment immich-origin-proxy (guard) was pruned, wanted it to stay"
+    );
     let namespace = world.cluster.kubectl(&["get", "namespace/immich-edge", "-o", "jsonpath={.status.phase}"])?;
-    ensure!(namespace == "Active", "the namespace is {namespace}");
+    ensure!(namespace == "Active", "the namespace immich-edge is {namespace}, wanted Active");
     let secret = world.cluster.kubectl(&["-n", "immich-edge", "get", "secret/cloudflared-tunnel", "-o", "name"])?;
-    ensure!(!secret.is_empty(), "the operator's Secret was pruned");
+    ensure!(!secret.is_empty(), "the Secret cloudflared-tunnel was pruned, wanted it to stay");
     let commit = world.repo.revert()?;
     world.applied(&commit).await?;
     world.as_rendered().await?;
-    Ok("cloudflared went, the namespace and the Secret stayed".to_owned())
+    Ok("cloudflared is deleted, the namespace and the Secret stay".to_owned())
 }
 
-/// Server and machine learning in one commit. The old server is gone before the new one exists.
+/// One commit upgrades the server and machine learning. The old server is deleted before the new one exists.
 pub(super) async fn upgrade(world: &mut World) -> Result<String> {
     let pods: Api<Pod> = Api::namespaced(world.cluster.client.clone(), "immich");
     let selector = "app.kubernetes.io/name=immich-server";
     let listed = pods.list(&ListParams::default().labels(selector)).await?;
     let mut there: BTreeSet<String> = listed.items.iter().filter_map(|pod| pod.metadata.name.clone()).collect();
-    ensure!(there.len() == 1, "before the upgrade there are {there:?}");
+    ensure!(there.len() == 1, "found the servers {there:?} before the upgrade, wanted one");
     let version = listed.metadata.resource_version.context("a list has a version")?;
     let mut events = pods.watch(&WatchParams::default().labels(selector), &version).await?.boxed();
 
@@ -102,7 +112,7 @@ pub(super) async fn upgrade(world: &mut World) -> Result<String> {
     world.applied(&commit).await?;
     world.as_rendered().await?;
 
-    // All that has happened meanwhile is in the watch, and the new pod is in it for certain: Flux has waited for that.
+    // The watch has all events since the list. It contains the new pod, because Flux has waited for it.
     let mut story = Vec::new();
     while !story.iter().any(|line: &String| line.starts_with("made")) {
         match events.try_next().await?.context("the watch ended")? {
@@ -118,12 +128,12 @@ pub(super) async fn upgrade(world: &mut World) -> Result<String> {
             }
             _ => {}
         }
-        ensure!(there.len() <= 1, "two servers at once: {story:?}");
+        ensure!(there.len() <= 1, "found two servers at the same time, wanted one: {story:?}");
     }
-    ensure!(story.len() == 2 && story[0].starts_with("gone"), "the old one did not go first: {story:?}");
+    ensure!(story.len() == 2 && story[0].starts_with("gone"), "the old server was not deleted first: {story:?}");
     let commit = world.repo.revert()?;
     world.applied(&commit).await?;
-    Ok("the old server went first".to_owned())
+    Ok("the old server was deleted first".to_owned())
 }
 
 async fn library(world: &World) -> Result<String> {

@@ -1,4 +1,4 @@
-// Prints what Immich's SDK says about the configuration file, or how js-yaml reads documents. For guard/ctl/tests/oidc.rs.
+// Prints what Immich's SDK says about the configuration file, or how js-yaml reads documents. For guard/ctl/tests/oidc/immich_schema.rs.
 //   node describe.js types           {"oauth.timeout": {"type": "number"}, ...}
 //   node describe.js yaml < texts    a list of texts -> a list of {"value": ...} or {"error": ...}
 import { readFileSync } from 'node:fs';
