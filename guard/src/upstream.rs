@@ -157,13 +157,11 @@ where
         let connect = async {
             let stream = TcpStream::connect((authority.host.as_str(), authority.port)).await?;
             sockets::tune(&stream);
-            match tls {
-                Some(tls) => Ok(self.handshake(tls.over(stream).await?, None).await),
-                None => {
-                    let probe = Socket::from(stream.as_fd().try_clone_to_owned()?);
-                    Ok(self.handshake(stream, Some(probe)).await)
-                }
+            if let Some(tls) = tls {
+                return Ok(self.handshake(tls.over(stream).await?, None).await);
             }
+            let probe = Socket::from(stream.as_fd().try_clone_to_owned()?);
+            Ok(self.handshake(stream, Some(probe)).await)
         };
         match tokio::time::timeout(*connect_timeout, connect).await {
             Ok(Ok(connection)) => connection,

@@ -67,6 +67,34 @@ fn a_person_and_a_service_token_pass() {
 }
 
 #[test]
+fn an_address_is_verified_unless_the_issuer_says_that_it_is_not() {
+    let is_verified = |rules: &Rules, claims: &Value| {
+        let token = unsigned(&json!({"alg": "RS256", "kid": "k"}), claims) + "c2ln";
+        match rules.read(&token, NOW).map(|unverified| unverified.identity) {
+            Ok(Identity::Person { email_is_verified, .. }) => email_is_verified,
+            other => panic!("{:?}", other.err()),
+        }
+    };
+    assert!(is_verified(&rules(), &person()));
+    for (value, wanted) in [
+        (json!(true), true),
+        (json!("true"), true),
+        (json!(false), false),
+        (json!("false"), false),
+        (json!(0), false),
+        (json!("yes"), false),
+    ] {
+        assert_eq!(is_verified(&rules(), &with("email_verified", value.clone())), wanted, "{value}");
+        let exempt = Rules { unverified_email: vec![ISSUER.to_owned()], ..rules() };
+        assert!(is_verified(&exempt, &with("email_verified", value)), "its issuer is named");
+        let other = Rules { unverified_email: vec!["https://other.example".to_owned()], ..rules() };
+        assert!(!is_verified(&other, &with("email_verified", json!(false))));
+        let named = Rules { naming: Naming::Subject { email: "email".to_owned() }, ..rules() };
+        assert!(!is_verified(&named, &with("email_verified", json!(false))), "at every door that takes addresses from claims");
+    }
+}
+
+#[test]
 fn every_wrong_claim_is_refused_for_its_own_reason() {
     use AssertionError as E;
     let signer = KeyPair::generate();

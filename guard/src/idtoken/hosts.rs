@@ -59,7 +59,7 @@ mod tests {
         let none = Hosts::default();
         for host in [
             "ml-proxy:8080",
-            "10.0.0.7:3003",
+            "192.0.2.7:3003",
             "[::1]:8080",
             "ml.immich.svc:8080",
             "ml.immich.svc.cluster.local",

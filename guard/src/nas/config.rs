@@ -127,7 +127,7 @@ impl NasConfig {
             return Err(not_mounted(&format!(", the same device as {point}: the node's own")));
         }
         let is_ambiguous = AMBIGUOUS.iter().any(|pattern| matches(pattern, fstype));
-        let has_source = self.sources.iter().any(|source| source.trim_matches('*') != "");
+        let has_source = self.sources.iter().any(|source| !source.trim_matches('*').is_empty());
         if self.id.is_none() && (is_local && self.needs_id || is_ambiguous && !has_source) {
             let fix = "run `guard nas init` on the right one once, and set GUARD_NAS_ID to the id that it prints";
             let also = if is_local { "" } else { ", or GUARD_NAS_SOURCE" };

@@ -59,12 +59,12 @@ pub(super) fn remove_leftovers(directory: &OwnedFd) {
         }
         let Ok(facts) = fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(facts.st_mtime).unwrap_or(0));
-        if SystemTime::now().duration_since(modified).is_ok_and(|age| age > LEFTOVER_AGE) {
-            if fs::unlinkat(directory, name, AtFlags::empty()).is_err()
-                && let Ok(name) = name.to_str()
-            {
-                capabilities::remove(directory, name);
-            }
+        let is_old = SystemTime::now().duration_since(modified).is_ok_and(|age| age > LEFTOVER_AGE);
+        if is_old
+            && fs::unlinkat(directory, name, AtFlags::empty()).is_err()
+            && let Ok(name) = name.to_str()
+        {
+            capabilities::remove(directory, name);
         }
     }
 }

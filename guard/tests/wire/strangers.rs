@@ -62,16 +62,16 @@ async fn the_log_of_strangers_is_capped_in_length_and_in_rate_and_says_what_it_l
     eventually("the count of what was left out", || home.guard.process.stdout().contains("were not logged one by one")).await;
     let OriginProcess { process, .. } = home.guard;
     process.terminate();
-    let log = lines(&process.end().await.stdout);
+    let entries = lines(&process.end().await.stdout);
     let path = |line: &&Value| line["path"].as_str().unwrap_or_default().to_owned();
-    let longest = log.iter().map(|line| path(&line).len()).max();
+    let longest = entries.iter().map(|line| path(&line).len()).max();
     assert!(longest < Some(600), "{longest:?}");
-    assert!(log.iter().any(|line| path(&line).ends_with("(40001 bytes)")));
-    let strange = log.iter().filter(|line| path(line) == "/strange").count();
-    let left_out: u64 = log.iter().filter_map(|line| line["count"].as_u64()).sum();
+    assert!(entries.iter().any(|line| path(&line).ends_with("(40001 bytes)")));
+    let strange = entries.iter().filter(|line| path(line) == "/strange").count();
+    let left_out: u64 = entries.iter().filter_map(|line| line["count"].as_u64()).sum();
     assert_eq!(strange as u64 + left_out, 400, "{strange} lines, {left_out} left out");
     assert!(strange < 350, "{strange}");
-    assert!(log.iter().any(|line| path(&line) == "/family"), "the family's lines are never left out");
+    assert!(entries.iter().any(|line| path(&line) == "/family"), "the family's lines are never left out");
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ fn is_basic(value: &HeaderValue) -> bool {
 pub fn is_opaque_bearer(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
     let is_bearer = bytes.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
-    is_bearer && bytes.iter().filter(|byte| **byte == b'.').count() != 2
+    is_bearer && bytes.split(|byte| *byte == b'.').count() != 3
 }
 
 /// One auth request, ready to be sent.

@@ -26,7 +26,7 @@ const MAX_CLIENTS: usize = 1024;
 /// The client of a password, as the request claims it: its address (IPv6 as /64, which one household has) and the name of the account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClaimedClient {
-    network: [u8; 8],
+    network: u64,
     account: u64,
 }
 
@@ -35,14 +35,9 @@ impl ClaimedClient {
     pub fn new(address: IpAddr, account: &[u8]) -> Self {
         use std::hash::{DefaultHasher, Hash as _, Hasher as _};
         let network = match address.to_canonical() {
-            IpAddr::V4(address) => {
-                let [a, b, c, d] = address.octets();
-                [a, b, c, d, 0, 0, 0, 4]
-            }
-            IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                [a, b, c, d, e, f, g, h]
-            }
+            // Below 2^32 there is no public IPv6 network.
+            IpAddr::V4(address) => u64::from(address.to_bits()),
+            IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or(u64::MAX),
         };
         let mut hasher = DefaultHasher::new();
         account.hash(&mut hasher);
