@@ -214,7 +214,7 @@ impl Unverified<'_> {
 }
 
 /// The `iss` and the `aud` of a token that was refused because of one of them, for the log: a mistake of the set-up is visible then. They are
-/// not verified. Each is cut to [`MAX_ORIGIN_CHARS`] printable characters.
+/// not verified. Each is cut to 120 printable characters.
 pub fn unverified_origin(token: &str) -> String {
     let claims = token.split('.').nth(1).and_then(|claims| PADDED.decode(claims).ok()).unwrap_or_default();
     let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap_or_default();

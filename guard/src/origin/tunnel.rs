@@ -34,7 +34,7 @@ pub struct Tunnel {
     pub upstream: OnUpgrade,
     /// `exp` of the token that opened it, in seconds since 1970.
     pub expires: u64,
-    /// Whether the key that verified this token is still in use. Checked every [`CLOCK_CHECK`].
+    /// Whether the key that verified this token is still in use. Checked every 30 s.
     pub is_valid: Box<dyn Fn() -> bool + Send + Sync>,
     /// The phase of the process: a drain closes tunnels.
     pub phase: watch::Receiver<Phase>,
