@@ -6,6 +6,7 @@
 
 pub mod answers;
 pub mod check;
+pub mod js_yaml;
 pub mod render;
 pub mod schema;
 

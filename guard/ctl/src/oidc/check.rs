@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::js_yaml;
 use super::schema::{self, Kind};
 use crate::lint::yaml::{Dialect, values};
 use crate::severity::Severity;
@@ -43,8 +44,9 @@ pub fn text(text: &str) -> anyhow::Result<Vec<Finding>> {
 
 /// Parses a file with one document, YAML or JSON, as Immich's parser does.
 pub fn document(text: &str) -> anyhow::Result<Value> {
+    let text = js_yaml::normalized(text)?;
     let mut documents =
-        values(text, Dialect::Plain).map_err(|error| anyhow::anyhow!("found text that is not YAML or JSON: {error}"))?;
+        values(&text, Dialect::Plain).map_err(|error| anyhow::anyhow!("found text that is not YAML or JSON: {error}"))?;
     anyhow::ensure!(documents.len() == 1, "found {} documents, wanted one", documents.len());
     Ok(documents.remove(0))
 }
