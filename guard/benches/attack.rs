@@ -99,7 +99,9 @@ impl Guard {
         variables.push(("GUARD_MEMORY", memory.to_owned()));
         let (process, address) = Self::start(&variables, "key set loaded").await;
         let token = issuer.token_for("ada@example.com");
-        let good = format!("GET /api/server/ping HTTP/1.1\r\nHost: a\r\nCf-Access-Jwt-Assertion: {token}\r\n\r\n");
+        // The good client is another person than the one whose token the attack has.
+        let own = issuer.token_for("bob@example.com");
+        let good = format!("GET /api/server/ping HTTP/1.1\r\nHost: a\r\nCf-Access-Jwt-Assertion: {own}\r\n\r\n");
         Self { process, address, good, token, _issuer: Some(issuer), outpost: None, _immich: immich }
     }
 

@@ -4,6 +4,7 @@
 //! The shares are measured: `make bench-attack` prints them.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,10 +31,15 @@ pub const DEFAULT_MEMORY_BYTES: u64 = 512 * 1024 * 1024;
 /// How long the budget counts as used up after it refused something.
 const SATURATED_TIME: Duration = Duration::from_secs(5);
 
+/// The number of counters for holders. Two identities with the same counter share one half of the budget.
+const HOLDERS: usize = 256;
+
 /// A count of the memory that may still be reserved.
 pub struct Budget {
     total_kib: i64,
     left_kib: AtomicI64,
+    /// What each holder has reserved.
+    held_kib: [AtomicI64; HOLDERS],
     freed: Notify,
     began: Instant,
     /// When the budget refused something last, in milliseconds since `began`, plus 1; 0 = never.
@@ -44,6 +50,21 @@ pub struct Budget {
 pub struct Reservation {
     budget: Arc<Budget>,
     kib: i64,
+    holder: Option<Holder>,
+}
+
+/// The identity that a share is for: one identity gets half of the budget at most, so that a token in the wrong hands does not shut out the
+/// family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder(usize);
+
+impl Holder {
+    /// The holder with this identity.
+    pub fn of(identity: &impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        identity.hash(&mut hasher);
+        Self(usize::try_from(hasher.finish() % HOLDERS as u64).unwrap_or(0))
+    }
 }
 
 impl Budget {
@@ -54,6 +75,7 @@ impl Budget {
         Arc::new(Self {
             total_kib,
             left_kib: AtomicI64::new(total_kib),
+            held_kib: [const { AtomicI64::new(0) }; HOLDERS],
             freed: Notify::new(),
             began: Instant::now(),
             refused_at: AtomicU64::new(0),
@@ -64,7 +86,14 @@ impl Budget {
     pub fn reserve(self: &Arc<Self>, kib: u32) -> Option<Reservation> {
         let kib = i64::from(kib);
         let taken = self.left_kib.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| (left >= kib).then_some(left - kib));
-        taken.is_ok().then(|| Reservation { budget: self.clone(), kib })
+        taken.is_ok().then(|| Reservation { budget: self.clone(), kib, holder: None })
+    }
+
+    /// Counts a share for a holder; none where the holder would have more than half of the budget. The share is then given back.
+    pub fn hold(&self, mut reservation: Reservation, holder: Holder) -> Option<Reservation> {
+        let held = self.held_kib[holder.0].fetch_add(reservation.kib, Ordering::AcqRel) + reservation.kib;
+        reservation.holder = Some(holder);
+        (held <= self.total_kib / 2).then_some(reservation)
     }
 
     /// Reserves a share as soon as the rest is large enough.
@@ -101,6 +130,9 @@ impl Budget {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        if let Some(holder) = self.holder {
+            self.budget.held_kib[holder.0].fetch_sub(self.kib, Ordering::AcqRel);
+        }
         self.budget.left_kib.fetch_add(self.kib, Ordering::AcqRel);
         self.budget.freed.notify_waiters();
     }
@@ -136,6 +168,21 @@ mod tests {
         drop(first);
         waiting.await.unwrap();
         assert_eq!(budget.usage().1, 0);
+    }
+
+    #[test]
+    fn one_identity_gets_half_of_the_budget_and_the_others_the_rest() {
+        let budget = Budget::of(BASE_BYTES + 1024 * 1024);
+        let (eve, ada) = (Holder(1), Holder(2));
+        let hold = |holder: Holder| budget.reserve(256).and_then(|reservation| budget.hold(reservation, holder));
+        let held: Vec<_> = std::iter::from_fn(|| hold(eve)).collect();
+        assert_eq!(held.len(), 2);
+        assert_eq!(budget.usage().1, 512 * 1024, "what was refused is given back");
+        let others = (hold(ada), hold(ada));
+        assert!(others.0.is_some() && others.1.is_some());
+        drop((held, others));
+        assert!(hold(eve).is_some());
+        assert_eq!(Holder::of(&"ada"), Holder::of(&"ada"));
     }
 
     #[tokio::test(start_paused = true)]

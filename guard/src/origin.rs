@@ -22,7 +22,7 @@ use crate::clock::unix_seconds;
 use crate::config::External;
 use crate::frontdoor::{AuthDecision, FrontDoor, RequestHead};
 use crate::key::KeyId;
-use crate::memory::{TRANSFER_KIB, TUNNEL_KIB};
+use crate::memory::{Holder, TRANSFER_KIB, TUNNEL_KIB};
 use crate::proxy::access_log::{self, AccessLog};
 use crate::proxy::request_body::{self, RequestBody};
 use crate::proxy::response::{self, ResponseBody};
@@ -105,7 +105,8 @@ async fn handle(
 
     let upgrade = headers::wants_websocket(&request) && request.body().is_end_stream();
     let kib = if upgrade { TUNNEL_KIB } else { TRANSFER_KIB };
-    log.reservation = Some(origin.lifecycle.make_room(kib).await.ok_or_else(overloaded)?);
+    let holder = Holder::of(&*authenticated.identity);
+    log.reservation = Some(origin.lifecycle.make_room_for(kib, holder).await.ok_or_else(overloaded)?);
     let client = upgrade.then(|| hyper::upgrade::on(&mut request));
     headers::to_upstream(request.headers_mut(), &origin.door, &authenticated, &origin.forwarded(log.client, upgrade));
     let sent = origin.send(&origin.upstream, log, request, origin.max_body).await;
@@ -277,7 +278,7 @@ impl Origin {
 }
 
 fn overloaded() -> Refusal {
-    Refusal::new(Reason::Overloaded, "no memory is left for this request (GUARD_MEMORY)")
+    Refusal::new(Reason::Overloaded, "no memory is left for this request (GUARD_MEMORY), or its sender has half of it already")
 }
 
 fn is_websocket(response: &Response<Incoming>) -> bool {

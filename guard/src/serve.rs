@@ -29,7 +29,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
-use crate::memory::{Budget, CONNECTION_KIB, Reservation};
+use crate::memory::{Budget, CONNECTION_KIB, Holder, Reservation};
 use connections::Connections;
 use drain_counter::{DrainCounter, DrainGuard};
 use wire::{ConnectionState, Wire};
@@ -153,6 +153,12 @@ impl Lifecycle {
             self.budget.note_refusal();
         }
         reservation
+    }
+
+    /// Reserves memory for work of this identity.
+    pub async fn make_room_for(&self, kib: u32, holder: Holder) -> Option<Reservation> {
+        let reservation = self.make_room(kib).await?;
+        self.budget.hold(reservation, holder)
     }
 
     /// Reserves a place for a new connection.

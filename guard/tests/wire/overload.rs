@@ -48,7 +48,8 @@ async fn at_the_budget_new_work_gets_503_and_what_runs_goes_on() {
         assert!(running.len() < 200, "no budget");
         let mut client = home.connect().await;
         let before = home.guard.metrics.inflight.get();
-        client.send(home.head("GET /api/slow", "")).await;
+        let token = home.front_door.token_for(&format!("person-{}@example.com", running.len()));
+        client.send(format!("GET /api/slow HTTP/1.1\r\nHost: a\r\nCf-Access-Jwt-Assertion: {token}\r\n\r\n")).await;
         let begun = async {
             while home.guard.metrics.inflight.get() == before || home.immich.requests().len() <= running.len() + 1 {
                 tokio::time::sleep(std::time::Duration::from_millis(2)).await;
@@ -77,6 +78,31 @@ async fn at_the_budget_new_work_gets_503_and_what_runs_goes_on() {
         assert_eq!(client.read_response().await.status, 200);
     }
     assert_eq!(home.get("/api/server/ping", &home.assertion()).await.status, 200, "and there is room again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_token_cannot_shut_out_the_others() {
+    let home = small().await;
+    let mut held = Vec::new();
+    let refused = loop {
+        assert!(held.len() < 100, "no limit");
+        let mut client = home.connect().await;
+        client.send(home.head("GET /api/slow", "")).await;
+        let begun = async {
+            while home.immich.requests().len() <= held.len() {
+                tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            }
+        };
+        tokio::select! {
+            answer = client.read_response() => break answer,
+            () = begun => held.push(client),
+        }
+    };
+    assert_eq!((refused.status, refused.header("guard-refusal")), (503, Some("overloaded")));
+    let bob = home.front_door.token_for("bob@example.com");
+    assert_eq!(home.get("/api/server/ping", &format!("Cf-Access-Jwt-Assertion: {bob}\r\n")).await.status, 200);
+    assert_eq!(admin::get(home.guard.admin_address, "/readyz").await.status, 200);
+    home.immich.release();
 }
 
 #[tokio::test]
