@@ -30,8 +30,15 @@ fn run() -> Outcome<()> {
     let path = folder.to_str().ok_or("the temporary folder's name is not text")?;
     let fstype = MountTable::read()?.covering(path).ok_or("no mount")?.fstype.clone();
 
-    let mut check = Command::new(binary);
-    check.args(["nas", "check"]).env("GUARD_NAS_PATH", path).env("GUARD_NAS_FSTYPES", &fstype).env("GUARD_NAS_MIN_FREE", "0");
+    let nas = |command: &str| {
+        let mut nas = Command::new(&binary);
+        nas.args(["nas", command]).env("GUARD_NAS_PATH", path).env("GUARD_NAS_FSTYPES", &fstype).env("GUARD_NAS_MIN_FREE", "0");
+        nas
+    };
+    // A local disk is checked by its id.
+    let id = String::from_utf8(nas("init").output()?.stdout)?;
+    let mut check = nas("check");
+    check.env("GUARD_NAS_ID", id.trim());
     let mut shell = Command::new("sh");
     shell.args(["-c", "mountpoint -q / && echo probe > \"$1/probe\" && sync \"$1/probe\" && rm \"$1/probe\"", "sh", path]);
 
