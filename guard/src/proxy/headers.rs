@@ -126,6 +126,8 @@ pub fn to_auth_server(headers: &mut HeaderMap, config: &ForwardAuthConfig, forwa
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     set_forwarded_headers(headers, forwarded);
+    // The address once, as in an auth request.
+    headers.remove(X_REAL_IP);
 }
 
 /// Sets `X-Forwarded-*` and `X-Real-IP`.

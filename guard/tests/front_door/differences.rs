@@ -175,12 +175,12 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     ),
     difference(&["asked x-api-key", "asked x-immich-checksum"], ANY, NONE, "Immich's keys are nothing for the outpost"),
     only_in(
-        &["Bearer of Immich, signed in"],
+        &["Bearer of Immich, signed in", "Bearer of Immich, nobody"],
         difference(
             &["asked authorization"],
             "Bearer immich",
             NONE,
-            "where a session is enough, a token that may be Immich's stays at home",
+            "a token that is no JWT can only be Immich's, and stays at home",
         ),
     ),
     difference(
@@ -227,6 +227,7 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
             "asked x-forwarded-prefix",
             "asked x-forwarded-server",
             "asked x-original-uri",
+            "asked x-real-ip",
             "asked x-rewrite-url",
         ],
         ANY,
