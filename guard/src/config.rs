@@ -8,6 +8,7 @@ pub mod door;
 pub mod problems;
 pub mod process;
 pub mod read;
+pub mod secret_keys;
 pub mod units;
 
 use std::net::SocketAddr;

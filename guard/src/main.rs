@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use guard::config::secret_keys;
 use guard::config::{LogConfig, OriginArgs, Problems};
 use guard::idtoken;
 use guard::idtoken::config::IdtokenArgs;
@@ -41,6 +42,10 @@ fn main() -> ExitCode {
 }
 
 fn run_origin(args: &OriginArgs) -> ExitCode {
+    if let Err(problem) = check_secret_keys() {
+        eprintln!("{ORIGIN}: {problem}");
+        return ExitCode::from(2);
+    }
     let config = match args.check() {
         Ok(config) => config,
         Err(problems) => return misconfigured(ORIGIN, &problems),
@@ -90,13 +95,29 @@ fn serving(name: &'static str, log: &LogConfig, serve: impl FnOnce() -> Result<(
 
 /// Warns of variables that guard does not read: a misspelt one could be a limit that is not in force.
 fn warn_of_unknown_variables() {
-    let command = Cli::command();
-    let known: Vec<_> = command.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_env).collect();
+    let known = known_variables();
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("GUARD_") && !known.contains(&name.as_os_str()) {
-            tracing::warn!(variable = %name.to_string_lossy(), "unknown variable: check its spelling");
+        let name = name.to_string_lossy();
+        let is_unknown = name.starts_with("GUARD_") && !known.iter().any(|known| *known == name);
+        if is_unknown && !name.starts_with(secret_keys::PREFIX) {
+            tracing::warn!(variable = %name, "unknown variable: check its spelling");
         }
     }
+}
+
+/// Every variable that a subcommand reads.
+fn known_variables() -> Vec<String> {
+    let command = Cli::command();
+    let names = command.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_env);
+    names.map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
+/// Checks the keys of the pod's Secret.
+fn check_secret_keys() -> Result<(), String> {
+    let names: Vec<_> = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+    let known = known_variables();
+    let known: Vec<_> = known.iter().map(String::as_str).collect();
+    secret_keys::check(names.iter().map(String::as_str), &known)
 }
 
 /// Raises the limit of open files to its maximum: each connection needs two sockets, and the usual limit is 1024.

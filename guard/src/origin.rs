@@ -135,7 +135,7 @@ async fn forward_to_auth_server(
 ) -> Result<Handled, Refusal> {
     request_body::declared(&request, Some(MAX_AUTH_SERVER_BODY))?;
     log.reservation = Some(origin.lifecycle.make_room(TRANSFER_KIB).await.ok_or_else(overloaded)?);
-    return_target::check(request.uri().query(), origin.external.as_ref())?;
+    return_target::check(request.uri().query())?;
     let client = headers::client_address(request.headers(), origin.client_header.as_ref(), log.client);
     if let FrontDoor::ForwardAuth(door) = &origin.door {
         headers::to_auth_server(request.headers_mut(), door.config(), &origin.forwarded(client, false));

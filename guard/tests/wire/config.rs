@@ -93,6 +93,21 @@ async fn all_that_is_wrong_is_said_at_once_by_name_and_before_a_port_is_bound() 
     assert!(ended.stderr.contains("14 problems") && ended.stderr.contains("nothing was started"), "{}", ended.stderr);
 }
 
+/// Optional values come from a Secret; a misspelt list of addresses would let everyone in.
+#[tokio::test]
+async fn a_key_of_the_secret_that_nothing_reads_is_refused() {
+    let issuer = Issuer::start().await;
+    let mut variables = origin_variables(&issuer, "http://127.0.0.1:9");
+    variables.push(("GUARD_SECRET_ACCESS_TEAM", "family".to_owned()));
+    variables.push(("GUARD_SECRET_ALLOW_EMAILS", "ada@example.com".to_owned()));
+    let ended = Process::run(GUARD, &["origin"], &variables).await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("ALLOW_EMAILS") && !ended.stderr.contains("ada@example.com"), "{}", ended.stderr);
+    variables.pop();
+    let OriginProcess { process, .. } = OriginProcess::start(GUARD, &variables).await;
+    assert!(!process.stdout().contains("unknown variable"), "{}", process.stdout());
+}
+
 #[tokio::test]
 async fn without_any_configuration_it_says_what_it_needs() {
     let ended = Process::run(GUARD, &["origin"], &[]).await;
