@@ -175,12 +175,12 @@ mod tests {
         let budget = Budget::of(BASE_BYTES + 1024 * 1024);
         let (eve, ada) = (Holder(1), Holder(2));
         let hold = |holder: Holder| budget.reserve(256).and_then(|reservation| budget.hold(reservation, holder));
-        let held: Vec<_> = std::iter::from_fn(|| hold(eve)).collect();
-        assert_eq!(held.len(), 2);
+        let taken: Vec<_> = std::iter::from_fn(|| hold(eve)).collect();
+        assert_eq!(taken.len(), 2);
         assert_eq!(budget.usage().1, 512 * 1024, "what was refused is given back");
         let others = (hold(ada), hold(ada));
         assert!(others.0.is_some() && others.1.is_some());
-        drop((held, others));
+        drop((taken, others));
         assert!(hold(eve).is_some());
         assert_eq!(Holder::of(&"ada"), Holder::of(&"ada"));
     }
