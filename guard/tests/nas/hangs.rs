@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::linux::net::SocketAddrExt as _;
 
 use testkit::nas::{Container, Mode, Op, Propagation};
 use testkit::tests;
@@ -14,6 +15,7 @@ pub(super) const TESTS: &[(&str, fn())] = tests![
     a_step_leaves_its_trace_before_it_hangs,
     a_stuck_prober_is_never_joined_by_a_second_one,
     a_stuck_prober_is_not_joined_by_that_of_another_run,
+    the_turn_of_another_user_is_not_waited_for,
     a_dead_mount_is_stale,
     liveness_forgives_a_hang_and_readiness_does_not,
     a_wait_lives_through_a_hang,
@@ -91,6 +93,23 @@ fn a_stuck_prober_is_not_joined_by_that_of_another_run() {
     let log = nas.log();
     let probers: BTreeSet<_> = log.iter().filter(|(op, _)| *op != Op::Interrupt).map(|(_, pid)| pid).collect();
     assert_eq!(probers.len(), 1, "{log:?}");
+}
+
+/// Names of abstract sockets belong to whoever takes them first. Another user's process must not be able to hold up the checks.
+fn the_turn_of_another_user_is_not_waited_for() {
+    let host = host();
+    let nas = host.nas();
+    nas.chown("", 1000, 0o755);
+    let container = host.container(&host.point(), Propagation::Private);
+    let table = container.sh("cat /proc/self/mountinfo").run().stdout;
+    let mount = table.lines().find(|line| line.split(' ').nth(4) == Some("/data")).unwrap();
+    let name = format!("guard-nas-look-{}", mount.split(' ').next().unwrap());
+    let name = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+    // Root here, and somebody else for the user that checks.
+    let _held = std::os::unix::net::UnixListener::bind_addr(&name).unwrap();
+    proved(&container.guard(&["nas", "check"]).user(1000).run());
+    // One of the same user is waited for, until the time of a step is over.
+    refused(&container.guard(&["nas", "check", "--timeout", "200ms"]).run(), 48);
 }
 
 fn a_dead_mount_is_stale() {
