@@ -111,7 +111,7 @@ async fn run(dir: &Path, keep: bool, words: &[String]) -> Result<bool> {
     let repo = Repo::copy(source, &dir.join("tree"))?;
     let forge = timed("Git: git http-backend", Forge::start(&repo.tree)).await?;
     // The one line that an operator changes in a fork.
-    repo.edit("clusters/home/flux/source.yaml", "https://github.com/example/photos", &forge.url())?;
+    repo.edit("clusters/home/flux/source.yaml", "https://git.example.com/family/photos", &forge.url())?;
     let finder = Finder::new(cluster.client.clone()).await?;
     let mut world = World { cluster, flux, finder, repo, forge, kustomize: bin.join("kustomize"), dir: dir.to_owned() };
 

@@ -13,6 +13,17 @@ pub fn security(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
             it.object.namespace == namespace.name
                 && matches!(it.role(), Some(Role::Guard | Role::Tunnel | Role::Outpost | Role::PublicProxy | Role::ShareTunnel))
         });
+        let has_host_path = inventory
+            .workloads
+            .iter()
+            .any(|it| it.object.namespace == namespace.name && it.volumes().any(|(_, volume)| volume.host_path.is_some()));
+        let enforce = format!("{LABEL}/enforce");
+        let enforced = namespace.metadata("labels", &enforce);
+        if has_host_path && enforced != Some("privileged") {
+            // Otherwise the default of the cluster holds, and Talos has "baseline".
+            let field = format!("metadata.labels[\"{enforce}\"]");
+            sink.add(namespace, field, enforced.unwrap_or("unset"), "privileged: its pods have hostPath volumes");
+        }
         // A namespace with a hostPath can enforce nothing stricter than "privileged", because "baseline" forbids hostPath.
         let modes: &[&str] =
             if faces_internet || namespace.name == "immich-edge" { &["enforce", "warn", "audit"] } else { &["warn", "audit"] };
