@@ -84,8 +84,18 @@ impl Budget {
 
     /// Reserves a share; none where the rest is too small.
     pub fn reserve(self: &Arc<Self>, kib: u32) -> Option<Reservation> {
+        self.reserve_above(kib, 0)
+    }
+
+    /// Reserves a share for a client that has not shown who it is: one quarter of the budget is kept for those who have.
+    pub fn reserve_for_stranger(self: &Arc<Self>, kib: u32) -> Option<Reservation> {
+        self.reserve_above(kib, self.total_kib / 4)
+    }
+
+    fn reserve_above(self: &Arc<Self>, kib: u32, floor_kib: i64) -> Option<Reservation> {
         let kib = i64::from(kib);
-        let taken = self.left_kib.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| (left >= kib).then_some(left - kib));
+        let take = |left: i64| (left - kib >= floor_kib).then_some(left - kib);
+        let taken = self.left_kib.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
         taken.is_ok().then(|| Reservation { budget: self.clone(), kib, holder: None })
     }
 
@@ -96,12 +106,12 @@ impl Budget {
         (held <= self.total_kib / 2).then_some(reservation)
     }
 
-    /// Reserves a share as soon as the rest is large enough.
-    pub async fn wait_for(self: &Arc<Self>, kib: u32) -> Reservation {
+    /// Calls `reserve` again each time that a share has come back, until it gives one.
+    pub async fn wait_for(&self, reserve: impl Fn() -> Option<Reservation>) -> Reservation {
         loop {
             let mut freed = std::pin::pin!(self.freed.notified());
             freed.as_mut().enable();
-            if let Some(reservation) = self.reserve(kib) {
+            if let Some(reservation) = reserve() {
                 return reservation;
             }
             freed.await;
@@ -162,12 +172,20 @@ mod tests {
         assert_eq!(budget.usage(), (1024 * 1024, 1000 * 1024));
         let waiting = tokio::spawn({
             let budget = budget.clone();
-            async move { drop(budget.wait_for(500).await) }
+            async move { drop(budget.wait_for(|| budget.reserve(500)).await) }
         });
         tokio::task::yield_now().await;
         drop(first);
         waiting.await.unwrap();
         assert_eq!(budget.usage().1, 0);
+    }
+
+    #[test]
+    fn strangers_leave_a_quarter_of_the_budget_to_those_who_have_shown_who_they_are() {
+        let budget = Budget::of(BASE_BYTES + 1024 * 1024);
+        let strangers: Vec<_> = std::iter::from_fn(|| budget.reserve_for_stranger(32)).collect();
+        assert_eq!(strangers.len(), 24, "768 of 1024 KiB");
+        assert!(budget.reserve(256).is_some());
     }
 
     #[test]

@@ -144,11 +144,15 @@ impl Lifecycle {
 
     /// Reserves memory for new work. Where there is none left, idle connections give way first; none where that does not help in time.
     pub async fn make_room(&self, kib: u32) -> Option<Reservation> {
-        if let Some(reservation) = self.budget.reserve(kib) {
+        self.room_by(|| self.budget.reserve(kib)).await
+    }
+
+    async fn room_by(&self, reserve: impl Fn() -> Option<Reservation>) -> Option<Reservation> {
+        if let Some(reservation) = reserve() {
             return Some(reservation);
         }
         self.open.evict();
-        let reservation = tokio::time::timeout(ROOM_TIME, self.budget.wait_for(kib)).await.ok();
+        let reservation = tokio::time::timeout(ROOM_TIME, self.budget.wait_for(reserve)).await.ok();
         if reservation.is_none() {
             self.budget.note_refusal();
         }
@@ -167,7 +171,7 @@ impl Lifecycle {
             self.budget.note_refusal();
             return None;
         }
-        self.make_room(CONNECTION_KIB).await
+        self.room_by(|| self.budget.reserve_for_stranger(CONNECTION_KIB)).await
     }
 
     fn advance(&self, next: Phase) {

@@ -354,7 +354,7 @@ impl AsyncRead for Wire {
                 let used = this.scan(&buffer.filled()[before..]);
                 this.head_bytes = if this.head.is_partial() { this.head_bytes + used } else { 0 };
                 if this.head_bytes > SMALL_HEAD_BYTES && this.head_reservation.is_none() {
-                    let Some(reservation) = this.connection.budget.reserve(HEAD_KIB) else {
+                    let Some(reservation) = this.connection.budget.reserve_for_stranger(HEAD_KIB) else {
                         return Poll::Ready(Err(this.refuse_for_memory()));
                     };
                     this.head_reservation = Some(reservation);
