@@ -87,9 +87,15 @@ impl Budget {
         self.reserve_above(kib, 0)
     }
 
-    /// Reserves a share for a client that has not shown who it is: one quarter of the budget is kept for those who have.
+    /// Reserves the share of a new connection: one quarter of the budget is kept for authenticated requests.
+    pub fn reserve_connection(self: &Arc<Self>) -> Option<Reservation> {
+        self.reserve_above(CONNECTION_KIB, self.total_kib / 4)
+    }
+
+    /// Reserves a share for work of a client that has not shown who it is, such as a large head or a sign-in form: half of the budget is kept
+    /// for new connections and for authenticated requests.
     pub fn reserve_for_stranger(self: &Arc<Self>, kib: u32) -> Option<Reservation> {
-        self.reserve_above(kib, self.total_kib / 4)
+        self.reserve_above(kib, self.total_kib / 2)
     }
 
     fn reserve_above(self: &Arc<Self>, kib: u32, floor_kib: i64) -> Option<Reservation> {
@@ -181,10 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn strangers_leave_a_quarter_of_the_budget_to_those_who_have_shown_who_they_are() {
+    fn strangers_leave_room_to_new_connections_and_those_to_authenticated_requests() {
         let budget = Budget::of(BASE_BYTES + 1024 * 1024);
-        let strangers: Vec<_> = std::iter::from_fn(|| budget.reserve_for_stranger(32)).collect();
-        assert_eq!(strangers.len(), 24, "768 of 1024 KiB");
+        let work: Vec<_> = std::iter::from_fn(|| budget.reserve_for_stranger(64)).collect();
+        assert_eq!(work.len(), 8, "512 of 1024 KiB");
+        let connections: Vec<_> = std::iter::from_fn(|| budget.reserve_connection()).collect();
+        assert_eq!(connections.len(), 8, "768 of 1024 KiB");
         assert!(budget.reserve(256).is_some());
     }
 

@@ -134,7 +134,7 @@ async fn forward_to_auth_server(
     mut request: Request<Incoming>,
 ) -> Result<Handled, Refusal> {
     request_body::declared(&request, Some(MAX_AUTH_SERVER_BODY))?;
-    log.reservation = Some(origin.lifecycle.make_room(TRANSFER_KIB).await.ok_or_else(overloaded)?);
+    log.reservation = Some(origin.lifecycle.make_room_for_stranger(TRANSFER_KIB).await.ok_or_else(overloaded)?);
     return_target::check(request.uri().query())?;
     let client = headers::client_address(request.headers(), origin.client_header.as_ref(), log.client);
     if let FrontDoor::ForwardAuth(door) = &origin.door {

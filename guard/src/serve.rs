@@ -29,7 +29,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
-use crate::memory::{Budget, CONNECTION_KIB, Holder, Reservation};
+use crate::memory::{Budget, Holder, Reservation};
 use connections::Connections;
 use drain_counter::{DrainCounter, DrainGuard};
 use wire::{ConnectionState, Wire};
@@ -159,6 +159,11 @@ impl Lifecycle {
         reservation
     }
 
+    /// Reserves memory for work of a client that has not shown who it is.
+    pub async fn make_room_for_stranger(&self, kib: u32) -> Option<Reservation> {
+        self.room_by(|| self.budget.reserve_for_stranger(kib)).await
+    }
+
     /// Reserves memory for work of this identity.
     pub async fn make_room_for(&self, kib: u32, holder: Holder) -> Option<Reservation> {
         let reservation = self.make_room(kib).await?;
@@ -171,7 +176,7 @@ impl Lifecycle {
             self.budget.note_refusal();
             return None;
         }
-        self.room_by(|| self.budget.reserve_for_stranger(CONNECTION_KIB)).await
+        self.room_by(|| self.budget.reserve_connection()).await
     }
 
     fn advance(&self, next: Phase) {
