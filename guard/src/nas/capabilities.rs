@@ -8,6 +8,8 @@ use rustix::io::Errno;
 
 use super::failure::{Code, Failure};
 
+/// The name of the last step.
+pub(super) const LARGE_FILE: &str = "large-file";
 /// The size that a file of 4 GiB and one byte has, which FAT32 and some old servers cannot store.
 const LARGE_BYTES: u64 = (4 << 30) + 1;
 /// The longest file name of Linux, in bytes (`NAME_MAX`). Immich's storage template keeps the names that phones and cameras give.
@@ -46,7 +48,7 @@ fn try_in(directory: &OwnedFd, path: &str, base: &str, announce: impl Fn(&str)) 
     let times = Timestamps { last_access: TIME, last_modification: TIME };
     fs::utimensat(&inside, letters, &times, AtFlags::empty())
         .map_err(|error| unsuitable(path, "set the time of a file", error))?;
-    announce("large-file");
+    announce(LARGE_FILE);
     fs::ftruncate(&file, LARGE_BYTES).map_err(|error| unsuitable(path, "store a file above 4 GiB", error))?;
     match fs::fstat(&file).map(|facts| u64::try_from(facts.st_size).unwrap_or(0)) {
         Ok(LARGE_BYTES) => Ok(()),

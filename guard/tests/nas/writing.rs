@@ -9,6 +9,7 @@ pub(super) const TESTS: &[(&str, fn())] = tests![
     a_full_nas_is_refused,
     a_full_disk_is_refused_by_writing_too,
     what_immich_does_later_is_tried_before,
+    a_server_that_fills_large_files_is_no_hang,
     a_size_that_is_not_known_is_not_full,
     a_user_who_may_not_write_is_refused,
     only_old_leftovers_of_probes_are_removed,
@@ -64,6 +65,14 @@ fn what_immich_does_later_is_tried_before() {
     nas.set(Mode::Healthy);
     proved(&container.guard(&["nas", "check"]).run());
     assert_eq!(nas.list(""), Vec::<String>::new());
+}
+
+/// Some servers fill a large file with zeros. That takes long, and says nothing about the mount.
+fn a_server_that_fills_large_files_is_no_hang() {
+    let host = host();
+    let nas = host.nas();
+    nas.set(Mode::SlowLargeFiles);
+    proved(&host.container(&host.point(), Propagation::Private).guard(&["nas", "check", "--timeout", "1s"]).run());
 }
 
 fn a_size_that_is_not_known_is_not_full() {

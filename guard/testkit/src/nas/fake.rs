@@ -48,6 +48,8 @@ pub enum Mode {
     NoDirectories,
     /// No file of 4 GiB or more, as FAT32.
     SmallFiles,
+    /// A file of 4 GiB takes for ever, as on a server that fills it with zeros.
+    SlowLargeFiles,
     /// No name longer than 143 bytes, as eCryptfs.
     ShortNames,
     /// No name beyond ASCII.
@@ -261,6 +263,7 @@ impl Shared {
             Mode::NoRename if matches!(op, Op::Rename | Op::Rename2) => Some(Errno::PERM),
             Mode::NoDirectories if op == Op::Mkdir => Some(Errno::PERM),
             Mode::SmallFiles if op == Op::Setattr && request.u32(0) & 8 != 0 && request.u64(16) >= 1 << 32 => Some(Errno::FBIG),
+            Mode::SlowLargeFiles if op == Op::Setattr && request.u32(0) & 8 != 0 && request.u64(16) >= 1 << 32 => return None,
             Mode::ShortNames if op == Op::Create && request.name(16, 0).len() > 143 => Some(Errno::NAMETOOLONG),
             Mode::AsciiNames if op == Op::Create && !request.name(16, 0).is_ascii() => Some(Errno::INVAL),
             _ => None,
