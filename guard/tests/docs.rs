@@ -235,3 +235,26 @@ fn every_page_is_listed_and_says_its_question() -> std::io::Result<()> {
     }
     Ok(())
 }
+
+/// Every key that a manifest takes from the Secret of guard is one at which guard starts.
+#[test]
+fn guard_starts_with_every_key_of_its_secret_that_a_manifest_reads() -> std::io::Result<()> {
+    let (mut keys, mut manifests) = (BTreeSet::new(), Vec::new());
+    files(&Path::new(ROOT).join("apps"), "yaml", &mut manifests)?;
+    for path in manifests {
+        let text = std::fs::read_to_string(path)?;
+        let lines: Vec<_> = text.lines().map(str::trim).collect();
+        let pairs = lines.windows(2).filter(|pair| pair[0] == "name: immich-edge");
+        keys.extend(pairs.filter_map(|pair| pair[1].strip_prefix("key: ")).map(str::to_owned));
+    }
+    assert!(keys.len() >= 8, "{keys:?}");
+    let variables = variables("origin")?;
+    for key in keys {
+        let is_read = variables.contains(&format!("GUARD_{key}")) || guard::config::secret_keys::OTHERS.contains(&&*key);
+        assert!(
+            is_read,
+            "a manifest reads {key} from the Secret immich-edge, and guard would not start with it: add it to OTHERS"
+        );
+    }
+    Ok(())
+}

@@ -5,8 +5,8 @@
 
 /// The beginning of the variables that stand for the keys of the Secret.
 pub const PREFIX: &str = "GUARD_SECRET_";
-/// The keys that the manifests use without a variable of the same name.
-const OTHERS: [&str; 1] = ["EXTERNAL_HOST"];
+/// The keys that the manifests use without a variable of guard of the same name. `tests/docs.rs` holds them to the manifests.
+pub const OTHERS: [&str; 2] = ["EXTERNAL_HOST", "SHARE_URL"];
 
 /// Checks that each key of the Secret is read by a variable: the key `ALLOW_EMAIL` by `GUARD_ALLOW_EMAIL`. `names` are the variables that are
 /// set, `known` those that guard reads.
