@@ -32,7 +32,7 @@ use crate::proxy::request_body::{self, RequestBody};
 use crate::proxy::response::{self, ResponseBody};
 use crate::proxy::{Lease, Upstream, framing, headers};
 use crate::refusal::{Reason, Refusal, RefusalContext, prefers_html};
-use crate::serve::wire::ConnectionState;
+use crate::serve::connection_state::ConnectionState;
 use crate::serve::{Handler, Lifecycle, Phase};
 use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::Metrics;

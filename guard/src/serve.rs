@@ -4,6 +4,7 @@
 //! need no accept loop, but the kernel spreads the few long-lived connections of cloudflared unevenly.
 
 mod chunks;
+pub mod connection_state;
 pub mod connections;
 pub mod drain_counter;
 pub mod head;
@@ -30,9 +31,10 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::memory::{Budget, Holder, Reservation};
+use connection_state::ConnectionState;
 use connections::Connections;
 use drain_counter::{DrainCounter, DrainGuard};
-use wire::{ConnectionState, Wire};
+use wire::Wire;
 
 /// The maximum number of open connections, whatever the memory. For further ones idle connections give way, else they get 503.
 pub const MAX_CONNECTIONS: usize = 8192;

@@ -17,6 +17,7 @@ use guard::config::{OriginArgs, Problems};
 use serde_json::Value;
 use testkit::Issuer;
 use testkit::photos::Photos;
+use testkit::process::origin_variables;
 
 use guard_process::GuardProcess;
 
@@ -122,18 +123,9 @@ fn check_upstream(issuer: &Issuer, upstream: &str) -> Result<(), Problems> {
 }
 
 async fn start_guard(program: &std::path::Path, issuer: &Issuer, upstream: &str) -> io::Result<GuardProcess> {
-    let variables = [
-        ("GUARD_LISTEN", "127.0.0.1:0"),
-        ("GUARD_ADMIN_LISTEN", "127.0.0.1:0"),
-        ("GUARD_UPSTREAM", upstream),
-        ("GUARD_ACCESS_TEAM", issuer.team()),
-        ("GUARD_ACCESS_AUD", issuer.aud()),
-        ("GUARD_JWKS_URL", &issuer.url()),
-        ("GUARD_ALLOW_EMAIL", ALLOWED),
-        ("GUARD_LAN_URL", "http://nas.lan:30283"),
-        ("GUARD_GRACE", "10s"),
-    ]
-    .map(|(name, value)| (name, value.to_owned()));
+    let mut variables = origin_variables(issuer, upstream);
+    let own = [("GUARD_ALLOW_EMAIL", ALLOWED), ("GUARD_LAN_URL", "http://nas.lan:30283"), ("GUARD_GRACE", "10s")];
+    variables.extend(own.map(|(name, value)| (name, value.to_owned())));
     let guard = GuardProcess::start(program, &["origin"], &variables).await?;
     guard.ready().await?;
     Ok(guard)

@@ -13,7 +13,7 @@ use super::access_log::AccessLog;
 use super::headers;
 use super::request_body::Progress;
 use crate::refusal::{Reason, Refusal, RefusalContext};
-use crate::serve::wire::ConnectionState;
+use crate::serve::connection_state::ConnectionState;
 
 /// The body of a response. When it is dropped, at its end or early, the upstream connection is returned or cut, the client's connection is told
 /// that the response has ended, and the access log line is written.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::wire::ConnectionState;
+use super::connection_state::ConnectionState;
 
 /// How many connections give way at once. More than one, so that a flood of new connections does not search the table for each.
 pub const EVICTION_BATCH: usize = 32;
