@@ -165,3 +165,18 @@ fn wrong_answers_write_nothing() {
     let quota = guardctl(&[&GOOD[..], &["--default-quota", "0"]].concat());
     assert!(String::from_utf8(quota.stderr).unwrap().contains("with a quota of 0, new users cannot upload"));
 }
+
+/// A strict issuer refuses plain http beside the app's own scheme in one client.
+#[test]
+fn the_redirect_uris_of_the_lan_stand_apart() {
+    let (_, next) = rendered(&["--lan-url", "http://nas.home.example:30283"]);
+    let (public, lan) = next.split_once("For sign-in over the LAN").expect("a list of its own");
+    assert!(
+        public.contains("https://photos.example.com/auth/login") && public.contains("app.immich:///oauth-callback"),
+        "{public}"
+    );
+    assert!(!public.contains("http://"), "{public}");
+    assert!(lan.contains("http://nas.home.example:30283/auth/login") && lan.contains("refuses http://"), "{lan}");
+    let (_, without) = rendered(&[]);
+    assert!(!without.contains("over the LAN"), "{without}");
+}
