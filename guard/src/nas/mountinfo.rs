@@ -91,6 +91,14 @@ impl MountTable {
         Some(current)
     }
 
+    /// Whether this private mount goes away when the host unmounts it. A runtime binds a volume, and then makes it private by its path
+    /// (runc, `mountPropagation: None`): a mount that arrives in between lies on top and is made private alone, and the bare directory
+    /// below it still follows the host.
+    pub fn can_lose(&self, mount: &Mount) -> bool {
+        let is_below = |other: &&Mount| other.id == mount.parent && other.mount_point == mount.mount_point;
+        !mount.receives_mounts() && self.0.iter().find(is_below).is_some_and(Mount::receives_mounts)
+    }
+
     /// The mount at exactly this point, the topmost one.
     pub fn at(&self, point: &str) -> Option<&Mount> {
         self.covering(point).filter(|mount| mount.mount_point == point)

@@ -6,10 +6,11 @@ use std::time::Duration;
 use testkit::nas::{FakeNas, Host, Propagation};
 use testkit::tests;
 
-use super::host;
+use super::{host, refused};
 
 pub(super) const TESTS: &[(&str, fn())] = tests![
     a_mount_swapped_while_containers_start_never_lets_a_byte_reach_the_disk,
+    a_mount_that_arrives_while_the_container_is_made_can_vanish_again_and_is_refused,
     a_mount_swapped_under_a_check_never_lets_its_probe_reach_the_disk,
 ];
 
@@ -29,10 +30,25 @@ fn a_mount_swapped_while_containers_start_never_lets_a_byte_reach_the_disk() {
                 41 => refusals += 1,
                 _ => panic!("{outcome:#?}"),
             }
-            assert_eq!(nas.read(&format!("photo-{number}")).is_some(), outcome.code() == 0, "{outcome:#?}");
+            let is_stored = nas.read(&format!("photo-{number}")).is_some();
+            assert_eq!(is_stored, outcome.code() == 0, "{outcome:#?}, on the disk: {:?}", host.strays());
         }
         (started, refusals)
     });
+}
+
+fn a_mount_that_arrives_while_the_container_is_made_can_vanish_again_and_is_refused() {
+    let host = host();
+    let mut nas = None;
+    // The runtime binds the bare directory, the NAS arrives on top of it, and `private` is then set for the NAS alone.
+    let container = host.container_while(&host.point(), Propagation::Private, || nas = Some(host.nas()));
+    let outcome = container.guard(&["nas", "exec", "--wait", "0s", "--", "touch", "/data/photo"]).run();
+    refused(&outcome, 41);
+    assert!(outcome.termination_log.contains("restarts"), "{outcome:?}");
+    // What a writer would meet that went on.
+    host.unmount(&host.point());
+    assert_eq!(container.sh("touch /data/photo").run().code(), 0);
+    assert_eq!(host.strays().len(), 1);
 }
 
 fn a_mount_swapped_under_a_check_never_lets_its_probe_reach_the_disk() {

@@ -8,6 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 
 use rustix::mount::{
@@ -39,12 +40,21 @@ pub struct Container {
 }
 
 impl Container {
-    pub(super) fn start(root: PathBuf, pod: PathBuf, program: PathBuf, data: PathBuf, propagation: Propagation) -> Self {
+    /// `bound` runs outside the container, after its volume was bound and before the propagation of that is set.
+    pub(super) fn start(
+        root: PathBuf,
+        pod: PathBuf,
+        program: PathBuf,
+        data: PathBuf,
+        propagation: Propagation,
+        bound: impl FnOnce(),
+    ) -> Self {
         let (jobs, queue) = channel::<Job>();
         let (ready, is_ready) = channel();
-        let volume = pod.clone();
+        let meeting = Arc::new(Barrier::new(2));
+        let (volume, bind_done) = (pod.clone(), Arc::clone(&meeting));
         let thread = std::thread::spawn(move || {
-            let made = enter(&root, &volume, &program, &data, propagation);
+            let made = enter(&root, &volume, &program, &data, propagation, &bind_done);
             let failed = made.is_err();
             drop(ready.send(made));
             if !failed {
@@ -53,6 +63,9 @@ impl Container {
                 }
             }
         });
+        meeting.wait();
+        bound();
+        meeting.wait();
         is_ready.recv().expect("a thread that did not panic").expect("a container's mounts");
         Self { pod, jobs: Some(jobs), thread: Some(thread) }
     }
@@ -105,7 +118,7 @@ impl Drop for Container {
 }
 
 /// Moves the calling thread into a new container.
-fn enter(root: &Path, pod: &Path, program: &Path, data: &Path, propagation: Propagation) -> io::Result<()> {
+fn enter(root: &Path, pod: &Path, program: &Path, data: &Path, propagation: Propagation, bind_done: &Barrier) -> io::Result<()> {
     unshare_mounts()?;
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
     mount("overlay", root, "tmpfs", MountFlags::NODEV, c"mode=0755")?;
@@ -137,6 +150,8 @@ fn enter(root: &Path, pod: &Path, program: &Path, data: &Path, propagation: Prop
 
     let volume = root.join("data");
     mount_bind_recursive(data, &volume)?;
+    bind_done.wait();
+    bind_done.wait();
     let kind = match propagation {
         Propagation::Private => MountPropagationFlags::PRIVATE,
         Propagation::HostToContainer => MountPropagationFlags::DOWNSTREAM,

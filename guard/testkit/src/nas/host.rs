@@ -128,6 +128,11 @@ impl Host {
 
     /// A container whose `/data` is this directory of the node, as containerd makes it from a `hostPath`.
     pub fn container(&self, data: &Path, propagation: Propagation) -> Container {
+        self.container_while(data, propagation, || ())
+    }
+
+    /// The same, and this happens on the node between the two system calls that bind the volume and set its propagation.
+    pub fn container_while(&self, data: &Path, propagation: Propagation, bound: impl FnOnce()) -> Container {
         let number = self.containers.fetch_add(1, Ordering::Relaxed);
         let pod = self.disk().join(format!("pods/{number}"));
         fs::create_dir_all(pod.join("guard")).expect("an emptyDir");
@@ -138,7 +143,7 @@ impl Host {
         }
         let root = self.top.join(format!("images/{number}"));
         fs::create_dir(&root).expect("a new directory");
-        Container::start(root, pod, self.program.clone(), data.to_owned(), propagation)
+        Container::start(root, pod, self.program.clone(), data.to_owned(), propagation, bound)
     }
 }
 
