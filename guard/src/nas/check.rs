@@ -70,7 +70,8 @@ fn check_mount(
     Err(failure)
 }
 
-fn read_table(config: &NasConfig) -> Result<(MountTable, Mount), Failure> {
+/// Reads the mount table, and the mount in it that the path is on.
+pub(super) fn read_table(config: &NasConfig) -> Result<(MountTable, Mount), Failure> {
     let table = MountTable::read().map_err(|error| {
         Failure::new(Code::Io, format!("/proc/self/mountinfo cannot be read: {error}"), "run guard where /proc is mounted")
     })?;

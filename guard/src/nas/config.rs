@@ -122,17 +122,6 @@ impl NasConfig {
                 ""
             }));
         }
-        if table.can_lose(mount) {
-            let found = format!(
-                "{} is {fstype} {source}, which arrived while this container was made: the node can unmount it here",
-                self.path
-            );
-            return Err(Failure::new(
-                Code::NotMounted,
-                found,
-                "nothing: this container restarts by itself, and then keeps its mount",
-            ));
-        }
         let is_node_disk = |point: &&&str| table.at(point).is_some_and(|node| node.device == mount.device);
         if let Some(point) = NODE_DISK.iter().find(is_node_disk) {
             return Err(not_mounted(&format!(", the same device as {point}: the node's own")));

@@ -35,6 +35,11 @@ impl Mount {
         self.options.iter().chain(&self.super_options).any(|option| option == "ro")
     }
 
+    /// Whether mounts and unmounts of another namespace take place here too.
+    fn follows_another(&self) -> bool {
+        self.propagation.iter().any(|tag| tag.starts_with("master:"))
+    }
+
     /// Whether a mount that the host makes later can appear here.
     pub fn receives_mounts(&self) -> bool {
         self.propagation.iter().any(|tag| tag.starts_with("shared:") || tag.starts_with("master:"))
@@ -91,12 +96,11 @@ impl MountTable {
         Some(current)
     }
 
-    /// Whether this private mount goes away when the host unmounts it. A runtime binds a volume, and then makes it private by its path
-    /// (runc, `mountPropagation: None`): a mount that arrives in between lies on top and is made private alone, and the bare directory
-    /// below it still follows the host.
-    pub fn can_lose(&self, mount: &Mount) -> bool {
-        let is_below = |other: &&Mount| other.id == mount.parent && other.mount_point == mount.mount_point;
-        !mount.receives_mounts() && self.0.iter().find(is_below).is_some_and(Mount::receives_mounts)
+    /// Whether the host can unmount this mount here: it lies on one that follows the host. A trigger of autofs is no danger, it mounts
+    /// again. Nothing ever mounts on a container's root from outside.
+    pub fn can_vanish(&self, mount: &Mount) -> bool {
+        let below = self.0.iter().find(|other| other.id == mount.parent && other.id != mount.id);
+        below.is_some_and(|below| below.mount_point != "/" && below.fstype != "autofs" && below.follows_another())
     }
 
     /// The mount at exactly this point, the topmost one.

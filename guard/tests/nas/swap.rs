@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use testkit::nas::{FakeNas, Host, Propagation};
+use testkit::nas::{Container, FakeNas, Host, Propagation};
 use testkit::tests;
 
-use super::{host, refused};
+use super::{host, proved, refused};
 
 pub(super) const TESTS: &[(&str, fn())] = tests![
     a_mount_swapped_while_containers_start_never_lets_a_byte_reach_the_disk,
-    a_mount_that_arrives_while_the_container_is_made_can_vanish_again_and_is_refused,
+    a_command_never_starts_on_a_mount_that_the_node_can_take_away,
     a_mount_swapped_under_a_check_never_lets_its_probe_reach_the_disk,
 ];
 
@@ -37,18 +37,29 @@ fn a_mount_swapped_while_containers_start_never_lets_a_byte_reach_the_disk() {
     });
 }
 
-fn a_mount_that_arrives_while_the_container_is_made_can_vanish_again_and_is_refused() {
-    let host = host();
-    let mut nas = None;
-    // The runtime binds the bare directory, the NAS arrives on top of it, and `private` is then set for the NAS alone.
-    let container = host.container_while(&host.point(), Propagation::Private, || nas = Some(host.nas()));
-    let outcome = container.guard(&["nas", "exec", "--wait", "0s", "--", "touch", "/data/photo"]).run();
-    refused(&outcome, 41);
-    assert!(outcome.termination_log.contains("restarts"), "{outcome:?}");
-    // What a writer would meet that went on.
-    host.unmount(&host.point());
-    assert_eq!(container.sh("touch /data/photo").run().code(), 0);
-    assert_eq!(host.strays().len(), 1);
+fn a_command_never_starts_on_a_mount_that_the_node_can_take_away() {
+    let run = |container: &Container| container.guard(&["nas", "exec", "--wait", "0s", "--", "touch", "/data/photo"]).run();
+    for propagation in [Propagation::Private, Propagation::HostToContainer] {
+        let host = host();
+        let mut nas = None;
+        // The runtime binds the bare directory, the NAS arrives on top of it, and the propagation is then set for the NAS alone.
+        let container = host.container_while(&host.point(), propagation, || nas = Some(host.nas()));
+        proved(&container.guard(&["nas", "check"]).run());
+        let outcome = run(&container);
+        refused(&outcome, 41);
+        assert!(outcome.stderr.contains("goes when the node unmounts it"), "{outcome:?}");
+        // What a command would meet that had started.
+        host.unmount(&host.point());
+        assert_eq!(container.sh("touch /data/photo").run().code(), 0);
+        assert_eq!(host.strays().len(), 1);
+        // Now the bare directory follows the node, whatever the propagation was.
+        let nas = host.nas();
+        proved(&container.guard(&["nas", "check"]).run());
+        refused(&run(&container), 41);
+        // The same container again, as the kubelet starts it.
+        proved(&run(&host.container(&host.point(), propagation)));
+        assert_eq!(nas.list(""), ["photo"]);
+    }
 }
 
 fn a_mount_swapped_under_a_check_never_lets_its_probe_reach_the_disk() {

@@ -65,6 +65,28 @@ fn optional_fields_escapes_and_read_only() {
 }
 
 #[test]
+fn a_mount_goes_with_the_host_where_it_lies_on_one_that_follows_it() {
+    let vanishes = |below: &str| {
+        let nas = "702 700 0:41 / /data rw - nfs4 nas.lan:/photos rw\n";
+        let table = MountTable::parse(&format!("600 1 0:5 / / rw master:9 - overlay overlay rw\n{below}{nas}"));
+        table.can_vanish(table.at("/data").unwrap())
+    };
+    assert!(vanishes("700 600 254:0 /mnt/nas /data rw master:1 - ext4 /dev/vda rw\n"));
+    assert!(vanishes("700 600 254:0 /mnt/nas /data rw shared:7 master:1 - ext4 /dev/vda rw\n"));
+    for pinned in [
+        "700 600 254:0 /mnt/nas /data rw - ext4 /dev/vda rw\n",
+        // The node itself, where nothing comes from elsewhere.
+        "700 600 254:0 /mnt/nas /data rw shared:7 - ext4 /dev/vda rw\n",
+        "700 600 0:40 / /data rw master:1 - autofs /etc/auto.nas rw\n",
+    ] {
+        assert!(!vanishes(pinned), "{pinned}");
+    }
+    let bound =
+        MountTable::parse("600 1 0:5 / / rw master:9 - overlay overlay rw\n702 600 0:41 / /data rw master:2 - nfs4 nas:/ rw\n");
+    assert!(!bound.can_vanish(bound.at("/data").unwrap()), "a bind of the mount itself stays");
+}
+
+#[test]
 fn ten_thousand_lines_are_read_and_searched() {
     let mut text = CONTAINER.to_owned();
     for number in 0..10_000 {
