@@ -62,11 +62,11 @@ impl FrontDoor {
         }
     }
 
-    /// Whether a request that this key authenticated may go on: false once the key is withdrawn.
-    pub fn holds(&self, key: Option<KeyId>) -> bool {
+    /// Waits until the key that authenticated a request is withdrawn; without a key, for ever.
+    pub async fn withdrawn(&self, key: Option<KeyId>) {
         match (self, key) {
-            (Self::Signed(door), Some(key)) => door.holds(key),
-            _ => true,
+            (Self::Signed(door), Some(key)) => door.withdrawn(key).await,
+            _ => std::future::pending().await,
         }
     }
 

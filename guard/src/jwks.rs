@@ -29,6 +29,8 @@ pub const REFRESH: Duration = Duration::from_secs(10 * 60);
 pub const REFETCH_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the last good key set is used while its server is down.
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How often [`Keys::withdrawn`] reads the age of the set.
+const AGE_CHECK: Duration = Duration::from_secs(30);
 /// The first pause after a failed fetch; it doubles up to [`MAX_BACKOFF`].
 pub const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 /// The longest pause after a failed fetch.
@@ -175,6 +177,17 @@ impl Keys {
     pub async fn ready(&self) {
         let mut finished = self.finished.subscribe();
         while self.current().is_none() && finished.changed().await.is_ok() {}
+    }
+
+    /// Waits until the key with this id has left the set, or the set is too old.
+    pub async fn withdrawn(&self, id: KeyId) {
+        let mut finished = self.finished.subscribe();
+        while self.current().is_some_and(|set| set.holds(id)) {
+            tokio::select! {
+                _ = finished.changed() => {}
+                () = tokio::time::sleep(AGE_CHECK) => {}
+            }
+        }
     }
 
     /// Waits until the first fetch has ended, successful or not.

@@ -34,7 +34,7 @@ use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::{GaugeGuard, Metrics};
 use crate::telemetry::upstream_health::UpstreamHealth;
 use crate::upstream::UpstreamError;
-use tunnel::Tunnel;
+use tunnel::{Tunnel, Withdrawn};
 
 /// The largest body of a request to the auth server's own path, in bytes. Such requests carry sign-in forms and need no authentication.
 pub const MAX_AUTH_SERVER_BODY: u64 = 1024 * 1024;
@@ -182,8 +182,8 @@ impl Handler for Origin {
             Ok(Handled::Response { response, lease }) => response::stream_back(response, lease, log, connection),
             Ok(Handled::Tunnel { client, response, lease, expires, key }) => {
                 let origin = self.clone();
-                let is_valid = Box::new(move || origin.door.holds(key));
-                self.open_tunnel(client, response, lease, (expires, is_valid), log)
+                let withdrawn = Box::pin(async move { origin.door.withdrawn(key).await });
+                self.open_tunnel(client, response, lease, (expires, withdrawn), log)
             }
             Err(refusal) => {
                 let draining = *self.phase.borrow() != Phase::Serving;
@@ -255,7 +255,7 @@ impl Origin {
         client: OnUpgrade,
         mut response: Response<Incoming>,
         lease: Lease,
-        (expires, is_valid): (u64, Box<dyn Fn() -> bool + Send + Sync>),
+        (expires, withdrawn): (u64, Withdrawn),
         mut log: AccessLog,
     ) -> Response<ResponseBody> {
         log.mark_tunnel();
@@ -265,7 +265,7 @@ impl Origin {
             client,
             upstream,
             expires,
-            is_valid,
+            withdrawn,
             phase: self.phase.clone(),
             log,
             gauge: GaugeGuard::on(&self.metrics.open_tunnels),

@@ -23,6 +23,8 @@ pub const REFRESH: Duration = Duration::from_secs(10 * 60);
 pub const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The pause between two attempts to refresh a known key.
 const REFRESH_PAUSE: Duration = Duration::from_secs(30);
+/// How often [`PemKeys::withdrawn`] looks.
+const CHECK: Duration = Duration::from_secs(30);
 /// The maximum number of fetches in a [`WINDOW`].
 pub const MAX_NEW: usize = 10;
 /// Once [`MAX_NEW`] is reached, one unknown name is fetched in each such period, so that invented names never shut out a new key for long.
@@ -103,6 +105,13 @@ impl PemKeys {
     /// Whether the key with this id is in the cache and not too old.
     pub fn holds(&self, id: KeyId) -> bool {
         self.known().values().any(|known| known.key.id() == id && known.since.elapsed() < MAX_AGE)
+    }
+
+    /// Waits until the key with this id has been replaced, or is too old.
+    pub async fn withdrawn(&self, id: KeyId) {
+        while self.holds(id) {
+            tokio::time::sleep(CHECK).await;
+        }
     }
 
     /// The number of cached keys.
@@ -189,7 +198,52 @@ impl PemKeys {
 
 #[cfg(test)]
 mod tests {
+    use testkit::signer::{KeyPair, KeyServer};
+
     use super::*;
+
+    /// Lets this time pass at once. The clock runs on afterwards: with a clock that stands still, a fetch would be over its deadline.
+    async fn pass(time: Duration) {
+        tokio::time::pause();
+        tokio::time::advance(time).await;
+        tokio::time::resume();
+    }
+
+    #[tokio::test]
+    async fn a_known_key_is_refreshed_by_age_and_stays_in_use_while_that_fails() {
+        let server = KeyServer::start().await;
+        let keys = PemKeys::new(&server.url(""), Trust::new(&[]), Arc::default());
+        let put = |kid: &str| {
+            let pem = KeyPair::p256(kid).public_pem();
+            server.put(&format!("/{kid}"), &pem);
+            Key::from_p256_pem(kid, pem.as_bytes()).unwrap().id()
+        };
+        let in_use = async || keys.find("a").await.map(|key| key.id());
+        let (first, asked) = (put("a"), || server.asked().len());
+        assert_eq!(in_use().await, Some(first));
+
+        let second = put("a");
+        pass(REFRESH / 2).await;
+        assert_eq!((in_use().await, asked()), (Some(first), 1), "not before its age");
+        // A name that nobody published uses up nothing of a known key's.
+        for number in 0..2 * MAX_NEW {
+            keys.find(&format!("made-up-{number}")).await;
+        }
+        let asked_before = asked();
+        pass(REFRESH / 2).await;
+        assert_eq!((in_use().await, asked()), (Some(second), asked_before + 1), "a key that was replaced under its name");
+        assert!(keys.holds(second) && !keys.holds(first));
+
+        server.put("/a", "<html>");
+        pass(REFRESH).await;
+        assert_eq!((in_use().await, asked()), (Some(second), asked_before + 2), "stale is better than shut");
+        assert_eq!((in_use().await, asked()), (Some(second), asked_before + 2), "with a pause between two attempts");
+        pass(REFRESH_PAUSE).await;
+        assert_eq!((in_use().await, asked()), (Some(second), asked_before + 3));
+        pass(MAX_AGE).await;
+        assert_eq!(in_use().await, None, "and not for ever");
+        assert!(!keys.holds(second));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn invented_names_have_a_budget_and_a_trickle_and_are_asked_for_once() {

@@ -75,9 +75,13 @@ impl Signed {
         Self { profile, keys, cache: Mutex::default(), metrics }
     }
 
-    /// Whether a key that has verified a token is still one of the front door's.
-    pub fn holds(&self, key: KeyId) -> bool {
-        self.keys.holds(key)
+    /// Waits until a key that has verified a token is no longer one of the front door's.
+    pub async fn withdrawn(&self, key: KeyId) {
+        match &self.keys {
+            KeySource::Jwks(keys) => keys.withdrawn(key).await,
+            KeySource::Pem(keys) => keys.withdrawn(key).await,
+            KeySource::Secret(_) => std::future::pending().await,
+        }
     }
 
     /// Authenticates a request at `now` (seconds since 1970).

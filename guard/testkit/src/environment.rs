@@ -7,12 +7,15 @@
 use std::net::SocketAddr;
 
 use guard::config::{ForwardAuthArgs, FrontDoorArgs, OriginArgs, ProcessArgs};
+use guard::jwks::Document;
 use guard::origin::start::{OriginServer, start};
 use guard::serve::Drained;
+use guard::tls::Trust;
 
 use crate::process::{OriginProcess, origin_variables};
 use crate::raw::Response;
 use crate::signer::KeyServer;
+use crate::wait::eventually;
 use crate::{Immich, Issuer, Outpost, RawClient, RawUpstream, outpost};
 
 /// The programs around one guard, and the guard.
@@ -89,6 +92,19 @@ impl TestEnvironment {
         let Self { immich, guard, .. } = self;
         let drained = tokio::task::spawn_blocking(move || guard.join()).await.expect("the guard does not panic");
         (drained, immich)
+    }
+}
+
+impl TestEnvironment<Issuer> {
+    /// What guard's refresh every ten minutes does, now: fetches the keys once, and returns when the set has `kid`.
+    pub async fn refresh_keys(&self, kid: &str) {
+        let source = Document::at(self.front_door.url().parse().expect("a URL"), &Trust::new(&[])).expect("a source of keys");
+        let keys = self.guard.keys().expect("an issuer with a set of keys");
+        let has_arrived = || keys.current().is_some_and(|set| set.find(kid).is_some());
+        tokio::select! {
+            () = keys.keep_fresh(source) => unreachable!("it keeps fresh for ever"),
+            () = eventually("the new key to be fetched", has_arrived) => {}
+        }
     }
 }
 

@@ -8,9 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use guard::jwks::Document;
 use guard::origin::start::OriginServer;
-use guard::tls::Trust;
 use serde_json::json;
 use testkit::admin;
 use testkit::signer::sign_hs256;
@@ -31,16 +29,6 @@ async fn status_of(door: &OriginServer, token: &str) -> u16 {
 fn of_unknown_key(issuer: &Issuer, kid: &str) -> String {
     let header = json!({"alg": "RS256", "kid": kid, "typ": "JWT"});
     sign_hs256(b"not a key of anyone", &header, &issuer.person("eve@example.com"))
-}
-
-/// What the ten-minute refresh does, now: fetches once, and returns when the set has `kid`.
-async fn refresh(home: &TestEnvironment, kid: &str) {
-    let source = Document::at(home.front_door.url().parse().unwrap(), &Trust::new(&[])).unwrap();
-    let learnt = || home.guard.keys().unwrap().current().is_some_and(|set| set.find(kid).is_some());
-    tokio::select! {
-        () = home.guard.keys().unwrap().keep_fresh(source) => unreachable!("it keeps fresh for ever"),
-        () = eventually("the new key to be learnt", learnt) => {}
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,7 +60,7 @@ async fn five_rotations_under_load_lose_no_request() {
         let old = home.token();
         let fresh = home.front_door.rotate();
         everyone_again().await;
-        refresh(&home, fresh.kid()).await;
+        home.refresh_keys(fresh.kid()).await;
         assert_eq!(status_of(&home.guard, &old).await, 200, "the previous key is still published, rotation {rotation}");
         everyone_again().await;
         now_good.send_replace(Arc::new(home.token()));

@@ -137,6 +137,25 @@ async fn bytes_that_come_with_a_head_are_not_lost_on_either_side() {
 }
 
 #[tokio::test]
+async fn a_websocket_ends_when_its_key_leaves_the_set_and_not_before() {
+    let (home, upstream) = played().await;
+    let (mut client, mut immich) = tunnel(&home, &upstream).await;
+    // Twice: the first only makes it the previous key, which is published on.
+    for is_published in [true, false] {
+        let fresh = home.front_door.rotate();
+        home.refresh_keys(fresh.kid()).await;
+
+        if is_published {
+            client.send("still here").await;
+            assert_eq!(immich.read_exact(10).await, b"still here");
+        }
+    }
+    assert_eq!(client.read_to_end().await.0, b"");
+    assert_eq!(immich.read_to_end().await.0, b"");
+    eventually("the tunnel to be closed", || home.guard.metrics.open_tunnels.get() == 0).await;
+}
+
+#[tokio::test]
 async fn who_has_said_all_still_hears_the_other() {
     let (home, upstream) = played().await;
     let (mut client, mut immich) = tunnel(&home, &upstream).await;

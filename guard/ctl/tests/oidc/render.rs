@@ -142,6 +142,10 @@ fn wrong_answers_write_nothing() {
         (("--issuer", "auth.example.com"), "oauth.issuerUrl: found no valid URL, wanted the issuer's URL"),
         (("--client-id", ""), "oauth.clientId: found no value"),
         (("--external-url", "https://photos.example.com/immich"), "--external-url: found"),
+        (
+            ("--external-url", "https://Photos.example.com"),
+            "--external-url: found \"https://Photos.example.com\", wanted only scheme, host and port in lower case",
+        ),
         (("--external-url", "photos.example.com"), "server.externalDomain: found no URL, wanted a complete URL"),
     ] {
         let arguments: Vec<_> = GOOD
@@ -155,6 +159,7 @@ fn wrong_answers_write_nothing() {
     }
     for (more, wanted) in [
         (["--lan-url", "nas:30283"], "--lan-url: found \"nas:30283\", wanted only scheme, host and port"),
+        (["--lan-url", "http://NAS.home.example:30283"], "--lan-url: found \"http://NAS.home.example:30283\", wanted only"),
         (["--token-endpoint-auth-method", "none"], "oauth.tokenEndpointAuthMethod: found \"none\", wanted one of"),
         (["--external-url=https://photos.example.com/immich", "--no-role-claim"], "cannot be used multiple times"),
     ] {

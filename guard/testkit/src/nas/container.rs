@@ -11,6 +11,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 
+use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change, mount_remount,
     unmount,
@@ -156,7 +157,12 @@ fn enter(root: &Path, pod: &Path, program: &Path, data: &Path, propagation: Prop
         Propagation::Private => MountPropagationFlags::PRIVATE,
         Propagation::HostToContainer => MountPropagationFlags::DOWNSTREAM,
     };
-    mount_change(&volume, kind | MountPropagationFlags::REC)?;
+    // EINVAL: what was the topmost mount a moment ago is gone. A runtime ends here, and the kubelet starts it again.
+    while let Err(error) = mount_change(&volume, kind | MountPropagationFlags::REC) {
+        if error != Errno::INVAL {
+            return Err(error.into());
+        }
+    }
 
     // Into the new root, with the old one stacked on the same place, then off with that.
     std::env::set_current_dir(root)?;
