@@ -6,10 +6,11 @@ use testkit::tests;
 
 use super::home::Home;
 use super::node::Node;
-use super::stand_in::MARKER;
+use super::stand_in::{self, MARKER};
 
 pub(super) const TESTS: &[(&str, fn())] = tests![the_gate_holds_it_while_the_nas_is_away, on_a_mounted_nas_it_becomes_ready];
-pub(super) const SLOW: &[(&str, fn())] = tests![a_stale_mount_ends_the_server_and_what_heals_it_starts_it_again];
+pub(super) const SLOW: &[(&str, fn())] =
+    tests![a_stale_mount_ends_the_server_and_what_heals_it_starts_it_again, a_server_that_hangs_is_started_again];
 
 /// A home in a pod network of its own: the kubelet's port is the same for all.
 fn home() -> (Home, FakeNas) {
@@ -61,4 +62,15 @@ fn a_stale_mount_ends_the_server_and_what_heals_it_starts_it_again() {
     nas.set(Mode::Healthy);
     let status = node.until("ready again", ready);
     assert_eq!(server(&status)["restartCount"], 1, "{status:#}");
+}
+
+fn a_server_that_hangs_is_started_again() {
+    let (home, _nas) = home();
+    let mut node = Node::start(&home);
+    node.until("ready", ready);
+    // Its port still takes connections, as that of a Node.js that spins does.
+    node.stop_processes(stand_in::NAME);
+    let status = node.until("started again", |status| ready(status) && server(status)["restartCount"] == 1);
+    let ended = &server(&status)["lastState"]["terminated"];
+    assert_eq!(ended["exitCode"], 137, "it does not end by SIGTERM: {status:#}");
 }

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::home::Home;
@@ -18,7 +19,7 @@ use super::image::{self, Image};
 use super::spec::SECRET;
 
 /// A pod's start here takes some 20 s, and each failed probe its period.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(360);
 /// The kubelet's port for reading without a certificate; nobody else has this network.
 const PORT: u16 = 10255;
 /// Where Debian and where others have the network plugins.
@@ -125,6 +126,20 @@ impl Node {
             let mut files = entries(pods.clone()).flat_map(|pod| entries(pod.join("containers").join(container)));
             files.any(|file| fs::read_to_string(file).is_ok_and(|text| text.starts_with(words)))
         });
+    }
+
+    /// Sends SIGSTOP to the processes of this node that were started with this argument.
+    pub(crate) fn stop_processes(&self, argument: &str) {
+        let is_one = |process: &Path| {
+            let read = |name: &str| fs::read_to_string(process.join(name)).unwrap_or_default();
+            read("cmdline").split('\0').any(|word| word == argument) && read("cgroup").contains(&self.cgroup)
+        };
+        let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path()).filter(|path| is_one(path));
+        let ids: Vec<i32> = processes.filter_map(|path| path.file_name()?.to_str()?.parse().ok()).collect();
+        assert!(!ids.is_empty(), "no process was started with {argument}");
+        for id in ids {
+            kill_process(Pid::from_raw(id).unwrap(), Signal::STOP).unwrap();
+        }
     }
 
     fn logs(&self) -> String {
