@@ -1,7 +1,8 @@
 //! guard under strangers, with the memory of its pod: what it holds at most while a good client is served all along.
 //!
-//! One process for each attack, with `GUARD_MEMORY` (128MiB). Printed: the highest memory (`VmHWM`) and number of descriptors, what became of the
-//! attack, and the p50 and p99 of the good client beside it, next to the same client without an attack. `GUARD_BIN` is the binary; `SECONDS` (8)
+//! One process for each attack, with `GUARD_MEMORY` (128MiB), in a control group with the same limit where one can be made: beyond it the kernel
+//! ends guard, as in the pod. Printed: the highest memory (of the group, kernel buffers included, or else `VmHWM`) and number of descriptors, the
+//! log's KiB/s, what became of the attack, and the p50 and p99 of the good client beside it, next to the same client without an attack. `GUARD_BIN` is the binary; `SECONDS` (8)
 //! is the time of each attack.
 #![allow(
     clippy::unwrap_used,
@@ -10,7 +11,10 @@
     reason = "a bench ends at what fails; figures for people"
 )]
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -25,6 +29,7 @@ use tokio::task::JoinSet;
 /// A running guard, and a request that passes.
 struct Guard {
     process: Process,
+    group: Option<MemoryGroup>,
     address: SocketAddr,
     good: String,
     token: String,
@@ -37,6 +42,7 @@ struct Guard {
 struct Seen {
     memory_mib: f64,
     descriptors: usize,
+    log_kib: f64,
     good: Vec<Duration>,
     failed: usize,
 }
@@ -53,7 +59,13 @@ async fn run() {
     let seconds: u64 = std::env::var("SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
     let time = Duration::from_secs(seconds);
     println!("memory {memory}, {seconds} s each; the good client sends one request after another");
-    println!("{:34} {:>10} {:>6} {:>8} {:>9} {:>9} {:>7}", "attack", "peak MiB", "fds", "good", "p50", "p99", "failed");
+    if MemoryGroup::new(&memory).is_none() {
+        println!("no control group can be made here (not root): nothing enforces the limit");
+    }
+    println!(
+        "{:34} {:>9} {:>6} {:>8} {:>7} {:>9} {:>9} {:>7}",
+        "attack", "peak MiB", "fds", "log kB/s", "good", "p50", "p99", "failed"
+    );
     let access = async || Guard::access(&memory).await;
     let guard = access().await;
     report("none", &guard.beside(time, async |_| ()).await);
@@ -81,6 +93,11 @@ async fn run() {
     let guard = access().await;
     let refused = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2000);
     report("50 that read no 401", &guard.beside(time, async |guard| guard.hold(50, &refused).await).await);
+    let guard = access().await;
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(60_000));
+    report("refused targets of 60 kB", &guard.beside(time, async |guard| guard.repeat(&long).await).await);
+    let guard = access().await;
+    report("refused requests", &guard.beside(time, async |guard| guard.repeat("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await).await);
     let guard = Guard::forward_auth(&memory).await;
     let slow = "POST /outpost.goauthentik.io/callback HTTP/1.1\r\nHost: photos.example.com\r\nContent-Length: 1000\r\n\r\nx";
     report("300 slow bodies, own path", &guard.beside(time, async |guard| guard.hold(300, slow).await).await);
@@ -97,12 +114,12 @@ impl Guard {
         let (issuer, immich) = (Issuer::start().await, Immich::start().await);
         let mut variables = origin_variables(&issuer, &immich.url());
         variables.push(("GUARD_MEMORY", memory.to_owned()));
-        let (process, address) = Self::start(&variables, "key set loaded").await;
+        let (process, group, address) = Self::start(&variables, memory, "key set loaded").await;
         let token = issuer.token_for("ada@example.com");
         // The good client is another person than the one whose token the attack has.
         let own = issuer.token_for("bob@example.com");
         let good = format!("GET /api/server/ping HTTP/1.1\r\nHost: a\r\nCf-Access-Jwt-Assertion: {own}\r\n\r\n");
-        Self { process, address, good, token, _issuer: Some(issuer), outpost: None, _immich: immich }
+        Self { process, group, address, good, token, _issuer: Some(issuer), outpost: None, _immich: immich }
     }
 
     async fn forward_auth(memory: &str) -> Self {
@@ -117,7 +134,7 @@ impl Guard {
             ("GUARD_MEMORY", memory),
         ]
         .map(|(name, value)| (name, value.to_owned()));
-        let (process, address) = Self::start(&variables, "auth server check").await;
+        let (process, group, address) = Self::start(&variables, memory, "auth server check").await;
         let password = STANDARD.encode(outpost.app_password(&Person::named("Ada")));
         let good =
             format!("GET /api/server/ping HTTP/1.1\r\nHost: photos.example.com\r\nAuthorization: Basic {password}\r\n\r\n");
@@ -126,24 +143,28 @@ impl Guard {
         client.send(&good).await;
         assert_eq!(client.read_response().await.status, 200);
         outpost.hold();
-        Self { process, address, good, token: String::new(), _issuer: None, outpost: Some(outpost), _immich: immich }
+        Self { process, group, address, good, token: String::new(), _issuer: None, outpost: Some(outpost), _immich: immich }
     }
 
-    async fn start(variables: &[(&str, String)], ready: &str) -> (Process, SocketAddr) {
+    async fn start(variables: &[(&str, String)], memory: &str, ready: &str) -> (Process, Option<MemoryGroup>, SocketAddr) {
         let program = std::env::var("GUARD_BIN").expect("GUARD_BIN names the binary");
-        let process = Process::start(&program, &["origin"], variables);
+        let group = MemoryGroup::new(memory);
+        // It enters the group, then becomes guard: what it holds is counted from the first byte.
+        let enter = group.as_ref().map_or_else(String::new, |group| format!("echo $$ > {}/cgroup.procs && ", group.0.display()));
+        let process = Process::start("/bin/sh", &["-c", &format!("{enter}exec \"$0\" origin"), &program], variables);
         testkit::wait::eventually("guard to be ready", || {
             process.stdout().contains("listening") && process.stdout().contains(ready)
         })
         .await;
         let address = process.logged_address("listen");
-        (process, address)
+        (process, group, address)
     }
 
     /// Runs an attack for this time, with the good client beside it.
     async fn beside(&self, time: Duration, attack: impl AsyncFnOnce(&Self)) -> Seen {
         let end = Instant::now() + time;
-        let mut seen = Seen { memory_mib: 0.0, descriptors: 0, good: Vec::new(), failed: 0 };
+        let log_before = self.process.stdout().len();
+        let mut seen = Seen { memory_mib: 0.0, descriptors: 0, log_kib: 0.0, good: Vec::new(), failed: 0 };
         let watched = async {
             while Instant::now() < end {
                 let began = Instant::now();
@@ -162,7 +183,9 @@ impl Guard {
         };
         let attacked = tokio::time::timeout(time, attack(self));
         let _ = tokio::join!(watched, attacked);
-        seen.memory_mib = self.process.highest_memory_kib() as f64 / 1024.0;
+        let peak = self.group.as_ref().map_or_else(|| self.process.highest_memory_kib() * 1024, MemoryGroup::peak);
+        seen.memory_mib = peak as f64 / f64::from(1 << 20);
+        seen.log_kib = (self.process.stdout().len() - log_before) as f64 / 1024.0 / time.as_secs_f64();
         seen
     }
 
@@ -179,6 +202,24 @@ impl Guard {
             }
         }
         std::future::pending::<()>().await;
+    }
+
+    /// Sends this again and again on one connection, and reads what comes back; a closed connection is opened again.
+    async fn repeat(&self, request: &str) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        loop {
+            let Ok(stream) = tokio::net::TcpStream::connect(self.address).await else { continue };
+            let (mut read, mut write) = stream.into_split();
+            let sends = async { while write.write_all(request.as_bytes()).await.is_ok() {} };
+            let reads = async {
+                let mut buffer = [0; 1 << 16];
+                while read.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+            };
+            tokio::select! {
+                () = sends => {}
+                () = reads => {}
+            }
+        }
     }
 
     async fn tunnels(&self, count: usize) {
@@ -216,14 +257,53 @@ impl Guard {
     }
 }
 
+/// A control group with a memory limit (cgroups(7), version 1 or 2). It is removed with its handle.
+struct MemoryGroup(PathBuf);
+
+impl MemoryGroup {
+    const LIMITS: [&str; 2] = ["memory.limit_in_bytes", "memory.max"];
+    const PEAKS: [&str; 2] = ["memory.max_usage_in_bytes", "memory.peak"];
+
+    fn new(memory: &str) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let bytes = guard::config::units::read_size(memory).expect("GUARD_MEMORY is a size");
+        ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].into_iter().find_map(|top| {
+            let name = format!("guard-attack-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+            let group = Path::new(top).join(name);
+            fs::create_dir(&group).ok()?;
+            let group = Self(group);
+            Self::LIMITS.iter().any(|file| fs::write(group.0.join(file), bytes.to_string()).is_ok()).then_some(group)
+        })
+    }
+
+    /// The most that its processes ever held, in bytes.
+    fn peak(&self) -> u64 {
+        let mut texts = Self::PEAKS.iter().filter_map(|file| fs::read_to_string(self.0.join(file)).ok());
+        texts.next().and_then(|text| text.trim().parse().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        // It can be removed once its last process is gone.
+        for _ in 0..100 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 fn report(name: &str, seen: &Seen) {
     let mut good = seen.good.clone();
     good.sort_unstable();
     let at = |share: usize| good.get(good.len() * share / 100).copied().unwrap_or_default();
     println!(
-        "{name:34} {:>10.1} {:>6} {:>8} {:>9.1?} {:>9.1?} {:>7}",
+        "{name:34} {:>9.1} {:>6} {:>8.1} {:>7} {:>9.1?} {:>9.1?} {:>7}",
         seen.memory_mib,
         seen.descriptors,
+        seen.log_kib,
         good.len(),
         at(50),
         at(99),
