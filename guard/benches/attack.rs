@@ -175,7 +175,10 @@ impl Guard {
                 };
                 match tokio::time::timeout(Duration::from_secs(5), answer).await {
                     Ok(Ok(answer)) if answer.status == 200 => seen.good.push(began.elapsed()),
-                    _ => seen.failed += 1,
+                    other => {
+                        println!("  the good client got {:?}", other.map(|answer| answer.map(|answer| answer.status)));
+                        seen.failed += 1;
+                    }
                 }
                 seen.descriptors = seen.descriptors.max(self.process.descriptors());
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -212,7 +215,7 @@ impl Guard {
             let (mut read, mut write) = stream.into_split();
             let sends = async { while write.write_all(request.as_bytes()).await.is_ok() {} };
             let reads = async {
-                let mut buffer = [0; 1 << 16];
+                let mut buffer = vec![0; 1 << 16];
                 while read.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
             };
             tokio::select! {

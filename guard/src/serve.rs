@@ -32,7 +32,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::memory::{Budget, Holder, Reservation};
 use connection_state::ConnectionState;
-use connections::Connections;
+use connections::{Connections, Whose};
 use drain_counter::{DrainCounter, DrainGuard};
 use wire::Wire;
 
@@ -146,14 +146,14 @@ impl Lifecycle {
 
     /// Reserves memory for new work. Where there is none left, idle connections give way first; none where that does not help in time.
     pub async fn make_room(&self, kib: u32) -> Option<Reservation> {
-        self.room_by(|| self.budget.reserve(kib)).await
+        self.room_by(Whose::Anyones, || self.budget.reserve(kib)).await
     }
 
-    async fn room_by(&self, reserve: impl Fn() -> Option<Reservation>) -> Option<Reservation> {
+    async fn room_by(&self, whose: Whose, reserve: impl Fn() -> Option<Reservation>) -> Option<Reservation> {
         if let Some(reservation) = reserve() {
             return Some(reservation);
         }
-        self.open.evict();
+        self.open.evict(whose);
         let reservation = tokio::time::timeout(ROOM_TIME, self.budget.wait_for(reserve)).await.ok();
         if reservation.is_none() {
             self.budget.note_refusal();
@@ -163,7 +163,7 @@ impl Lifecycle {
 
     /// Reserves memory for work of a client that has not shown who it is.
     pub async fn make_room_for_stranger(&self, kib: u32) -> Option<Reservation> {
-        self.room_by(|| self.budget.reserve_for_stranger(kib)).await
+        self.room_by(Whose::Strangers, || self.budget.reserve_for_stranger(kib)).await
     }
 
     /// Reserves memory for work of this identity.
@@ -174,11 +174,11 @@ impl Lifecycle {
 
     /// Reserves a place for a new connection.
     async fn admit(&self) -> Option<Reservation> {
-        if self.open.count() >= MAX_CONNECTIONS && self.open.evict() == 0 {
+        if self.open.count() >= MAX_CONNECTIONS && self.open.evict(Whose::Anyones) == 0 {
             self.budget.note_refusal();
             return None;
         }
-        self.room_by(|| self.budget.reserve_connection()).await
+        self.room_by(Whose::Anyones, || self.budget.reserve_connection()).await
     }
 
     fn advance(&self, next: Phase) {
@@ -295,7 +295,7 @@ async fn accept<H: Handler>(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Usually no file descriptor is left: idle connections hold some.
-                lifecycle.open.evict();
+                lifecycle.open.evict(Whose::Anyones);
                 pause_after(&error).await;
                 continue;
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -29,6 +30,20 @@ pub struct ConnectionState {
     pub(super) authenticated: AtomicBool,
     pub(super) refuse: Box<dyn Fn(u16) -> Vec<u8> + Send + Sync>,
 }
+
+/// An idle connection, in the order in which they give way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// It never carried an authenticated request.
+    Stranger,
+    /// The same, and its first head may be on its way.
+    New,
+    /// It carried an authenticated request.
+    Known,
+}
+
+/// How long a connection counts as [`Idle::New`].
+pub const NEW_TIME: Duration = Duration::from_millis(250);
 
 /// The connection waits for a request head. If hyper writes a response now, hyper itself refused the head.
 pub(super) const AWAITING_HEAD: u8 = 0;
@@ -76,10 +91,18 @@ impl ConnectionState {
         self.known.store(true, Ordering::Release);
     }
 
-    /// The order in which idle connections give way, smallest first; none for one at work, and for one that was asked already.
-    pub fn idle_rank(&self) -> Option<(bool, u64)> {
-        let is_idle = self.stage() == AWAITING_HEAD && !self.gives_way.load(Ordering::Acquire);
-        is_idle.then(|| (self.known.load(Ordering::Acquire), self.idle_since.load(Ordering::Acquire)))
+    /// What it is to those that look for a connection to close at `now`, and since when it is idle (both in milliseconds since the start of
+    /// the process); none for one at work, and for one that was asked already.
+    pub fn idle(&self, now: u64) -> Option<(Idle, u64)> {
+        let since = self.idle_since.load(Ordering::Acquire);
+        let idle = if self.known.load(Ordering::Acquire) {
+            Idle::Known
+        } else if u128::from(now.saturating_sub(since)) < NEW_TIME.as_millis() {
+            Idle::New
+        } else {
+            Idle::Stranger
+        };
+        (self.stage() == AWAITING_HEAD && !self.gives_way.load(Ordering::Acquire)).then_some((idle, since))
     }
 
     /// Asks the connection to close.

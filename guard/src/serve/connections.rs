@@ -1,11 +1,12 @@
 //! The open connections of the process. When memory or connections run out, idle ones give way: first those that never carried an
-//! authenticated request, then the one that is idle for the longest time.
+//! authenticated request, and of those the one that is idle for the longest time.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::connection_state::ConnectionState;
+use super::connection_state::{ConnectionState, Idle};
+use crate::clock;
 
 /// How many connections give way at once. More than one, so that a flood of new connections does not search the table for each.
 pub const EVICTION_BATCH: usize = 32;
@@ -16,6 +17,15 @@ pub struct Connections {
     next: AtomicU64,
     open: Arc<Mutex<HashMap<u64, Arc<ConnectionState>>>>,
     evicted: AtomicU64,
+}
+
+/// Which idle connections give way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Only those that never carried an authenticated request.
+    Strangers,
+    /// Those first, then the others.
+    Anyones,
 }
 
 /// A connection in the table, until it is dropped.
@@ -43,14 +53,29 @@ impl Connections {
     }
 
     /// Asks up to [`EVICTION_BATCH`] idle connections to close, and returns how many.
-    pub fn evict(&self) -> usize {
+    pub fn evict(&self, whose: Whose) -> usize {
+        self.evict_at(clock::uptime_millis(), whose)
+    }
+
+    fn evict_at(&self, now: u64, whose: Whose) -> usize {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut idle: Vec<_> = open.values().filter_map(|connection| Some((connection.idle_rank()?, connection))).collect();
-        let count = idle.len().min(EVICTION_BATCH);
-        if count < idle.len() {
-            idle.select_nth_unstable_by_key(count, |(rank, _)| *rank);
+        let (mut strangers, mut new, mut known) = (Vec::new(), Vec::new(), Vec::new());
+        for connection in open.values() {
+            match connection.idle(now) {
+                Some((Idle::Stranger, since)) => strangers.push((since, connection)),
+                Some((Idle::New, since)) => new.push((since, connection)),
+                Some((Idle::Known, since)) if whose == Whose::Anyones => known.push((since, connection)),
+                _ => {}
+            }
         }
-        for (_, connection) in &idle[..count] {
+        // Of the new ones the younger half stays: a good client's is among them, and a flood's become old at once.
+        let groups = [(strangers.len(), strangers), (new.len() / 2, new), (known.len(), known)];
+        let Some((most, mut group)) = groups.into_iter().find(|(most, _)| *most > 0) else { return 0 };
+        let count = most.min(EVICTION_BATCH);
+        if count < group.len() {
+            group.select_nth_unstable_by_key(count, |(since, _)| *since);
+        }
+        for (_, connection) in &group[..count] {
             connection.give_way();
         }
         self.evicted.fetch_add(count as u64, Ordering::Relaxed);
@@ -66,6 +91,7 @@ impl Drop for Entry {
 
 #[cfg(test)]
 mod tests {
+    use super::super::connection_state::NEW_TIME;
     use super::*;
     use crate::memory::Budget;
 
@@ -82,12 +108,26 @@ mod tests {
         let strangers: Vec<_> = (0..EVICTION_BATCH).map(|_| state()).collect();
         let entries: Vec<_> =
             [&family, &working].into_iter().chain(&strangers).map(|state| connections.add(state.clone())).collect();
-        assert_eq!(connections.evict(), EVICTION_BATCH);
-        assert!(strangers.iter().all(|stranger| stranger.idle_rank().is_none()), "each was asked once");
-        assert!(family.idle_rank().is_some());
-        assert_eq!(connections.evict(), 1, "then the family's idle one");
-        assert_eq!((connections.evict(), connections.count(), connections.evicted()), (0, entries.len(), 33));
+        let later = clock::uptime_millis() + u64::try_from(NEW_TIME.as_millis()).unwrap();
+        assert_eq!(connections.evict_at(later, Whose::Strangers), EVICTION_BATCH);
+        assert!(strangers.iter().all(|stranger| stranger.idle(later).is_none()), "each was asked once");
+        assert!(family.idle(later).is_some());
+        assert_eq!(connections.evict_at(later, Whose::Strangers), 0);
+        assert_eq!(connections.evict_at(later, Whose::Anyones), 1, "then the family's idle one");
+        assert_eq!(connections.evict_at(later, Whose::Anyones), 0);
+        assert_eq!((connections.count(), connections.evicted()), (entries.len(), 33));
         drop(entries);
         assert_eq!(connections.count(), 0);
+    }
+
+    #[test]
+    fn a_new_connection_whose_head_may_be_on_its_way_gives_way_last_of_all_strangers() {
+        let connections = Connections::default();
+        let states: Vec<_> = (0..10).map(|_| ConnectionState::new(|_| Vec::new(), Budget::of(1 << 40))).collect();
+        let _entries: Vec<_> = states.iter().map(|state| connections.add(state.clone())).collect();
+        let now = clock::uptime_millis();
+        let evicted: Vec<_> =
+            std::iter::from_fn(|| Some(connections.evict_at(now, Whose::Anyones)).filter(|count| *count > 0)).collect();
+        assert_eq!(evicted, [5, 2, 1, 1], "a flood of new ones makes room, and the last one stays");
     }
 }
