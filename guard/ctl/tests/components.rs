@@ -194,13 +194,13 @@ fn each_front_door_wants_its_variables_and_no_other_doors() {
         ("GUARD_ALB_ARN", "arn.example"),
         ("GUARD_ALB_CLIENT_ID", "client.example"),
         ("GUARD_ASSERTION_ALGORITHMS", "ES256"),
-        ("GUARD_ASSERTION_AUDIENCE", "photos.example.com"),
+        ("GUARD_ASSERTION_AUDIENCE", "photos.family.test"),
         ("GUARD_ASSERTION_HEADER", "X-Token"),
-        ("GUARD_ASSERTION_ISSUER", "https://signer.example.com/"),
+        ("GUARD_ASSERTION_ISSUER", "https://signer.family.test/"),
         ("GUARD_ASSERTION_SECRET_FILE", "/run/secrets/signer/secret"),
         ("GUARD_AUTH_URL", "http://authentik-outpost.immich-edge.svc:9000"),
-        ("GUARD_EXTERNAL_URL", "https://photos.example.com"),
-        ("GUARD_JWKS_URL", "https://signer.example.com/jwks"),
+        ("GUARD_EXTERNAL_URL", "https://photos.family.test"),
+        ("GUARD_JWKS_URL", "https://signer.family.test/jwks"),
         ("GUARD_TRUSTED_PEERS", "peer.example"),
     ];
     for (door, needs) in [

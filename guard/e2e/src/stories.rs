@@ -66,6 +66,7 @@ pub(crate) const ALL: &[Story] = &[
     story!("what a commit removes is pruned, a namespace never", life::prune),
     story!("an upgrade of Immich is one commit, and never runs two servers", life::upgrade),
     story!("the pods of the edge get nothing of the node", edges::pod_security),
+    story!("no other pod mounts directories of the node", edges::hostpaths),
     story!("a second way in is refused by quota", edges::quota),
     story!("the API server accepts everything without a warning, but for hostPath", edges::warnings),
     story!("our service accounts may do nothing", edges::rbac),

@@ -77,7 +77,7 @@ pub static POLICIES: &[Policy] = &[
     error("unknown-field", "Every field is one that Kubernetes or Flux knows.", schema::unknown_field),
     error("wrong-type", "Every value has the type of its field.", schema::wrong_type),
     warning("unchecked-kind", "The fields of this kind are not checked, because guardctl does not know the kind.", schema::unchecked_kind),
-    error(placeholder::ID, "No __PLACEHOLDER__ is left in manifests that are applied.", placeholder::left),
+    error(placeholder::ID, "No __PLACEHOLDER__ and no value of the example is left in manifests that are applied.", placeholder::left),
     error(EXCEPTION_INVALID.id, EXCEPTION_INVALID.sentence, AFTERWARDS),
     error(EXCEPTION_UNUSED.id, EXCEPTION_UNUSED.sentence, AFTERWARDS),
     error("common-labels", "Objects and pods have the labels app.kubernetes.io/name, component and part-of.", identity::common_labels),
@@ -87,7 +87,7 @@ pub static POLICIES: &[Policy] = &[
     error("image-floating-tag", "No image has a tag that changes its content (latest, release, main).", images::floating_tag),
     warning("image-unpublished", "The digest consists of zeros: build or publish this image first.", images::unpublished),
     error("immich-image-pair", "Immich's server and machine learning have the same version.", images::pair),
-    error("postgres-major", "The tag of the database image begins with its major version.", postgres::major),
+    error("postgres-major", "The tag of the database image begins with its major version, and its data are mounted where that version keeps them.", postgres::major),
 
     // Pods and containers
     error("run-as-non-root", "No container runs as root.", containers::run_as_non_root),
@@ -126,7 +126,7 @@ pub static POLICIES: &[Policy] = &[
     error("immich-config-source", "Immich's configuration file comes from a Secret.", configuration::source),
     error("immich-config-waits", "The server waits for its configuration file: the volume of the Secret is not optional.", configuration::waits),
     error("ml-server-secrets", "Machine learning gets no Secret of the server.", immich::ml_server_secrets),
-    error("ml-bind-address", "Machine learning listens on IPv4: IMMICH_HOST=0.0.0.0.", immich::ml_bind_address),
+    error("ml-bind-address", "Machine learning listens on an address that the node has: IMMICH_HOST=0.0.0.0, or :: in a cluster of IPv6.", immich::ml_bind_address),
 
     // Postgres
     error("postgres-memory", "The memory limit of Postgres is 2 GiB or more.", postgres::memory),
@@ -146,6 +146,7 @@ pub static POLICIES: &[Policy] = &[
     error("network-edge-missing", "Network policies allow each needed connection at both ends.", network::edge_missing),
     error("network-dangling", "Every network policy selects pods that exist.", network::dangling),
     error("egress-open", "No egress rule allows every destination: it names ports, and it excepts private networks.", network::egress_open),
+    error("egress-ipv6", "No egress rule for IPv6 reaches the machines of the home: it excepts their prefix, or is for Cloudflare's tunnel port only.", network::egress_ipv6),
     error("pdb-replicas", "A disruption budget selects a workload with two or more replicas.", network::budget_replicas),
     error("namespace-security", "Namespaces warn about pods that violate the level restricted; immich-edge refuses them.", namespaces::security),
 

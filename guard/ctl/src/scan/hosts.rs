@@ -92,7 +92,7 @@ const GENERIC_HOMES: &[&str] = &[
     "linuxbrew",
 ];
 
-/// Well-known address blocks, and the defaults of k3s and kubeadm.
+/// Well-known address blocks, and the defaults of k3s, kubeadm, MicroK8s and Talos.
 const KNOWN_BLOCKS: &[&str] = &[
     "10.0.0.0/8",
     "10.1.0.0/16",
@@ -101,8 +101,11 @@ const KNOWN_BLOCKS: &[&str] = &[
     "10.42.0.0/16",
     "10.43.0.0/16",
     "10.96.0.0/12",
+    "10.152.183.0/24",
     "10.244.0.0/16",
     "fc00::/7",
+    "fc00:db8:10::/56",
+    "fc00:db8:20::/112",
     "fd00::/8",
     "fd00:10:244::/56",
     "fd00:10:96::/112",

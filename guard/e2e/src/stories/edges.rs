@@ -60,6 +60,22 @@ pub(super) async fn pod_security(world: &mut World) -> Result<String> {
     Ok("a pod with hostPath is refused, guard and cloudflared are accepted".to_owned())
 }
 
+/// In the namespace immich, where hostPath is allowed, only the server, the database and the backup may have one.
+pub(super) async fn hostpaths(world: &mut World) -> Result<String> {
+    let reader = NODE_READER.replace("namespace: immich-edge", "namespace: immich");
+    let as_server = reader.replace("spec:\n  security", "spec:\n  serviceAccountName: immich-server\n  security");
+    for (pod, account) in [(&reader, "default"), (&as_server, "immich-server")] {
+        match world.cluster.kubectl_stdin(&["apply", "-f", "-"], pod) {
+            Ok(said) => bail!("a pod of {account} with a hostPath was accepted, wanted a refusal: {said}"),
+            Err(error) => ensure!(
+                error.to_string().contains(&format!("a pod of the service account {account} may not mount directories")),
+                "refused for another reason: {error}"
+            ),
+        }
+    }
+    Ok("a pod with another hostPath than that of its service account is refused".to_owned())
+}
+
 /// The quota refuses a second `NodePort` and any `LoadBalancer`.
 pub(super) async fn quota(world: &mut World) -> Result<String> {
     for namespace in ["immich", "immich-edge"] {

@@ -7,10 +7,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::World;
+use crate::{NODE, World};
 use crate::flux::{self, message, ready};
 use crate::objects::title;
 use crate::secrets;
+
+/// The NAS id of `clusters/home.example`, and one as `guard nas init` prints it.
+const EXAMPLE_ID: &str = "00000000-0000-4000-8000-000000000000";
+const NAS_ID: &str = "2f0b7f1e-6c1d-4f0e-9b1a-7d3c5a8e9f10";
 
 /// The Secrets that an operator creates by hand in the quickstart.
 const SECRETS: &str = r"
@@ -47,6 +51,7 @@ pub(super) async fn unedited(world: &mut World) -> Result<String> {
 pub(super) async fn plain(world: &mut World) -> Result<String> {
     let tree = &world.repo.tree;
     copy(&tree.join("clusters/home.example"), &tree.join("clusters/home.local"))?;
+    fill(&tree.join("clusters/home.local"))?;
     for first in [
         "apps/media/immich/namespace.yaml",
         "apps/networking/immich-edge/namespace.yaml",
@@ -117,6 +122,20 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
             copy(&entry.path(), &to.join(entry.file_name()))?;
         } else {
             fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Replaces the values of the example in every file of the overlay.
+fn fill(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            fill(&path)?;
+        } else {
+            let text = fs::read_to_string(&path)?;
+            fs::write(&path, text.replace("node.example.com", NODE).replace(EXAMPLE_ID, NAS_ID))?;
         }
     }
     Ok(())

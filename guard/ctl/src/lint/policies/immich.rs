@@ -255,10 +255,10 @@ pub fn ml_bind_address(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in of_role(inventory, Role::MachineLearning) {
         let Some(container) = workload.main() else { continue };
         let host = inventory.variable(container, "IMMICH_HOST").and_then(|variable| variable.value);
-        if host.as_deref() != Some("0.0.0.0") {
+        if !matches!(host.as_deref(), Some("0.0.0.0" | "::")) {
             let found =
                 host.map_or_else(|| "IMMICH_HOST unset, which means [::]".to_owned(), |host| format!("IMMICH_HOST={host}"));
-            sink.add(workload.object, container.field("env"), found, "IMMICH_HOST=0.0.0.0");
+            sink.add(workload.object, container.field("env"), found, "IMMICH_HOST=0.0.0.0, or :: where the pods have only IPv6");
         }
     }
 }

@@ -44,6 +44,8 @@ const PRIVATE_V6: [&str; 1] = ["fc00::/7"];
 const ENDS: [(Role, Role); 2] = [(Role::Tunnel, Role::Guard), (Role::ShareTunnel, Role::PublicProxy)];
 
 const DNS: i32 = 53;
+/// cloudflared's connections to Cloudflare.
+const TUNNEL_PORT: i32 = 7844;
 
 fn specs<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Object, &'i NetworkPolicySpec)> {
     inventory.network_policies.iter().filter_map(|policy| Some((policy.object, policy.typed.spec.as_ref()?)))
@@ -245,6 +247,27 @@ pub fn egress_open(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                         format!("no exception for {}", missing.join(", ")),
                         "all private networks in except",
                     );
+                }
+            }
+        }
+    }
+}
+
+/// `egress-ipv6`
+pub fn egress_ipv6(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for (object, spec) in specs(inventory) {
+        for (place, rule) in spec.egress.iter().flatten().enumerate() {
+            let ports = rule.ports.as_deref().unwrap_or_default();
+            if !ports.is_empty() && ports.iter().all(|port| port.port == Some(IntOrString::Int(TUNNEL_PORT))) {
+                continue;
+            }
+            let blocks = rule.to.iter().flatten().enumerate().filter_map(|(place, peer)| Some((place, peer.ip_block.as_ref()?)));
+            for (peer, block) in blocks.filter(|(_, block)| is_internet(&block.cidr) && block.cidr.contains(':')) {
+                // 2000::/3 is all that is public (RFC 4291).
+                if !block.except.iter().flatten().any(|except| except.starts_with(['2', '3'])) {
+                    let field = format!("spec.egress[{place}].to[{peer}].ipBlock.except");
+                    let found = "no public prefix: the NAS and the router have public IPv6 addresses too";
+                    sink.add(object, field, found, "the prefix that your provider gives to your home, or no rule for IPv6");
                 }
             }
         }

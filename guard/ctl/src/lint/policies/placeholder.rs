@@ -1,4 +1,4 @@
-//! Finds placeholders that no overlay replaced.
+//! Finds placeholders and values of the example that no overlay replaced.
 
 use serde_json::Value;
 
@@ -9,12 +9,15 @@ use crate::lint::strict::join;
 /// The id of the policy. `--allow-placeholders` switches the policy off.
 pub const ID: &str = "placeholder-left";
 
+/// The NAS id in `clusters/home.example`. guard refuses it too.
+const EXAMPLE_ID: &str = "00000000-0000-4000-8000-000000000000";
+
 /// `placeholder-left`
 pub fn left(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for object in inventory.objects {
         visit(&object.value, "", &mut |path, text| {
-            if let Some(name) = placeholder(text) {
-                sink.add(object, path, name, "your own value, set in an overlay");
+            if let Some(found) = placeholder(text).or_else(|| example(text)) {
+                sink.add(object, path, found, "your own value, set in an overlay");
             }
         });
     }
@@ -29,6 +32,18 @@ pub fn placeholder(text: &str) -> Option<&str> {
         let word = &rest[..end];
         (word.len() > 4 && word.ends_with("__") && word.contains(|c: char| c.is_ascii_uppercase())).then_some(word)
     })
+}
+
+/// Returns the part of a text that only the example has: a name below example.com, which belongs to nobody (RFC 2606), or the NAS id of
+/// `clusters/home.example`.
+fn example(text: &str) -> Option<&str> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    // A text of several lines is a file in a ConfigMap, which has examples of its own.
+    if text.contains('\n') {
+        return None;
+    }
+    let mut names = text.split(|c| !is_name(c)).map(|name| name.trim_matches('.'));
+    names.find(|name| *name == EXAMPLE_ID || *name == "example.com" || name.ends_with(".example.com"))
 }
 
 /// Visits every string and every key in a value, with its JSON path.
@@ -53,7 +68,22 @@ fn visit(value: &Value, path: &str, seen: &mut dyn FnMut(&str, &str)) {
 
 #[cfg(test)]
 mod tests {
-    use super::placeholder;
+    use super::{example, placeholder};
+
+    #[test]
+    fn a_value_of_the_example_is_found_wherever_it_stands() {
+        for (text, wanted) in [
+            ("node.example.com", Some("node.example.com")),
+            ("https://git.example.com/family/photos", Some("git.example.com")),
+            ("ssh://git@example.com:22/x", Some("example.com")),
+            ("00000000-0000-4000-8000-000000000000", Some("00000000-0000-4000-8000-000000000000")),
+            ("https://notexample.com", None), // scan:allow it is not below example.com
+            ("example.community", None),
+            ("node.example.org", None),
+        ] {
+            assert_eq!(example(text), wanted, "{text}");
+        }
+    }
 
     #[test]
     fn a_placeholder_is_found_wherever_it_stands() {

@@ -14,6 +14,11 @@ const MIN_MEMORY_BYTES: u64 = 2 << 30;
 /// The configuration that the image's entrypoint writes: it loads the vector extension.
 const CONFIG_FILE: &str = "/etc/postgresql/postgresql.conf";
 
+/// The first major version whose image keeps its data in a directory with the number of the version.
+const FIRST_WITH_OWN_DIRECTORY: u32 = 18;
+const BASE: &str = "/var/lib/postgresql";
+const OLD_DATA: &str = "/var/lib/postgresql/data";
+
 fn each<'i>(inventory: &'i Inventory<'_>) -> impl Iterator<Item = (&'i Workload<'i>, ContainerRef<'i>)> {
     let databases = inventory.workloads.iter().filter(|workload| workload.role() == Some(Role::Postgres));
     databases.filter_map(|workload| Some((workload, workload.main()?)))
@@ -28,8 +33,21 @@ pub fn major(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 workload.object,
                 container.field("image"),
                 format!("tag `{tag}`"),
-                "a tag that begins with the major version, for example 14-…: another major version cannot read the data",
+                "a tag that begins with the major version, for example 18-…: another major version cannot read the data",
             );
+            continue;
+        }
+        let major: u32 = tag.split(|c: char| !c.is_ascii_digit()).next().and_then(|major| major.parse().ok()).unwrap_or_default();
+        // The image keeps its data in /var/lib/postgresql/MAJOR/docker from version 18 on (docker-library/postgres#1259).
+        let (wanted, wrong) = if major >= FIRST_WITH_OWN_DIRECTORY { (BASE, OLD_DATA) } else { (OLD_DATA, BASE) };
+        let mounts = || container.spec.volume_mounts.iter().flatten().enumerate();
+        let sets_its_own = container.spec.env.iter().flatten().any(|variable| variable.name == "PGDATA");
+        if let Some((place, _)) = mounts().find(|(_, mount)| mount.mount_path == wrong) {
+            let found =
+                format!("{wrong} with version {major}: the data would be lost with the container, or the image does not start");
+            sink.add(workload.object, container.field(&format!("volumeMounts[{place}].mountPath")), found, wanted);
+        } else if !sets_its_own && !mounts().any(|(_, mount)| mount.mount_path == wanted) {
+            sink.add(workload.object, container.field("volumeMounts"), format!("nothing at {wanted}"), wanted);
         }
     }
 }
