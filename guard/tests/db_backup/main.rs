@@ -8,6 +8,7 @@ mod job;
 mod mounts;
 mod postgres;
 mod round_trip;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         .add_unless(no_postgres.as_deref(), "backup", backup::TESTS)
         .add_unless(no_postgres.as_deref(), "broken", broken::TESTS)
         .add_unless(no_postgres.as_deref(), "drill", drill::TESTS)
+        .add_unless(no_postgres.as_deref(), "upgrade", upgrade::TESTS)
         .add_unless(no_mounts.as_deref(), "mounts", mounts::TESTS)
         .run();
     postgres::clean_up();

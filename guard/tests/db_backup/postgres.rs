@@ -1,13 +1,14 @@
 //! A PostgreSQL of the test's own: on a socket in a directory of its own, asking for a password, and gone with its handle.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -52,6 +53,15 @@ pub(super) fn programs() -> Option<&'static Path> {
         all.filter_map(|file| Some(file.parent()?.to_owned())).find(|folder| folder.join("pg_dump").is_file())
     };
     FOUND.get_or_init(find).as_deref()
+}
+
+/// The programs of the old and of the new version in the tests of the upgrade: `OLD_POSTGRES` and `NEW_POSTGRES` name the folders
+/// (`make test-db-upgrade`), or both are those of this machine.
+pub(super) fn old_and_new() -> [PathBuf; 2] {
+    ["OLD_POSTGRES", "NEW_POSTGRES"].map(|variable| {
+        let named = std::env::var_os(variable).map(PathBuf::from);
+        named.unwrap_or_else(|| programs().expect("checked before any test").to_owned())
+    })
 }
 
 fn program(name: &str) -> PathBuf {
@@ -100,26 +110,28 @@ pub(super) fn own(path: &Path) {
     }
 }
 
-static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
+static TEMPLATES: Mutex<BTreeMap<PathBuf, PathBuf>> = Mutex::new(BTreeMap::new());
 
-/// What `initdb` makes, once for all servers.
-fn template() -> &'static Path {
-    TEMPLATE.get_or_init(|| {
+/// What the `initdb` of these programs makes, once for all servers.
+fn template(programs: &Path) -> PathBuf {
+    let mut templates = TEMPLATES.lock().unwrap();
+    let made = templates.entry(programs.to_owned()).or_insert_with(|| {
         let directory = std::mem::ManuallyDrop::new(Directory::new());
         let password = directory.path().join("password");
         fs::write(&password, PASSWORD).unwrap();
         own(&password);
-        let mut command = as_user(program("initdb"));
+        let mut command = as_user(programs.join("initdb"));
         command.args(["--no-sync", "--username=immich", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]);
         command.arg("--pwfile").arg(&password).arg("--pgdata").arg(directory.path().join("data"));
         run(&mut command);
         directory.path().to_owned()
-    })
+    });
+    made.clone()
 }
 
 /// Removes what [`template`] made.
 pub(super) fn clean_up() {
-    if let Some(path) = TEMPLATE.get() {
+    for path in TEMPLATES.lock().unwrap().values() {
         drop(fs::remove_dir_all(path));
     }
 }
@@ -141,11 +153,16 @@ pub(super) struct Postgres {
 impl Postgres {
     /// An empty database.
     pub(super) fn start() -> Self {
+        Self::start_of(programs().expect("checked before any test"))
+    }
+
+    /// An empty database on a server of the version in this folder.
+    pub(super) fn start_of(programs: &Path) -> Self {
         let directory = Directory::new();
         let data = directory.path().join("data");
-        run(as_user("cp").arg("-a").arg(template().join("data")).arg(&data));
+        run(as_user("cp").arg("-a").arg(template(programs).join("data")).arg(&data));
         let log = fs::File::create(directory.path().join("log")).unwrap();
-        let mut command = as_user(program("postgres"));
+        let mut command = as_user(programs.join("postgres"));
         command.arg("-D").arg(&data).arg("-k").arg(directory.path());
         for setting in ["listen_addresses=", "fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_wal_size=1GB"] {
             command.args(["-c", setting]);

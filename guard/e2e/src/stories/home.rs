@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::{NODE, World};
 use crate::flux::{self, message, ready};
 use crate::objects::title;
 use crate::secrets;
+use crate::{NODE, World};
 
 /// The NAS id of `clusters/home.example`, and one as `guard nas init` prints it.
 const EXAMPLE_ID: &str = "00000000-0000-4000-8000-000000000000";
