@@ -10,6 +10,7 @@ pub mod process;
 pub mod read;
 pub mod secret_keys;
 pub mod units;
+mod uploads;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,6 +27,7 @@ pub use door::{ForwardAuthArgs, ForwardAuthConfig, FrontDoorArgs, FrontDoorConfi
 pub use problems::{Problem, Problems};
 pub(crate) use problems::{Reader, given};
 pub use process::{LogConfig, ProcessArgs, ProcessConfig};
+pub use uploads::{UploadsArgs, UploadsConfig};
 
 /// The default of `GUARD_MAX_BODY`: the same as nginx's `100m`, and the larger meaning of "100 MB" in Cloudflare's limit.
 pub const DEFAULT_MAX_BODY_BYTES: u64 = 100 * 1024 * 1024;
@@ -61,6 +63,9 @@ pub struct OriginArgs {
     /// The time limit to connect to Immich; a response has no time limit [default: 10s]
     #[arg(long, env = "GUARD_UPSTREAM_TIMEOUT", value_name = "TIME", hide_env_values = true)]
     pub upstream_timeout: Option<String>,
+    /// The settings of large uploads.
+    #[command(flatten)]
+    pub uploads: UploadsArgs,
     /// The settings of the process.
     #[command(flatten)]
     pub process: ProcessArgs,
@@ -87,6 +92,8 @@ pub struct OriginConfig {
     pub lan_url: Option<String>,
     /// The time limit to open a connection to Immich.
     pub connect_timeout: Duration,
+    /// The settings of large uploads; none where they are off.
+    pub uploads: Option<UploadsConfig>,
     /// The settings of the process.
     pub process: ProcessConfig,
 }
@@ -125,6 +132,7 @@ impl OriginArgs {
             Duration::from_secs(10),
             units::read_positive_duration,
         );
+        let uploads = self.uploads.check(&mut r);
         let process = self.process.check(&mut r, &[listen]);
         match (upstream, front_door) {
             (Some(upstream), Some(front_door)) if r.is_clean() => Ok(OriginConfig {
@@ -137,6 +145,7 @@ impl OriginArgs {
                 client_header,
                 lan_url,
                 connect_timeout,
+                uploads,
                 process,
             }),
             _ => Err(r.into_problems()),

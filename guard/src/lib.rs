@@ -52,4 +52,5 @@ pub mod refusal;
 pub mod serve;
 pub mod telemetry;
 pub mod tls;
+pub mod uploads;
 pub mod upstream;

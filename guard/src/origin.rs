@@ -21,6 +21,7 @@ use crate::allow_list::AllowList;
 use crate::clock::unix_seconds;
 use crate::config::External;
 use crate::frontdoor::{AuthDecision, FrontDoor, RequestHead};
+use crate::identity::Identity;
 use crate::key::KeyId;
 use crate::memory::{Holder, TRANSFER_KIB, TUNNEL_KIB};
 use crate::proxy::access_log::{self, AccessLog};
@@ -33,6 +34,8 @@ use crate::serve::{Handler, Lifecycle, Phase};
 use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::{GaugeGuard, Metrics};
 use crate::telemetry::upstream_health::UpstreamHealth;
+use crate::uploads::tus::OwnRequest;
+use crate::uploads::{self, Uploads};
 use crate::upstream::UpstreamError;
 use tunnel::{Tunnel, Withdrawn};
 
@@ -57,6 +60,8 @@ pub struct Origin {
     pub auth_server: Option<Arc<Upstream>>,
     /// The headers in which the front door names the identity.
     pub own_headers: Arc<[HeaderName]>,
+    /// The large uploads, where they are on.
+    pub uploads: Option<Arc<Uploads>>,
     /// The facts about this home that refusals may state.
     pub refusal_context: RefusalContext,
     /// The claim by which the log names a person.
@@ -109,6 +114,9 @@ async fn handle(
     log.reservation = Some(origin.lifecycle.make_room_for(kib, holder).await.ok_or_else(overloaded)?);
     let client = upgrade.then(|| hyper::upgrade::on(&mut request));
     headers::to_upstream(request.headers_mut(), &origin.door, &authenticated, &origin.forwarded(log.client, upgrade));
+    if let Some(uploads) = origin.uploads.as_ref().filter(|_| request.uri().path().starts_with(uploads::PREFIX)) {
+        return answer_own(origin, uploads, log, request, authenticated.identity).await;
+    }
     let sent = origin.send(&origin.upstream, log, request, origin.max_body).await;
     origin.record_upstream(&sent);
     let (mut response, lease) = sent?;
@@ -123,6 +131,27 @@ async fn handle(
             Err(Refusal::new(Reason::UpstreamUnreachable, "the upstream switched to a protocol that was not asked for"))
         }
         _ => Ok(Handled::Response { response, lease }),
+    }
+}
+
+/// Answers a request to one of guard's own paths: a part of a large upload, or the page for it.
+async fn answer_own(
+    origin: &Origin,
+    uploads: &Uploads,
+    log: &mut AccessLog,
+    request: Request<Incoming>,
+    identity: Arc<Identity>,
+) -> Result<Handled, Refusal> {
+    let (parts, body) = request.into_parts();
+    let (body, meter) = RequestBody::new(body, origin.max_body, &origin.own_headers);
+    log.meter.clone_from(&meter);
+    let external = origin.external.as_ref();
+    let request = OwnRequest { parts, external, body, identity, max_part: origin.max_body };
+    let response = uploads.answer(request).await?;
+    // What a part brought before it was too large or too slow stays with the upload; the client hears why this request ended.
+    match meter.and_then(|meter| meter.refusal()) {
+        Some(refusal) if refusal.reason != Reason::BadRequest => Err(refusal),
+        _ => Ok(Handled::Own(response)),
     }
 }
 
@@ -157,6 +186,8 @@ async fn forward_to_auth_server(
 enum Handled {
     /// The auth server's response to a client that has to sign in.
     AuthResponse(Response<Bytes>),
+    /// A response to a request to one of guard's own paths.
+    Own(Response<Bytes>),
     /// A response of the upstream, to be streamed back.
     Response { response: Response<Incoming>, lease: Lease },
     /// A WebSocket that the upstream accepted.
@@ -178,6 +209,11 @@ impl Handler for Origin {
             Ok(Handled::AuthResponse(response)) => {
                 log.mark_sign_in(response.status().as_u16());
                 response::fixed(response, bodiless, log, connection)
+            }
+            Ok(Handled::Own(response)) => {
+                log.status = Some(response.status().as_u16());
+                let is_read = bodiless || log.body_progress() == Some(request_body::Progress::Whole);
+                response::fixed(response, is_read, log, connection)
             }
             Ok(Handled::Response { response, lease }) => response::stream_back(response, lease, log, connection),
             Ok(Handled::Tunnel { client, response, lease, expires, key }) => {
@@ -202,6 +238,7 @@ impl Handler for Origin {
         self.upstream.sweep();
         self.auth_server.iter().for_each(|upstream| upstream.sweep());
         self.door.sweep();
+        self.uploads.iter().for_each(|uploads| uploads.sweep());
     }
 }
 

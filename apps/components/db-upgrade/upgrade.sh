@@ -60,9 +60,14 @@ component; if Immich was started on the new database, stop, empty its directory,
 wanted=$(sql "$OLD_PGHOST" --command "$tables")
 grep -qx 'public\."user"' <<<"$wanted" || fail 61 "the old database has no table of users: is the path the old data directory?"
 # pgvecto.rs is in no image of a newer version. Immich leaves it by itself once it has run with VectorChord.
-left=$(sql "$OLD_PGHOST" --command "select extname from pg_extension where extname = 'vectors'")
-[[ -z $left ]] || fail 61 'the old database still has the extension "vectors" (pgvecto.rs). On the old server, with Immich stopped:
-DROP EXTENSION vectors CASCADE; DROP SCHEMA IF EXISTS vectors CASCADE; see docs/upgrades.md'
+left=$(sql "$OLD_PGHOST" --command "select count(a.attname) from pg_extension e join pg_depend d on d.refobjid = e.oid and d.deptype = 'e'
+  left join pg_attribute a on a.atttypid = d.objid and d.classid = 'pg_type'::regclass and a.attnum > 0 and not a.attisdropped
+  where e.extname = 'vectors' group by e.oid")
+[[ ${left:-0} == 0 ]] || fail 61 'the old database still has columns of pgvecto.rs: let Immich move them to VectorChord first, with the old image
+(docs/upgrades.md)'
+there=$(sql "$OLD_PGHOST" --command "select extname from pg_extension where extname = 'vectors'")
+[[ -z $there ]] || fail 61 'the old database still has the extension "vectors" (pgvecto.rs), which nothing uses. On the old server, with Immich
+stopped: DROP EXTENSION vectors; DROP SCHEMA IF EXISTS vectors; see docs/upgrades.md'
 
 # To a file first: psql would commit the first half of a dump that was cut off.
 start=$SECONDS

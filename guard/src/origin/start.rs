@@ -19,6 +19,7 @@ use crate::telemetry::admin;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::upstream_health::UpstreamHealth;
 use crate::tls::Trust;
+use crate::uploads::Uploads;
 use crate::upstream::Target;
 
 /// How long an idle connection to Immich is kept. Node closes at 5 s (`keepAliveTimeout`); below it, no request meets a closing one.
@@ -68,6 +69,14 @@ pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
     let target =
         Target { authority: config.upstream.clone(), tls: None, connect_timeout: config.connect_timeout, idle_limit: IDLE_LIMIT };
 
+    let uploads = match &config.uploads {
+        Some(uploads) => Some(
+            Uploads::new(uploads.clone(), target.clone(), lifecycle.clone(), metrics.clone())
+                .map_err(|error| StartError::System(std::io::Error::other(error)))?,
+        ),
+        None => None,
+    };
+
     let origins = (0..config.process.workers)
         .map(|_| {
             let door = front_door_builder.door();
@@ -81,6 +90,7 @@ pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
                 client_header: config.client_header.clone(),
                 upstream: to(target.clone()),
                 auth_server: front_door_builder.auth_server().map(to),
+                uploads: uploads.clone(),
                 refusal_context: RefusalContext {
                     direction: Direction::Inbound,
                     lan_url: config.lan_url.clone(),

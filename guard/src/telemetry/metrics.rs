@@ -17,6 +17,9 @@ use prometheus_client::registry::Registry;
 
 use crate::refusal::Reason;
 
+/// How a large upload ends.
+pub const UPLOAD_RESULTS: [&str; 4] = ["created", "duplicate", "refused", "broken"];
+
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -86,6 +89,11 @@ pub struct Metrics {
     pub token_cache: CacheResults,
     /// WebSockets (tunnels) that are open now.
     pub open_tunnels: Gauge,
+    /// Large uploads that are under way now.
+    pub open_uploads: Gauge,
+    /// Bytes of large uploads that Immich was given.
+    pub upload_bytes: Counter,
+    uploads: Labelled,
     /// The limit of log lines about refused strangers.
     pub refused_lines: LineLimiter,
     /// Requests in flight now.
@@ -132,6 +140,12 @@ impl Metrics {
         let token_cache = family(&mut registry, "token_cache", "Look-ups in the cache of verified tokens");
         let open_tunnels = gauge(&mut registry, "open_tunnels", "WebSocket tunnels that are open now");
         let inflight = gauge(&mut registry, "inflight_requests", "Requests in flight now");
+        let open_uploads = gauge(&mut registry, "open_uploads", "Large uploads that are under way now");
+        let upload_bytes = counter(&mut registry, "upload_bytes", "Bytes of large uploads that Immich was given");
+        let uploads = family(&mut registry, "uploads", "Large uploads that ended, by result");
+        for result in UPLOAD_RESULTS {
+            labelled(&uploads, "result", result);
+        }
 
         let memory_budget = gauge(&mut registry, "memory_budget_bytes", "Memory that connections and requests may reserve");
         let memory_reserved =
@@ -170,10 +184,23 @@ impl Metrics {
                 miss: labelled(&token_cache, "result", "miss"),
             },
             open_tunnels,
+            open_uploads,
+            upload_bytes,
+            uploads,
             inflight,
             refused_lines: LineLimiter::default(),
             registry,
         }
+    }
+
+    /// Counts a large upload that ended.
+    pub fn upload(&self, result: &'static str) {
+        labelled(&self.uploads, "result", result).inc();
+    }
+
+    /// The number of large uploads that ended like this.
+    pub fn uploads(&self, result: &'static str) -> u64 {
+        labelled(&self.uploads, "result", result).get()
     }
 
     /// Counts one refusal.

@@ -6,6 +6,8 @@
 //! | `GET /page` | a page whose title is `Photos` |
 //! | `GET /api/server/ping` | `{"res":"pong"}` |
 //! | `POST /api/assets` | 201 when the whole body came; 200 at once for `x-immich-checksum: duplicate` |
+//! | `GET /api/server/media-types`, `/api/users/me` | some kinds of files; a person with the quota of [`Immich::set_quota`](Immich::set_quota) |
+//! | `POST /api/assets/bulk-upload-check` | each is accepted |
 //! | `POST /api/early-401` | 401 after 2.7 MB, `Connection: keep-alive`, the rest is read and thrown away |
 //! | `GET`, `HEAD /api/assets/{id}/original?size=N` | N bytes of [`noise`](crate::noise); Range, weak `ETag`, 404 for a bad range |
 //! | `GET /api/cookies` | several `Set-Cookie` lines |
@@ -20,6 +22,7 @@
 mod body;
 mod gauge;
 mod intake;
+mod multipart;
 mod record;
 mod routes;
 mod websocket;
@@ -36,9 +39,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::gauge::{Gauge, Gauged};
+pub use self::multipart::StoredFile;
 use self::record::{Count, Log};
 pub use self::record::{Recorded, State, Stored};
-pub use self::routes::{DUPLICATE, EARLY_401_AFTER, LAST_MODIFIED};
+pub use self::routes::{AssetAnswer, DUPLICATE, EARLY_401_AFTER, LAST_MODIFIED};
 use crate::deadline::{CONDITION, within};
 use crate::server::{ANY_PORT, Server};
 
@@ -71,6 +75,8 @@ struct Shared {
     idle: Option<Duration>,
     sync: watch::Sender<SyncStream>,
     released: watch::Sender<bool>,
+    assets: watch::Sender<AssetAnswer>,
+    quota: Mutex<Option<(u64, u64)>>,
 }
 
 /// What every `POST /api/sync/stream` sends, from the first line on.
@@ -101,6 +107,8 @@ impl Immich {
             idle: config.idle,
             sync: watch::Sender::default(),
             released: watch::Sender::new(false),
+            assets: watch::Sender::new(AssetAnswer::Store),
+            quota: Mutex::new(None),
         });
         let all = Arc::clone(&shared);
         let server = Server::start(config.listen, move |stream| serve(stream, Arc::clone(&all))).await;
@@ -172,6 +180,16 @@ impl Immich {
     /// Ends all sync streams after the lines so far.
     pub fn sync_end(&self) {
         self.shared.sync.send_modify(|stream| stream.ended = true);
+    }
+
+    /// From now on `POST /api/assets` ends like this once the whole body is there.
+    pub fn answer_assets(&self, answer: AssetAnswer) {
+        self.shared.assets.send_replace(answer);
+    }
+
+    /// Every person has this quota, and has used so much of it, in bytes.
+    pub fn set_quota(&self, quota: Option<(u64, u64)>) {
+        *self.shared.quota.lock().unwrap() = quota;
     }
 
     /// Lets `/api/slow` answer, from now on.

@@ -82,7 +82,7 @@ fn an_old_database_that_still_has_pgvecto_rs_is_refused() {
     let (old, new, pod) = servers();
     // The extension is in no package registry: its row in the catalogue is what the script asks for.
     old.sql("insert into pg_extension values (99999, 'vectors', 10, 2200, true, '0.2.0', null, null)");
-    refused(&run(&mut pod.upgrade(&old, &new, &old_and_new()[1])), 61, "DROP EXTENSION vectors");
+    refused(&run(&mut pod.upgrade(&old, &new, &old_and_new()[1])), 61, "DROP EXTENSION vectors;");
     assert_eq!(new.contents(), "");
 }
 

@@ -17,6 +17,7 @@ mod smuggling;
 mod strangers;
 mod telemetry;
 mod tls;
+mod uploads;
 mod websocket;
 
 /// The binary under test.

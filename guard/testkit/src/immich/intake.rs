@@ -4,6 +4,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
+use super::multipart::Form;
 use super::record::{Entry, Stored};
 use crate::noise::hex;
 
@@ -12,6 +13,7 @@ pub(super) struct Intake {
     body: Incoming,
     entry: Entry,
     hash: Context,
+    form: Option<Form>,
     bytes: u64,
     is_upload: bool,
     finished: bool,
@@ -20,13 +22,14 @@ pub(super) struct Intake {
 impl Intake {
     /// A body that nobody keeps.
     pub(super) fn new(body: Incoming, entry: Entry) -> Self {
-        Self { body, entry, hash: Context::new(&SHA256), bytes: 0, is_upload: false, finished: false }
+        Self { body, entry, hash: Context::new(&SHA256), form: None, bytes: 0, is_upload: false, finished: false }
     }
 
     /// An asset.
     pub(super) fn upload(body: Incoming, entry: Entry) -> Self {
         let mut intake = Self::new(body, entry);
         intake.is_upload = true;
+        intake.form = intake.entry.get().header("content-type").and_then(Form::new);
         intake
     }
 
@@ -41,6 +44,7 @@ impl Intake {
             if let Some(data) = frame?.data_ref() {
                 if self.is_upload {
                     self.hash.update(data);
+                    self.form.iter_mut().for_each(|form| form.push(data));
                 }
                 self.bytes += data.len() as u64;
                 self.entry.modify(|request| request.body_bytes = self.bytes);
@@ -57,7 +61,8 @@ impl Intake {
     /// Keeps what was read, which is all.
     pub(super) fn store(self) {
         debug_assert!(self.finished, "only a whole asset is stored");
-        let stored = Stored { bytes: self.bytes, sha256: hex(self.hash.clone().finish().as_ref()) };
+        let file = self.form.as_ref().and_then(Form::finish);
+        let stored = Stored { bytes: self.bytes, sha256: hex(self.hash.clone().finish().as_ref()), file };
         self.entry.log().send_modify(|state| state.stored.push(stored));
     }
 }

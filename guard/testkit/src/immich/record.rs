@@ -4,6 +4,8 @@ use hyper::Request;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 
+use super::multipart::StoredFile;
+
 /// The record, and who waits for it to change.
 pub(super) type Log = watch::Sender<State>;
 
@@ -50,6 +52,8 @@ pub struct Stored {
     pub bytes: u64,
     /// SHA-256 of the same bytes, in hex.
     pub sha256: String,
+    /// Its file, if it came in a form that ended well.
+    pub file: Option<StoredFile>,
 }
 
 impl Recorded {

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH,
@@ -23,6 +24,19 @@ pub const DUPLICATE: &str = "duplicate";
 
 /// `/api/early-401` answers when so many bytes of the body have been read.
 pub const EARLY_401_AFTER: u64 = 2_700_000;
+
+/// What `POST /api/assets` does with a whole body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssetAnswer {
+    /// It stores it.
+    Store,
+    /// It does not answer.
+    Hold,
+    /// It answers with this status.
+    Refuse(u16),
+    /// It breaks the connection off.
+    Die,
+}
 
 /// `Last-Modified` of every asset.
 pub const LAST_MODIFIED: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
@@ -61,6 +75,21 @@ async fn route(connection: &Connection, request: Request<Incoming>, entry: Entry
         }
         (&Method::GET, ["api", "server", "ping"]) => Ok(json_answer(200, json!({"res": "pong"}))),
         (&Method::POST, ["api", "assets"]) => upload(connection, request, entry).await,
+        (&Method::POST, ["api", "assets", "bulk-upload-check"]) => {
+            let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+            let asked: Value = serde_json::from_slice(&body).map_err(io::Error::other)?;
+            let results = asked["assets"].as_array().into_iter().flatten();
+            let results: Vec<_> = results.map(|asset| json!({"id": asset["id"], "action": "accept"})).collect();
+            Ok(json_answer(200, json!({ "results": results })))
+        }
+        (&Method::GET, ["api", "server", "media-types"]) => {
+            Ok(json_answer(200, json!({"image": [".jpg", ".png", ".heic"], "video": [".mp4", ".mov"], "sidecar": [".xmp"]})))
+        }
+        (&Method::GET, ["api", "users", "me"]) => {
+            let quota = *connection.shared.quota.lock().unwrap();
+            let (size, used) = (quota.map(|(size, _)| size), quota.map_or(0, |(_, used)| used));
+            Ok(json_answer(200, json!({"id": "1", "name": "Ada", "quotaSizeInBytes": size, "quotaUsageInBytes": used})))
+        }
         (&Method::POST, ["api", "early-401"]) => early_401(connection, request, entry).await,
         (&Method::GET | &Method::HEAD, ["api", "assets", _, "original"]) => Ok(original(&request)),
         (&Method::GET, ["api", "cookies"]) => Ok(cookies()),
@@ -94,6 +123,19 @@ async fn upload(connection: &Connection, request: Request<Incoming>, entry: Entr
     }
     let mut asset = Intake::upload(request.into_body(), entry.clone());
     asset.read_all().await.map_err(io::Error::other)?;
+    let mut wanted = connection.shared.assets.subscribe();
+    // The sender lives as long as the stand-in.
+    let answer = wanted.wait_for(|answer| *answer != AssetAnswer::Hold).await.map_or(AssetAnswer::Store, |answer| *answer);
+    match answer {
+        AssetAnswer::Refuse(status) => {
+            return Ok(json_answer(
+                status,
+                json!({"message": "Quota has been exceeded!", "error": "Bad Request", "statusCode": status}),
+            ));
+        }
+        AssetAnswer::Die => return Err(io::Error::other("dies on purpose")),
+        AssetAnswer::Store | AssetAnswer::Hold => {}
+    }
     asset.store();
     let id = format!("00000000-0000-4000-8000-{:012}", entry.log().borrow().stored.len());
     Ok(json_answer(201, json!({"id": id, "status": "created"})))

@@ -1,0 +1,91 @@
+//! A multipart form enters in pieces of any size, its fields and the hash of its file leave. The file is the last part, as Immich wants it.
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use crate::noise::hex;
+
+/// A file of a form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFile {
+    /// The fields before it, in order.
+    pub fields: Vec<(String, String)>,
+    /// The name in its `Content-Disposition`.
+    pub filename: String,
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 of its bytes, in hex.
+    pub sha256: String,
+}
+
+/// A form on its way in.
+pub(super) struct Form {
+    boundary: String,
+    head: Vec<u8>,
+    file: Option<(Vec<(String, String)>, String)>,
+    hash: Context,
+    bytes: u64,
+    /// What may be the end of the form, and is no byte of the file then.
+    held: Vec<u8>,
+}
+
+impl Form {
+    /// A form with the boundary of this content type; none for another one.
+    pub(super) fn new(content_type: &str) -> Option<Self> {
+        let boundary = content_type.strip_prefix("multipart/form-data; boundary=")?.to_owned();
+        Some(Self { boundary, head: Vec::new(), file: None, hash: Context::new(&SHA256), bytes: 0, held: Vec::new() })
+    }
+
+    pub(super) fn push(&mut self, data: &[u8]) {
+        let rest = if self.file.is_none() {
+            self.head.extend_from_slice(data);
+            let Some(end) =
+                find(&self.head, b"name=\"assetData\"").and_then(|at| Some(at + find(&self.head[at..], b"\r\n\r\n")? + 4))
+            else {
+                return;
+            };
+            let rest = self.head.split_off(end);
+            self.file = Some(self.read_head());
+            rest
+        } else {
+            data.to_vec()
+        };
+        self.held.extend_from_slice(&rest);
+        let keep = self.closing().len();
+        if self.held.len() > keep {
+            let file: Vec<u8> = self.held.drain(..self.held.len() - keep).collect();
+            self.hash.update(&file);
+            self.bytes += file.len() as u64;
+        }
+    }
+
+    /// The file, if the form has ended well.
+    pub(super) fn finish(&self) -> Option<StoredFile> {
+        let (fields, filename) = self.file.clone()?;
+        let sha256 = hex(self.hash.clone().finish().as_ref());
+        (self.held == self.closing().as_bytes()).then_some(StoredFile { fields, filename, bytes: self.bytes, sha256 })
+    }
+
+    fn closing(&self) -> String {
+        format!("\r\n--{}--\r\n", self.boundary)
+    }
+
+    fn read_head(&self) -> (Vec<(String, String)>, String) {
+        let text = String::from_utf8_lossy(&self.head);
+        let quoted = |part: &str, name: &str| {
+            let value = part.split_once(&format!("{name}=\""))?.1;
+            Some(value.split_once('"')?.0.to_owned())
+        };
+        let delimiter = format!("--{}\r\n", self.boundary);
+        let parts: Vec<_> = text.split(&delimiter).filter(|part| !part.is_empty()).collect();
+        let fields = parts.iter().filter_map(|part| {
+            let (head, value) = part.split_once("\r\n\r\n")?;
+            Some((quoted(head, " name")?, value.strip_suffix("\r\n")?.to_owned()))
+        });
+        let fields = fields.filter(|(name, _)| name != "assetData").collect();
+        (fields, parts.last().and_then(|part| quoted(part, "filename")).unwrap_or_default())
+    }
+}
+
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|window| window == wanted)
+}
