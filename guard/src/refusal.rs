@@ -178,6 +178,8 @@ pub struct RefusalContext {
     pub direction: Direction,
     /// The address for large files at home (`GUARD_LAN_URL`).
     pub lan_url: Option<String>,
+    /// The page for large files from anywhere, where large uploads are on.
+    pub upload_url: Option<String>,
     /// The size limit in words, such as `100 MiB` (`GUARD_MAX_BODY`).
     pub limit: String,
 }
@@ -242,7 +244,11 @@ impl Refusal {
     }
 
     fn message(&self, refusal_context: &RefusalContext) -> String {
-        let RefusalContext { direction, lan_url, limit } = refusal_context;
+        let RefusalContext { direction, lan_url, upload_url, limit } = refusal_context;
+        if let (Reason::BodyTooLarge, Some(page)) = (self.reason, upload_url) {
+            let at_home = lan_url.as_ref().map(|url| format!("; at home, at {url}, there is none")).unwrap_or_default();
+            return format!("Too large. Upload it in parts: {page} (the limit of one request is {limit}{at_home}).");
+        }
         match (self.reason, direction, lan_url) {
             // Immich's clients cut a message after 75 characters: what to do comes first.
             (Reason::BodyTooLarge, Direction::Inbound, Some(url)) => {
@@ -359,6 +365,20 @@ mod tests {
         assert!(message.contains("100 MiB") && message.contains("http://nas.lan:30283"), "{message}");
         assert!(message.chars().take(75).collect::<String>().contains("http://nas.lan:30283"), "within 75 characters: {message}");
         assert!(!message.contains("104857601"), "the cause stays private: {message}");
+    }
+
+    #[test]
+    fn the_413_names_the_page_for_large_files_where_there_is_one() {
+        let refusal_context = RefusalContext {
+            lan_url: Some("http://nas.lan:30283".to_owned()),
+            upload_url: Some("https://photos.example.com/.guard/upload".to_owned()),
+            limit: "100 MiB".to_owned(),
+            ..RefusalContext::default()
+        };
+        let message = Refusal::new(Reason::BodyTooLarge, "").message(&refusal_context);
+        let first: String = message.chars().take(75).collect();
+        assert!(first.contains("https://photos.example.com/.guard/upload"), "within 75 characters: {message}");
+        assert!(message.contains("http://nas.lan:30283") && message.contains("100 MiB"), "{message}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod form;
 pub mod immich;
 pub mod metadata;
 pub mod page;
+mod request;
 pub mod table;
 pub mod tus;
 pub mod upload;

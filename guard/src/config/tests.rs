@@ -89,6 +89,11 @@ fn every_problem_is_listed_at_once_by_name() {
             log_identity: some("name"),
         },
         auth: ForwardAuthArgs::default(),
+        uploads: UploadsArgs {
+            large_uploads: some("yes"),
+            large_uploads_max: some("0"),
+            large_uploads_idle: some("0s"),
+        },
     };
     assert_eq!(
         problems(&args),
@@ -104,6 +109,9 @@ fn every_problem_is_listed_at_once_by_name() {
             "GUARD_CLIENT_ADDRESS_HEADER",
             "GUARD_LAN_URL",
             "GUARD_UPSTREAM_TIMEOUT",
+            "GUARD_LARGE_UPLOADS",
+            "GUARD_LARGE_UPLOADS_MAX",
+            "GUARD_LARGE_UPLOADS_IDLE",
             "GUARD_ADMIN_LISTEN",
             "GUARD_CA_FILE",
             "GUARD_GRACE",

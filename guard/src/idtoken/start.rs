@@ -115,6 +115,7 @@ pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
                     refusal_context: RefusalContext {
                         direction: Direction::Outbound,
                         lan_url: None,
+                        upload_url: None,
                         limit: config.max_body.map(size_in_words).unwrap_or_default(),
                     },
                     log_identity: config.process.log.identity,

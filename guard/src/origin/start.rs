@@ -19,7 +19,7 @@ use crate::telemetry::admin;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::upstream_health::UpstreamHealth;
 use crate::tls::Trust;
-use crate::uploads::Uploads;
+use crate::uploads::{PREFIX, Uploads};
 use crate::upstream::Target;
 
 /// How long an idle connection to Immich is kept. Node closes at 5 s (`keepAliveTimeout`); below it, no request meets a closing one.
@@ -94,6 +94,10 @@ pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
                 refusal_context: RefusalContext {
                     direction: Direction::Inbound,
                     lan_url: config.lan_url.clone(),
+                    upload_url: config.uploads.as_ref().map(|_| {
+                        let base = config.external.as_ref().map(|external| format!("{}://{}", external.scheme, external.host));
+                        format!("{}{PREFIX}upload", base.unwrap_or_default())
+                    }),
                     limit: config.max_body.map(size_in_words).unwrap_or_default(),
                 },
                 log_identity: config.process.log.identity,

@@ -8,24 +8,20 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::body::{Body as _, Bytes};
-use hyper::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
-    LOCATION, ORIGIN, RETRY_AFTER,
-};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::{Method, Response, StatusCode};
 
 use super::form::Form;
 use super::immich::{Answer, Objection, Stored};
 use super::metadata::Metadata;
+use super::request::{check_site, for_immich, head_for_immich, owner};
 use super::upload::{NewUpload, Opening, Outcome, Owner, Part, Upload};
 use super::{PREFIX, UPLOAD_KIB, Uploads, immich, log_end, page};
 use crate::config::units::size_in_words;
-use crate::cookies;
 use crate::header_fields::{content_length, single};
 use crate::identity::Identity;
 use crate::memory::Holder;
@@ -41,8 +37,7 @@ const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 const UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
-const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(super) const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 const ASSET_STATUS: HeaderName = HeaderName::from_static("guard-asset-status");
 const ASSET_ID: HeaderName = HeaderName::from_static("guard-asset-id");
 
@@ -55,8 +50,6 @@ const COLLECTION: &str = "uploads";
 const LOCKED_TIME: Duration = Duration::from_secs(25);
 /// When a client may try again, in seconds.
 const RETRY: HeaderValue = HeaderValue::from_static("30");
-/// The cookies by which Immich knows a person or a shared link.
-const CREDENTIAL_COOKIES: [&[u8]; 2] = [b"immich_access_token", b"immich_shared_link_token"];
 
 /// An authenticated request to guard's own paths.
 pub struct OwnRequest<'r> {
@@ -289,86 +282,6 @@ impl Missing {
             Self::OfAnotherProcess => gone(),
         }
     }
-}
-
-/// Refuses a request that another site's page makes. The browser says which page it is (Fetch Metadata, and `Origin`, RFC 6454); no form can set
-/// `Tus-Resumable`, and guard answers no preflight with a permission.
-fn check_site(request: &OwnRequest<'_>) -> Result<(), Refusal> {
-    let headers = &request.parts.headers;
-    let is_cross_site = headers.get(SEC_FETCH_SITE).is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"));
-    let own =
-        request.external.map_or_else(|| headers.get(HOST).and_then(|host| host.to_str().ok()), |external| Some(&*external.host));
-    let is_foreign = headers.get_all(ORIGIN).iter().any(|origin| {
-        let host = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
-        host.is_none() || !host.zip(own).is_some_and(|(host, own)| host.eq_ignore_ascii_case(own))
-    });
-    if is_cross_site || is_foreign {
-        return Err(Refusal::new(Reason::Forbidden, "a page of another site may not upload"));
-    }
-    Ok(())
-}
-
-fn owner(request: &OwnRequest<'_>) -> Owner {
-    let mut digest = Context::new(&SHA256);
-    let mut add = |name: &[u8], value: &[u8]| {
-        digest.update(name);
-        digest.update(&(value.len() as u64).to_be_bytes());
-        digest.update(value);
-    };
-    let headers = &request.parts.headers;
-    for name in [AUTHORIZATION, HeaderName::from_static("x-api-key")] {
-        headers.get_all(&name).iter().for_each(|value| add(name.as_str().as_bytes(), value.as_bytes()));
-    }
-    for cookie in cookies::all(headers).map(<[u8]>::trim_ascii) {
-        if CREDENTIAL_COOKIES.contains(&cookies::name_of(cookie)) {
-            add(b"cookie", cookie);
-        }
-    }
-    let identity = match &*request.identity {
-        Identity::Person { sub, email, .. } => format!("person {sub} {email}"),
-        Identity::Service { common_name } => format!("service {common_name}"),
-        Identity::Account { name } => format!("account {name}"),
-    };
-    let mut credential = [0; 32];
-    credential.copy_from_slice(digest.finish().as_ref());
-    Owner { identity, credential }
-}
-
-/// The headers of a request to Immich beside those of its body: none of tus, and none about the part that brought them.
-fn for_immich(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers {
-        let text = name.as_str();
-        let is_tus = text.starts_with("upload-") || text.starts_with("tus-") || *name == METHOD_OVERRIDE;
-        // Immich would compare it with its own address.
-        let is_of_the_page =
-            *name == ORIGIN || text.starts_with("sec-fetch-") || text.starts_with("content-") || *name == ACCEPT_ENCODING;
-        if !is_tus && !is_of_the_page {
-            kept.append(name.clone(), value.clone());
-        }
-    }
-    kept
-}
-
-fn head_for_immich(mut headers: HeaderMap, form: &Form, metadata: &Metadata, query: Option<&str>) -> Request<()> {
-    let mut head = Request::new(());
-    *head.method_mut() = Method::POST;
-    // Only how a shared link is named (`key`, `slug`) has a meaning for Immich.
-    let link =
-        query.into_iter().flat_map(|query| query.split('&')).find(|pair| pair.starts_with("key=") || pair.starts_with("slug="));
-    let path = link.map_or_else(|| "/api/assets".to_owned(), |link| format!("/api/assets?{link}"));
-    *head.uri_mut() = path.parse().unwrap_or_else(|_| Uri::from_static("/api/assets"));
-    headers.remove(CONTENT_LENGTH);
-    let content_type = format!("multipart/form-data; boundary={}", form.boundary);
-    let checksum = metadata.checksum.as_ref().map(|checksum| ("x-immich-checksum", checksum.clone()));
-    for (name, value) in checksum.into_iter().chain([(CONTENT_TYPE.as_str(), content_type)]) {
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&value)) {
-            headers.insert(name, value);
-        }
-    }
-    headers.entry(HOST).or_insert(HeaderValue::from_static("immich"));
-    *head.headers_mut() = headers;
-    head
 }
 
 fn objected(objection: Objection, extension: &str) -> Result<Response<Bytes>, Refusal> {

@@ -147,6 +147,7 @@ pub static POLICIES: &[Policy] = &[
     error("network-dangling", "Every network policy selects pods that exist.", network::dangling),
     error("egress-open", "No egress rule allows every destination: it names ports, and it excepts private networks.", network::egress_open),
     error("egress-ipv6", "No egress rule for IPv6 reaches the machines of the home: it excepts their prefix, or is for Cloudflare's tunnel port only.", network::egress_ipv6),
+    error("large-uploads-replicas", "Large uploads are on only where guard has one replica.", front_door::large_uploads),
     error("pdb-replicas", "A disruption budget selects a workload with two or more replicas.", network::budget_replicas),
     error("namespace-security", "Namespaces warn about pods that violate the level restricted; immich-edge refuses them.", namespaces::security),
 

@@ -92,7 +92,7 @@ const GENERIC_HOMES: &[&str] = &[
     "linuxbrew",
 ];
 
-/// Well-known address blocks, and the defaults of k3s, kubeadm, MicroK8s and Talos.
+/// Well-known address blocks, and the defaults of k3s, kubeadm, `MicroK8s` and Talos.
 const KNOWN_BLOCKS: &[&str] = &[
     "10.0.0.0/8",
     "10.1.0.0/16",

@@ -131,7 +131,7 @@ async fn offsets_that_are_wrong_change_nothing() {
     let ada = Person::new(&home, "ada@example.com");
     let path = ada.begin(10).await;
     assert_eq!(ada.part(&path, 0, 4).await.status, 204);
-    let patch = async |offset: &str, length: u64| {
+    let send_part = async |offset: &str, length: u64| {
         let extra =
             format!("Content-Type: application/offset+octet-stream\r\nUpload-Offset: {offset}\r\nContent-Length: {length}\r\n");
         ada.send(&format!("PATCH {path}"), &extra, &noise::bytes(0, length)).await
@@ -149,12 +149,12 @@ async fn offsets_that_are_wrong_change_nothing() {
         ("", 1, 400),
         ("4\r\nUpload-Offset: 4", 1, 400),
     ] {
-        let response = patch(offset, length).await;
+        let response = send_part(offset, length).await;
         assert_eq!(response.status, wanted, "{offset} {length}: {response:?}");
     }
     let extra = "Upload-Offset: 4\r\nContent-Length: 1\r\nContent-Type: application/octet-stream\r\n";
     assert_eq!(ada.send(&format!("PATCH {path}"), extra, b"x").await.status, 415);
-    let response = patch("4", 0).await;
+    let response = send_part("4", 0).await;
     assert_eq!((response.status, response.header("upload-offset")), (204, Some("4")), "an empty part is no error");
     assert_eq!(ada.part(&path, 4, 10).await.status, 204);
     is_whole(&home, 10);

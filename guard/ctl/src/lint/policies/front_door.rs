@@ -48,6 +48,18 @@ pub fn front_door(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     }
 }
 
+/// `large-uploads-replicas`
+pub fn large_uploads(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    for workload in inventory.with_role(Role::Guard).filter(|workload| workload.replicas > 1) {
+        let Some(container) = workload.main() else { continue };
+        let setting = inventory.variable(container, "GUARD_LARGE_UPLOADS");
+        if setting.is_some_and(|variable| variable.value.as_deref() == Some("on")) {
+            let found = format!("{} replicas: the parts of a file would reach pods that do not know it", workload.replicas);
+            sink.add(workload.object, "spec.replicas", found, "1 replica, or GUARD_LARGE_UPLOADS=off");
+        }
+    }
+}
+
 /// `public-proxy-secret`
 pub fn public_proxy_secret(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
     for workload in inventory.with_role(Role::PublicProxy) {
