@@ -154,7 +154,7 @@ tools: ## The real components that the cluster tests run, at their pinned versio
 ##@ Measure
 
 .PHONY: bench
-bench: bench-quick bench-uploads bench-nas bench-idtoken bench-attack ## Every measurement
+bench: bench-quick bench-uploads bench-large-upload bench-nas bench-idtoken bench-attack ## Every measurement
 
 # The dev profile: the load's own speed is not what is measured, and its dependencies are built already.
 BENCH = GUARD_BIN=$(GUARD_BIN) cargo bench --locked --profile dev -p guard --bench
@@ -166,6 +166,10 @@ bench-quick: build need-haproxy ## CPU per request beside HAProxy with the same 
 .PHONY: bench-uploads
 bench-uploads: build ## Memory under 32 uploads of 90 MiB at once, and the time from exec to ready
 	$(BENCH) uploads
+
+.PHONY: bench-large-upload
+bench-large-upload: build ## 5 GiB in parts through an edge with Cloudflare's limit: memory, and throughput beside one direct upload (options: GIB, PART_MIB)
+	$(BENCH) large_upload
 
 .PHONY: bench-attack
 bench-attack: build ## Memory and descriptors under strangers with the memory of the pod, and the p99 of a good client beside them (options: GUARD_MEMORY, SECONDS)

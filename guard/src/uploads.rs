@@ -18,10 +18,10 @@ pub mod upload;
 use std::sync::Arc;
 
 use crate::config::UploadsConfig;
+use crate::proxy::Upstream;
 use crate::serve::Lifecycle;
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::{Target, Upstream};
-use form::UploadBody;
+use crate::upstream::Target;
 use immich::Kinds;
 use table::Table;
 use upload::{Outcome, Upload};
@@ -36,7 +36,7 @@ pub struct Uploads {
     config: UploadsConfig,
     table: Table,
     kinds: Kinds,
-    upstream: Arc<Upstream<UploadBody>>,
+    upstream: Arc<Upstream>,
     lifecycle: Arc<Lifecycle>,
     metrics: Arc<Metrics>,
     /// A name of this process in the ids of its uploads, by which those of an earlier process are known.

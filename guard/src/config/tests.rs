@@ -89,11 +89,7 @@ fn every_problem_is_listed_at_once_by_name() {
             log_identity: some("name"),
         },
         auth: ForwardAuthArgs::default(),
-        uploads: UploadsArgs {
-            large_uploads: some("yes"),
-            large_uploads_max: some("0"),
-            large_uploads_idle: some("0s"),
-        },
+        uploads: UploadsArgs { large_uploads: some("yes"), large_uploads_max: some("0"), large_uploads_idle: some("0s") },
     };
     assert_eq!(
         problems(&args),

@@ -104,6 +104,9 @@ pub enum BodyError {
     /// No byte arrived for [`STALL_LIMIT`].
     #[error("the body stopped arriving")]
     Stalled,
+    /// A body that guard makes ended before its last byte.
+    #[error("the body ended before its last byte")]
+    Incomplete,
     /// The client ended the connection, or sent malformed chunks.
     #[error("the client broke off: {0}")]
     Client(#[from] hyper::Error),
@@ -117,6 +120,8 @@ pub enum RequestBody {
     MeteredBody(MeteredBody),
     /// A body that is in memory, so that it can be sent again; none once it was sent.
     Whole(Option<Bytes>),
+    /// A body that guard makes while it is sent.
+    Made(Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>),
 }
 
 impl RequestBody {
@@ -250,6 +255,7 @@ impl Body for RequestBody {
             Self::Empty => Poll::Ready(None),
             Self::MeteredBody(metered) => metered.poll(cx),
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Made(body) => body.as_mut().poll_frame(cx),
         }
     }
 
@@ -258,6 +264,7 @@ impl Body for RequestBody {
             Self::Empty => true,
             Self::MeteredBody(metered) => metered.body.is_end_stream(),
             Self::Whole(bytes) => bytes.is_none(),
+            Self::Made(body) => body.is_end_stream(),
         }
     }
 
@@ -266,6 +273,7 @@ impl Body for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::MeteredBody(metered) => metered.body.size_hint(),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Made(body) => body.size_hint(),
         }
     }
 }

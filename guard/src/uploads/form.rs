@@ -11,6 +11,7 @@ use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use super::metadata::Metadata;
+use crate::proxy::request_body::BodyError;
 use crate::random;
 
 /// The parts of the form around the file.
@@ -49,12 +50,8 @@ impl Form {
     }
 }
 
-/// The upload ended before its last byte. The connection is then broken off, and Immich has no complete message.
-#[derive(Debug, thiserror::Error)]
-#[error("the upload ended before its last byte")]
-pub struct Incomplete;
-
-/// The body of the request to Immich: the form, with the bytes of the file as they arrive through a channel. Empty for a question to Immich.
+/// The body of the request to Immich: the form, with the bytes of the file as they arrive through a channel. If they end early, the connection is
+/// broken off, and Immich has no complete message.
 pub struct UploadBody {
     preamble: Option<Bytes>,
     file: Option<mpsc::Receiver<Bytes>>,
@@ -67,18 +64,13 @@ impl UploadBody {
     pub fn new(form: Form, length: u64, file: mpsc::Receiver<Bytes>) -> Self {
         Self { preamble: Some(form.preamble), file: Some(file), left: length, closing: Some(form.closing) }
     }
-
-    /// No body.
-    pub fn empty() -> Self {
-        Self { preamble: None, file: None, left: 0, closing: None }
-    }
 }
 
 impl Body for UploadBody {
     type Data = Bytes;
-    type Error = Incomplete;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Incomplete>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         if let Some(preamble) = this.preamble.take() {
             return Poll::Ready(Some(Ok(Frame::data(preamble))));
@@ -95,7 +87,7 @@ impl Body for UploadBody {
             }
             _ => {
                 this.file = None;
-                Poll::Ready(Some(Err(Incomplete)))
+                Poll::Ready(Some(Err(BodyError::Incomplete)))
             }
         }
     }

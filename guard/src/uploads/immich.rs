@@ -14,8 +14,9 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
-use super::form::UploadBody;
-use crate::upstream::{Upstream, UpstreamError};
+use crate::proxy::Upstream;
+use crate::proxy::request_body::RequestBody;
+use crate::upstream::UpstreamError;
 
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -86,7 +87,7 @@ pub enum Objection {
 pub struct Kinds(Mutex<Option<(Instant, Arc<HashSet<String>>)>>);
 
 impl Kinds {
-    async fn get(&self, upstream: &Arc<Upstream<UploadBody>>, headers: &HeaderMap) -> Option<Arc<HashSet<String>>> {
+    async fn get(&self, upstream: &Arc<Upstream>, headers: &HeaderMap) -> Option<Arc<HashSet<String>>> {
         #[derive(Deserialize)]
         struct Types {
             image: HashSet<String>,
@@ -108,7 +109,7 @@ impl Kinds {
 /// Asks Immich whether it would take a file of this kind and length with the credential in these headers. Where Immich has no such answer (an
 /// API key that may only upload, a shared link, another version), nothing is said against it: Immich decides at the end.
 pub async fn check(
-    upstream: &Arc<Upstream<UploadBody>>,
+    upstream: &Arc<Upstream>,
     kinds: &Kinds,
     headers: &HeaderMap,
     extension: &str,
@@ -138,8 +139,8 @@ pub async fn check(
     }
 }
 
-async fn ask(upstream: &Arc<Upstream<UploadBody>>, headers: &HeaderMap, path: &'static str) -> Result<Answer, UpstreamError> {
-    let mut request = Request::new(UploadBody::empty());
+async fn ask(upstream: &Arc<Upstream>, headers: &HeaderMap, path: &'static str) -> Result<Answer, UpstreamError> {
+    let mut request = Request::new(RequestBody::Empty);
     *request.method_mut() = Method::GET;
     *request.uri_mut() = Uri::from_static(path);
     *request.headers_mut() = headers.clone();

@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout};
 use super::form::{Form, UploadBody};
 use super::immich::{self, Answer, Stored};
 use crate::memory::Reservation;
+use crate::proxy::Upstream;
 use crate::proxy::request_body::RequestBody;
-use crate::upstream::Upstream;
 
 /// How long Immich may take no byte before the current part is ended, with the offset so far. Cloudflare gives up at 30 s.
 pub const STALLED: Duration = Duration::from_secs(20);
@@ -75,7 +75,7 @@ pub struct Opening {
     /// The form around the file.
     pub form: Form,
     /// The connections to Immich. A new one is opened for each upload.
-    pub upstream: Arc<Upstream<UploadBody>>,
+    pub upstream: Arc<Upstream>,
 }
 
 enum Stage {
@@ -300,7 +300,7 @@ impl Upload {
         // One frame: what Immich does not take stays with the client.
         let (sender, receiver) = mpsc::channel(1);
         let Opening { head, form, upstream } = *opening;
-        let request = head.map(|()| UploadBody::new(form, self.length, receiver));
+        let request = head.map(|()| RequestBody::Made(Box::pin(UploadBody::new(form, self.length, receiver))));
         let upload = self.clone();
         let task = tokio::spawn(async move { upload.end(exchange(&upstream, request).await) });
         *lock(&self.task) = Some(task.abort_handle());
@@ -346,7 +346,7 @@ async fn next_bytes(body: &mut RequestBody) -> Behind {
 }
 
 /// Sends the request and reads Immich's answer, which may come before the last byte.
-async fn exchange(upstream: &Arc<Upstream<UploadBody>>, request: Request<UploadBody>) -> Outcome {
+async fn exchange(upstream: &Arc<Upstream>, request: Request<RequestBody>) -> Outcome {
     let (response, _lease) = match upstream.send(request).await {
         Ok(exchange) => exchange,
         Err(error) => {
