@@ -36,26 +36,29 @@ impl Form {
     }
 
     pub(super) fn push(&mut self, data: &[u8]) {
-        let rest = if self.file.is_none() {
-            self.head.extend_from_slice(data);
-            let Some(end) =
-                find(&self.head, b"name=\"assetData\"").and_then(|at| Some(at + find(&self.head[at..], b"\r\n\r\n")? + 4))
-            else {
-                return;
-            };
+        if self.file.is_some() {
+            self.push_file(data);
+            return;
+        }
+        self.head.extend_from_slice(data);
+        let end = find(&self.head, b"name=\"assetData\"").and_then(|at| Some(at + find(&self.head[at..], b"\r\n\r\n")? + 4));
+        if let Some(end) = end {
             let rest = self.head.split_off(end);
             self.file = Some(self.read_head());
-            rest
-        } else {
-            data.to_vec()
-        };
-        self.held.extend_from_slice(&rest);
-        let keep = self.closing().len();
-        if self.held.len() > keep {
-            let file: Vec<u8> = self.held.drain(..self.held.len() - keep).collect();
-            self.hash.update(&file);
-            self.bytes += file.len() as u64;
+            self.push_file(&rest);
         }
+    }
+
+    /// Holds back as much as the end of the form is long, and hashes what was before it.
+    fn push_file(&mut self, data: &[u8]) {
+        let keep = self.closing().len();
+        let of_held = (self.held.len() + data.len()).saturating_sub(keep).min(self.held.len());
+        self.hash.update(&self.held[..of_held]);
+        self.held.drain(..of_held);
+        let of_data = data.len() - (keep - self.held.len()).min(data.len());
+        self.hash.update(&data[..of_data]);
+        self.held.extend_from_slice(&data[of_data..]);
+        self.bytes += (of_held + of_data) as u64;
     }
 
     /// The file, if the form has ended well.
