@@ -132,16 +132,16 @@ fn each_policy_has_its_anchor_in_the_docs_and_each_anchor_a_policy() {
     let anchors: Vec<_> = page.split("<a id=\"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(id, _)| id).collect();
     let known: Vec<_> = POLICIES.iter().map(|policy| policy.id).collect();
     for (place, policy) in POLICIES.iter().enumerate() {
-        let before = place.checked_sub(1).map_or("the head of the table", |before| POLICIES[before].id);
+        let before = place.checked_sub(1).map_or("the first heading", |before| POLICIES[before].id);
         assert!(
             anchors.contains(&policy.id),
-            "docs/policies.md has no row for `{0}`. Write this one after `{before}`, with the reason and the cure:\n\
-             | <a id=\"{0}\"></a>`{0}`<br>{1} | REASON: [source](https://…) | CURE |",
+            "docs/policies.md has no section for `{0}`. Write this one after `{before}`, with the reason and the cure:\n\n\
+             ### <a id=\"{0}\"></a>{0}\n\n{1}\n\n- Why: REASON: [source](https://…).\n- Do: CURE.",
             policy.id,
             policy.sentence
         );
     }
-    assert_eq!(anchors, known, "docs/policies.md has the rows in the order of POLICIES");
+    assert_eq!(anchors, known, "docs/policies.md has the sections in the order of POLICIES");
 }
 
 #[test]
