@@ -61,6 +61,17 @@ test-front-doors: need-cargo need-cc need-python3 ## Forward auth beside Caddy; 
 	@tools/front-doors/install $(FRONT_DOORS)
 	@set -a && . $(FRONT_DOORS)/env && cargo test --locked -p guard --test front_door
 
+# Not part of `test` either: other people's clients of large uploads, and guard's page in Chromium. SCREENSHOTS=FOLDER keeps what it looks like.
+TUS_CLIENTS = $(TARGET_DIR)/tus-clients
+.PHONY: test-tus-clients
+test-tus-clients: need-cargo need-cc need-npm need-python3 ## Large uploads by tus-js-client (Node, Chromium), tuspy and guard's page
+	@mkdir -p $(TUS_CLIENTS)/node && cp guard/tests/tus_clients/node/*.js* guard/tests/tus_clients/node/.npmrc $(TUS_CLIENTS)/node/
+	@cd $(TUS_CLIENTS)/node && npm ci --silent --ignore-scripts
+	@test -x $(TUS_CLIENTS)/python/bin/python || { python3 -m venv $(TUS_CLIENTS)/python \
+	  && $(TUS_CLIENTS)/python/bin/python -m pip install -q tuspy==1.1.0; }
+	TUS_JS=$(TUS_CLIENTS)/node TUS_PYTHON=$(TUS_CLIENTS)/python/bin/python CHROMIUM=$${CHROMIUM-$$(command -v chromium)} \
+	  cargo test --locked -p guard --test tus_clients
+
 # As `test` runs it, but with the static binary of the image, and with the stories that take minutes.
 .PHONY: test-pod
 test-pod: build ## The shipped pod of immich-server in runc, and by a kubelet and containerd where they are installed

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -116,6 +118,41 @@ impl Browser {
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// Adds these headers to every request from now on.
+    pub async fn add_headers(&mut self, headers: &Value) {
+        self.command("Network.enable", json!({})).await.expect("it has a network");
+        self.command("Network.setExtraHTTPHeaders", json!({ "headers": headers })).await.expect("it takes headers");
+    }
+
+    /// Takes the network away, or brings it back, with so many bytes a second upwards; 0 = as many as there are.
+    pub async fn set_network(&mut self, is_offline: bool, upload: u64) {
+        let upload = if upload == 0 { json!(-1) } else { json!(upload) };
+        let conditions = json!({"offline": is_offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": upload});
+        self.command("Network.emulateNetworkConditions", conditions).await.expect("it takes conditions");
+    }
+
+    /// Chooses files in an input, as a person does in its dialogue.
+    pub async fn choose_files(&mut self, selector: &str, files: &[&Path]) {
+        let root = self.command("DOM.getDocument", json!({})).await.expect("a document")["root"]["nodeId"].clone();
+        let found = self.command("DOM.querySelector", json!({"nodeId": root, "selector": selector})).await;
+        let node = found.expect("an input")["nodeId"].clone();
+        self.command("DOM.setFileInputFiles", json!({"nodeId": node, "files": files})).await.expect("it takes files");
+    }
+
+    /// Looks like a window of this size, light or dark.
+    pub async fn look_like(&mut self, width: u32, height: u32, scheme: &str) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
+        self.command("Emulation.setDeviceMetricsOverride", size).await.expect("it takes a size");
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.command("Emulation.setEmulatedMedia", features).await.expect("it takes a scheme");
+    }
+
+    /// The page as it looks, as PNG.
+    pub async fn screenshot(&mut self) -> Vec<u8> {
+        let taken = self.command("Page.captureScreenshot", json!({"format": "png"})).await.expect("a picture");
+        STANDARD.decode(taken["data"].as_str().expect("base64")).expect("base64")
     }
 
     /// The names of the cookies that the browser has, with the host of each.
