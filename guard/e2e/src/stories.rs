@@ -71,5 +71,6 @@ pub(crate) const ALL: &[Story] = &[
     story!("the API server accepts everything without a warning, but for hostPath", edges::warnings),
     story!("our service accounts may do nothing", edges::rbac),
     story!("the components reconcile, and leave again", components::all),
+    story!("with the rights of this home only, Flux applies it and nothing beside it", home::own_rights),
     story!("leaving Flux leaves everything running, and coming back changes nothing", home::leave_and_return),
 ];

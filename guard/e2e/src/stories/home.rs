@@ -89,6 +89,45 @@ pub(super) async fn handover(world: &mut World) -> Result<String> {
     Ok(format!("{count} objects"))
 }
 
+/// With the service account of `rbac.yaml`, Flux applies the home, and nothing beside it.
+pub(super) async fn own_rights(world: &mut World) -> Result<String> {
+    let account = |name: &str| format!(r#"{{"spec":{{"serviceAccountName":{name}}}}}"#);
+    let patch = async |world: &World, name: &str| {
+        let change = account(name);
+        world.cluster.kubectl(&["-n", "flux-system", "patch", "kustomization/home", "--type=merge", "-p", &change])
+    };
+    world.cluster.kubectl(&["apply", "-f", &world.repo.tree.join("clusters/home/flux/rbac.yaml").display().to_string()])?;
+    patch(world, "\"flux-home\"").await?;
+    // A change in each namespace, made again from nothing.
+    for deployment in
+        [["-n", "immich", "delete", "deploy/immich-redis"], ["-n", "immich-edge", "delete", "networkpolicy/cloudflared"]]
+    {
+        world.cluster.kubectl(&deployment)?;
+    }
+    let commit = world.repo.commit("With rights of its own")?;
+    world.applied(&commit).await?;
+    let count = world.as_rendered().await?;
+
+    let service = "apps/networking/cloudflared/extra.yaml";
+    let extra = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: extra, namespace: kube-system}\n";
+    fs::write(world.repo.tree.join(service), extra)?;
+    world.repo.edit(
+        "clusters/home/kustomization.yaml",
+        "resources:\n",
+        "resources:\n  - ../../apps/networking/cloudflared/extra.yaml\n",
+    )?;
+    let commit = world.repo.commit("Something in another namespace")?;
+    let status = flux::reconcile(world, &commit).await?;
+    ensure!(ready(&status) == "False" && message(&status).contains("forbidden"), "wanted a refusal: {}", message(&status));
+    let commit = world.repo.revert()?;
+    world.applied(&commit).await?;
+    patch(world, "null").await?;
+    let commit = world.repo.commit("With all rights again")?;
+    world.applied(&commit).await?;
+    world.as_rendered().await?;
+    Ok(format!("{count} objects, and nothing in another namespace"))
+}
+
 /// Flux is removed (`deletionPolicy: Orphan`), kubectl applies the home, and Flux takes it over again.
 pub(super) async fn leave_and_return(world: &mut World) -> Result<String> {
     let before = identities(world).await?;

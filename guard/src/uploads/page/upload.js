@@ -162,6 +162,7 @@ function show() {
   const total = all.reduce((sum, entry) => sum + entry.file.size, 0);
   const sent = all.reduce((sum, entry) => sum + (entry.state === "done" ? entry.file.size : entry.sent), 0);
   byId("all").hidden = files.length === 0;
+  byId("pause").hidden = files.every((entry) => entry.state === "done" || entry.state === "failed");
   byId("total").max = total || 1;
   byId("total").value = sent;
   const done = files.filter((entry) => entry.state === "done").length;
