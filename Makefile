@@ -111,7 +111,7 @@ tools/bin/kustomize:
 # The first time, the tools take some 15 minutes on two cores: they are built from source.
 .PHONY: e2e
 e2e: need-cargo need-cc tools ## Real kube-apiserver, Flux's controllers, cloudflared where it is on PATH (KEEP=1 keeps the cluster; STORIES='prune quota')
-	@cargo build -q --locked -p e2e
+	@cargo build -q --locked -p e2e -p guardctl
 	@$(TARGET_DIR)/debug/e2e $(STORIES)
 	cargo test -q --locked -p guard --test chain -- --include-ignored
 

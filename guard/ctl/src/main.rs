@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use guardctl::{lint, oidc, scan};
+use guardctl::{doctor, lint, oidc, scan};
 
-/// Check the manifests and configuration of an Immich behind guard
+/// Check a home with Immich behind guard: its state, its manifests and its configuration
 #[derive(Parser)]
 #[command(name = "guardctl", version, propagate_version = true)]
 struct Cli {
@@ -15,6 +15,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Doctor(doctor::DoctorArgs),
     /// Check Kubernetes manifests against the policies of docs/policies.md
     Lint(lint::LintArgs),
     /// Write or check the configuration file for Immich's sign-in with OIDC
@@ -25,6 +26,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let (name, outcome) = match Cli::parse().command {
+        Command::Doctor(args) => match doctor::run(&args) {
+            Ok(code) => return code,
+            Err(error) => ("doctor", Err(error)),
+        },
         Command::Lint(args) => ("lint", lint::run(&args)),
         Command::Oidc(args) => ("oidc", oidc::run(&args)),
         Command::Scan(args) => ("scan", scan::run(&args)),

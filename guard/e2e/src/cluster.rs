@@ -19,7 +19,8 @@ pub(crate) struct Cluster {
     pub kubeconfig: PathBuf,
     /// A client with the rights of the administrator.
     pub client: Client,
-    bin: PathBuf,
+    /// The folder of the programs.
+    pub bin: PathBuf,
     processes: Vec<Process>,
 }
 

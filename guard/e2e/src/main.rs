@@ -63,6 +63,23 @@ impl World {
         Ok(rendered.len())
     }
 
+    /// Waits until the scheduler has said that it finds no node for a pod of this workload.
+    async fn until_unscheduled(&self, workload: &str) -> Result<()> {
+        wait::until("told that there is no node", std::time::Duration::from_secs(60), async || {
+            let pods = self.finder.all("v1", "Pod").await?;
+            let is_one = |pod: &&kube::api::DynamicObject| {
+                let labels = pod.metadata.labels.as_ref().and_then(|labels| labels.get("app.kubernetes.io/name"));
+                labels.is_some_and(|name| name == workload)
+            };
+            let is_told = pods.iter().filter(is_one).any(|pod| {
+                let conditions = pod.data["status"]["conditions"].as_array().into_iter().flatten();
+                conditions.into_iter().any(|it| it["type"] == "PodScheduled" && it["status"] == "False")
+            });
+            Ok(if is_told { wait::Look::Done(()) } else { wait::Look::NotYet("no such condition yet".to_owned()) })
+        })
+        .await
+    }
+
     fn apply(&self, folder: &str) -> Result<String> {
         self.cluster.kubectl(&["apply", "-k", &self.repo.tree.join(folder).display().to_string()])
     }

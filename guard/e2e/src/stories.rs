@@ -1,6 +1,7 @@
 //! The stories (end-to-end tests), in the order in which they run. Each starts from the state that the one before it left.
 
 mod components;
+mod doctor;
 mod edges;
 mod home;
 mod life;
@@ -71,6 +72,7 @@ pub(crate) const ALL: &[Story] = &[
     story!("the API server accepts everything without a warning, but for hostPath", edges::warnings),
     story!("our service accounts may do nothing", edges::rbac),
     story!("the components reconcile, and leave again", components::all),
+    story!("doctor names the cause in broken homes, and its cure cures", doctor::broken),
     story!("with the rights of this home only, Flux applies it and nothing beside it", home::own_rights),
     story!("leaving Flux leaves everything running, and coming back changes nothing", home::leave_and_return),
 ];

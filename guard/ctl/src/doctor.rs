@@ -1,0 +1,138 @@
+//! Says what is wrong with a home: looks at the cluster and at the outside, finds the cause among the consequences, and prints the command that
+//! cures it. It only reads.
+
+mod checks;
+mod collect;
+pub mod evidence;
+pub mod graph;
+pub mod report;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+
+pub use checks::CHECKS;
+use evidence::{Evidence, Look};
+use report::{Report, Style};
+
+/// How the report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// The path, the cause, what failed and what to do.
+    Table,
+    /// Three lines.
+    Short,
+    /// For programs: docs/doctor.schema.json.
+    Json,
+    /// For an issue.
+    Md,
+}
+
+/// Say what is wrong with a home, and how to cure it; it only reads
+///
+/// The first line is the path from a phone to the NAS, then the root cause. Exit codes: 0 nothing failed, 1 something failed, 2 wrong usage,
+/// 3 nothing could be looked at.
+#[derive(Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[command(
+    after_help = "Examples:\n  guardctl doctor\n  guardctl doctor --edge --host photos.example.com   # from outside, without the cluster\n  \
+                        guardctl doctor --explain GD-NAS-41"
+)]
+pub struct DoctorArgs {
+    /// How to print the report
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+    /// Show the checks that passed, too
+    #[arg(short, long)]
+    verbose: bool,
+    /// Run only the checks of these categories or ids, such as nas,GD-EDGE-02
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Look from outside only: is the host name gated?
+    #[arg(long, requires = "host")]
+    edge: bool,
+    /// Look at the cluster only
+    #[arg(long, conflicts_with = "edge")]
+    cluster: bool,
+    /// The public host name, where the cluster does not say it
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// The context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Count warnings as failures
+    #[arg(long)]
+    strict: bool,
+    /// Say what a check looks at, without looking
+    #[arg(long, value_name = "ID", conflicts_with_all = ["edge", "cluster", "only"])]
+    explain: Option<String>,
+    /// Check recorded evidence instead of a home
+    #[arg(long, value_name = "FILE", hide = true)]
+    evidence: Option<std::path::PathBuf>,
+    /// Write the evidence, which holds no secret, to a file
+    #[arg(long, value_name = "FILE", hide = true)]
+    record: Option<std::path::PathBuf>,
+}
+
+/// Nothing could be looked at.
+const BLIND: u8 = 3;
+
+/// Runs the checks and prints the report.
+pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
+    if let Some(id) = &args.explain {
+        let Some(check) = CHECKS.iter().find(|check| check.id.eq_ignore_ascii_case(id)) else { bail!("there is no check {id}") };
+        let needs = if check.needs.is_empty() { "nothing".to_owned() } else { check.needs.join(", ") };
+        println!("{}  {}\nneeds: {needs}\nmore: troubleshooting.md#{}", check.id, check.title, check.anchor);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let evidence = match &args.evidence {
+        Some(path) => {
+            let text = std::fs::read(path).with_context(|| path.display().to_string())?;
+            serde_json::from_slice(&text).with_context(|| format!("{}: no recorded evidence", path.display()))?
+        }
+        None => look(args)?,
+    };
+    if let Some(path) = &args.record {
+        std::fs::write(path, serde_json::to_vec_pretty(&evidence)?).with_context(|| path.display().to_string())?;
+    }
+    let report =
+        Report::new(graph::run(CHECKS, &evidence).into_iter().filter(|finding| is_wanted(finding.id, &args.only)).collect());
+    let style = Style { colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() };
+    match args.output {
+        Output::Table => print!("{}", report.table(style, args.verbose)),
+        Output::Short => print!("{}", report.short(style)),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        Output::Md => print!("{}", report.markdown()),
+    }
+    Ok(if is_blind(&evidence) {
+        ExitCode::from(BLIND)
+    } else if report.ok && !(args.strict && report.summary.warn > 0) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn look(args: &DoctorArgs) -> Result<Evidence> {
+    // A second one does nothing: the first counts.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let scope =
+        collect::Scope { cluster: !args.edge, outside: !args.cluster, host: args.host.clone(), context: args.context.clone() };
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(collect::collect(&scope)))
+}
+
+/// Whether neither the cluster nor the outside could be seen.
+fn is_blind(evidence: &Evidence) -> bool {
+    let no_cluster = !matches!(evidence.api, Look::Found(_));
+    no_cluster && !matches!(evidence.edge, Look::Found(_)) && !matches!(evidence.addresses, Look::Found(_))
+}
+
+fn is_wanted(id: &str, only: &[String]) -> bool {
+    let is_named = |name: &String| {
+        let category = id.split('-').nth(1).unwrap_or_default();
+        name.eq_ignore_ascii_case(id) || name.eq_ignore_ascii_case(category)
+    };
+    only.is_empty() || only.iter().any(is_named)
+}

@@ -1,0 +1,238 @@
+//! Checks of the pods: there, with a node, an image and a healthy container. The last lines of a log tell one cause from another.
+
+use serde_json::Value;
+
+use crate::doctor::evidence::Evidence;
+use crate::doctor::graph::{Outcome, Problem};
+
+/// What a home consists of.
+pub(super) const WORKLOADS: [(&str, &str); 6] = [
+    ("immich", "immich-postgres"),
+    ("immich", "immich-redis"),
+    ("immich", "immich-machine-learning"),
+    ("immich", "immich-server"),
+    ("immich-edge", "immich-origin-proxy"),
+    ("immich-edge", "cloudflared"),
+];
+
+fn statuses(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["initContainerStatuses", "containerStatuses"]
+        .into_iter()
+        .flat_map(|list| pod["status"][list].as_array().into_iter().flatten())
+}
+
+fn name(pod: &Value) -> &str {
+    pod["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+pub(super) fn present(evidence: &Evidence) -> Outcome {
+    let missing: Vec<_> = WORKLOADS
+        .iter()
+        .filter(|(namespace, name)| evidence.get("Deployment", namespace, name).is_none())
+        .map(|(_, name)| *name)
+        .collect();
+    if missing.is_empty() {
+        return Outcome::Pass(format!("{} deployments", WORKLOADS.len()));
+    }
+    Outcome::Fail(Problem::new(
+        format!("missing: {}", missing.join(", ")),
+        "kubectl apply -k clusters/home.local/flux   # or, without Flux: kubectl apply -k clusters/home.local",
+    ))
+}
+
+pub(super) fn images(evidence: &Evidence) -> Outcome {
+    for (namespace, workload) in WORKLOADS {
+        for pod in evidence.pods_of(namespace, workload) {
+            for status in statuses(pod) {
+                let reason = status["state"]["waiting"]["reason"].as_str().unwrap_or_default();
+                if !matches!(reason, "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull") {
+                    continue;
+                }
+                let image = status["image"].as_str().unwrap_or_default();
+                if image.contains(&"0".repeat(64)) {
+                    return Outcome::Fail(Problem::new(
+                        format!("{image}: a digest of zeros means that the image is not published yet"),
+                        "publish guard's image, and put its digest under images: in clusters/home/kustomization.yaml (docs/image.md)",
+                    ));
+                }
+                return Outcome::Fail(Problem::new(
+                    format!(
+                        "{workload} cannot pull {image}: {}",
+                        status["state"]["waiting"]["message"].as_str().unwrap_or(reason)
+                    ),
+                    format!(
+                        "kubectl -n {namespace} describe pod {} | tail -5   # the registry, the name, or a pull secret (docs/image.md)",
+                        name(pod)
+                    ),
+                ));
+            }
+        }
+    }
+    Outcome::Pass(String::new())
+}
+
+pub(super) fn scheduled(evidence: &Evidence) -> Outcome {
+    for (namespace, workload) in WORKLOADS {
+        for pod in evidence.pods_of(namespace, workload) {
+            let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+            let condition = conditions.into_iter().find(|it| it["type"] == "PodScheduled" && it["status"] == "False");
+            if let Some(condition) = condition {
+                let message = condition["message"].as_str().unwrap_or_default();
+                let wanted = pod["spec"]["nodeSelector"]["kubernetes.io/hostname"].as_str().unwrap_or_default();
+                let fix = if message.contains("Insufficient") {
+                    format!(
+                        "kubectl -n {namespace} describe pod {} | tail -3   # the node has too little memory or CPU",
+                        name(pod)
+                    )
+                } else {
+                    "kubectl get nodes   # put the right name into kubernetes.io/hostname of clusters/home.local/flux/nas.patch.yaml".to_owned()
+                };
+                return Outcome::Fail(Problem::new(format!("{workload} has no node (wanted {wanted:?}): {message}"), fix));
+            }
+        }
+    }
+    Outcome::Pass(String::new())
+}
+
+/// The log lines of a workload's containers that have trouble.
+fn log(evidence: &Evidence, namespace: &str, workload: &str) -> String {
+    let pods: Vec<_> = evidence.pods_of(namespace, workload).map(name).collect();
+    let logs = evidence.logs.iter().filter(|(container, _)| pods.iter().any(|pod| container.starts_with(&format!("{pod}/"))));
+    logs.map(|(_, log)| log.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+fn line<'l>(log: &'l str, words: &[&str]) -> Option<&'l str> {
+    log.lines().find(|line| words.iter().any(|word| line.contains(word)))
+}
+
+pub(super) fn database_data(evidence: &Evidence) -> Outcome {
+    let log = log(evidence, "immich", "immich-postgres");
+    let words = [
+        "database files are incompatible with server",
+        "data in:",
+        "pg_upgrade",
+        "The data directory was initialized by PostgreSQL version",
+    ];
+    match line(&log, &words) {
+        None => Outcome::Pass(String::new()),
+        Some(line) => Outcome::Fail(Problem::new(
+            format!("the data directory is of another major version: {line}"),
+            "docs/upgrades.md#postgresql-14-to-18   # nothing is lost: the old image reads it",
+        )),
+    }
+}
+
+pub(super) fn database_preload(evidence: &Evidence) -> Outcome {
+    let log = log(evidence, "immich", "immich-postgres") + &log(evidence, "immich", "immich-server");
+    match line(&log, &["must be loaded via shared_preload_libraries"]) {
+        None => Outcome::Pass(String::new()),
+        Some(line) => Outcome::Fail(Problem::new(
+            line,
+            "kubectl -n immich exec deploy/immich-postgres -- psql -U immich -c 'ALTER SYSTEM RESET shared_preload_libraries' && \
+             kubectl -n immich rollout restart deploy/immich-postgres",
+        )),
+    }
+}
+
+pub(super) fn database_indexes(evidence: &Evidence) -> Outcome {
+    let log = log(evidence, "immich", "immich-server");
+    match line(&log, &["bad version number"]) {
+        None => Outcome::Pass(String::new()),
+        Some(line) => Outcome::Fail(Problem::new(
+            line,
+            "kubectl -n immich exec deploy/immich-postgres -- psql -U immich -d immich -c 'REINDEX INDEX face_index' -c 'REINDEX INDEX clip_index'",
+        )),
+    }
+}
+
+pub(super) fn database_login(evidence: &Evidence) -> Outcome {
+    let log = log(evidence, "immich", "immich-server");
+    match line(&log, &["password authentication failed", "must be owner of", "permission denied for schema"]) {
+        None => Outcome::Pass(String::new()),
+        Some(line) if line.contains("password") => Outcome::Fail(Problem::new(
+            line,
+            "kubectl -n immich exec -i deploy/immich-postgres -- psql -U immich -c \"ALTER USER immich PASSWORD '$(kubectl -n immich get secret \
+             immich-postgres -o go-template='{{.data.POSTGRES_PASSWORD|base64decode}}')'\"",
+        )),
+        Some(line) => Outcome::Fail(Problem::new(
+            line,
+            "kubectl -n immich exec deploy/immich-postgres -- psql -U immich -d immich -c 'REASSIGN OWNED BY postgres TO immich'   # docs/backup.md",
+        )),
+    }
+}
+
+/// Whether a workload has a ready pod; else its last words.
+pub(super) fn runs(evidence: &Evidence, namespace: &str, workload: &str) -> Outcome {
+    let Some(deployment) = evidence.get("Deployment", namespace, workload) else {
+        return Outcome::Skip(format!("there is no {workload}"));
+    };
+    let wanted = deployment["spec"]["replicas"].as_u64().unwrap_or(1);
+    let ready = deployment["status"]["readyReplicas"].as_u64().unwrap_or(0);
+    if wanted == 0 {
+        return Outcome::Fail(Problem::new(
+            format!("{workload} is scaled to 0"),
+            format!("kubectl -n {namespace} scale deploy/{workload} --replicas=1   # with Flux: flux resume kustomization home"),
+        ));
+    }
+    if ready >= 1 {
+        return Outcome::Pass(format!("{ready} of {wanted} ready"));
+    }
+    let Some(pod) = evidence.pods_of(namespace, workload).next() else {
+        return Outcome::Fail(Problem::new(
+            format!("{workload} has no pod"),
+            format!("kubectl -n {namespace} describe deploy/{workload} | tail -8"),
+        ));
+    };
+    let status = statuses(pod).find(|status| status["ready"] != true && status["state"]["running"].is_null());
+    let say = status.map_or_else(
+        || "its readiness probe fails".to_owned(),
+        |status| {
+            let waiting = &status["state"]["waiting"];
+            let ended = if status["lastState"]["terminated"].is_null() {
+                &status["state"]["terminated"]
+            } else {
+                &status["lastState"]["terminated"]
+            };
+            let mut say = waiting["reason"].as_str().or_else(|| ended["reason"].as_str()).unwrap_or("waits").to_owned();
+            if let Some(message) = waiting["message"].as_str().filter(|_| ended.is_null()) {
+                say.push_str(": ");
+                say.push_str(message);
+            }
+            if let Some(code) = ended["exitCode"].as_i64() {
+                say.push_str(", exit code ");
+                say.push_str(&code.to_string());
+            }
+            say
+        },
+    );
+    let log = log(evidence, namespace, workload);
+    let last =
+        log.lines().rev().find(|line| !line.trim().is_empty()).map(|line| format!("; its last line: {line}")).unwrap_or_default();
+    Outcome::Fail(Problem::new(
+        format!("{workload}: {say}{last}"),
+        format!(
+            "kubectl -n {namespace} logs deploy/{workload} --all-containers --tail=40; kubectl -n {namespace} describe pod {} | tail -10",
+            name(pod)
+        ),
+    ))
+}
+
+pub(super) fn database(evidence: &Evidence) -> Outcome {
+    runs(evidence, "immich", "immich-postgres")
+}
+
+pub(super) fn cache(evidence: &Evidence) -> Outcome {
+    runs(evidence, "immich", "immich-redis")
+}
+
+pub(super) fn server(evidence: &Evidence) -> Outcome {
+    runs(evidence, "immich", "immich-server")
+}
+
+pub(super) fn machine_learning(evidence: &Evidence) -> Outcome {
+    match runs(evidence, "immich", "immich-machine-learning") {
+        // Photos work without it.
+        Outcome::Fail(problem) => Outcome::Warn(problem),
+        other => other,
+    }
+}

@@ -1,0 +1,214 @@
+//! A healthy home as evidence, and healthy variants of it.
+
+use serde_json::{Value, json};
+
+/// A healthy home.
+pub(super) fn healthy() -> Value {
+    let deployments: Vec<_> = WORKLOADS.iter().map(|(namespace, name)| deployment(namespace, name)).collect();
+    let pods: Vec<_> = WORKLOADS.iter().map(|(namespace, name)| pod(namespace, name)).collect();
+    let namespaces: Vec<_> =
+        ["immich", "immich-edge", "flux-system"].iter().map(|name| json!({"metadata": {"name": name}})).collect();
+    json!({
+        "api": {"found": "v1.37.2+k3s1"},
+        "objects": {
+            "Node": [node("home")],
+            "Namespace": namespaces,
+            "Deployment": deployments,
+            "Pod": pods,
+            "Event": [],
+            "CronJob": [{"metadata": {"name": "immich-db-backup", "namespace": "immich"}, "status": {"lastSuccessfulTime": "2999-01-01T02:30:00Z"}}],
+            "ConfigMap": [{"metadata": {"name": "cloudflared-abc", "namespace": "immich-edge"}, "data": {"config.yaml":
+                "ingress:\n  - service: http://immich-origin-proxy.immich-edge.svc.cluster.local:8080\n"}}],
+            "GitRepository": [{
+                "metadata": {"name": "home", "namespace": "flux-system"}, "spec": {"url": "https://git.family.test/photos"},
+                "status": {"artifact": {"revision": "main@sha1:1"}, "conditions": [{"type": "Ready", "status": "True"}]},
+            }],
+            "Kustomization": [{
+                "metadata": {"name": "home", "namespace": "flux-system"}, "spec": {},
+                "status": {"lastAppliedRevision": "main@sha1:1", "conditions": [{"type": "Ready", "status": "True"}]},
+            }],
+        },
+        "secrets": {
+            "immich/immich-postgres": {"POSTGRES_PASSWORD": {"bytes": 48}},
+            "immich-edge/cloudflared-tunnel": {"token": {"bytes": 184, "is_tunnel_token": true}},
+            "immich-edge/immich-edge": {
+                "ACCESS_TEAM": {"bytes": 6, "public": "family"},
+                "ACCESS_AUD": {"bytes": 64, "public": AUD},
+                "EXTERNAL_HOST": {"bytes": 18, "public": "photos.family.test"},
+            },
+        },
+        "tunnel": {"found": {"connections": 4, "config_version": -1, "services": ["http://immich-origin-proxy.immich-edge.svc.cluster.local:8080"]}},
+        "guard_ready": {"found": "ok"},
+        "guard_metrics": {
+            "guard_requests_total{decision=\"passed\"}": 1200.0,
+            "guard_memory_budget_bytes": 109_051_904.0, "guard_memory_reserved_bytes": 1_000_000.0,
+        },
+        "host": "photos.family.test",
+        "addresses": {"found": ["203.0.113.10", "2001:db8::10"]},
+        "edge": {"found": {"status": 302, "location":
+            format!("https://family.cloudflareaccess.com/cdn-cgi/access/login/photos.family.test?kid={AUD}&redirect_url=%2F")}},
+        "team_keys": {"found": 2},
+        "lan": {"found": 200},
+        "clock_api": 0,
+        "clock_edge": 1,
+    })
+}
+
+pub(super) const AUD: &str = "4714c1358e65fe4b408ad6d432a5f878f08194bdb4752441fd56faefa9b2b6f2";
+
+const WORKLOADS: [(&str, &str); 6] = [
+    ("immich", "immich-postgres"),
+    ("immich", "immich-redis"),
+    ("immich", "immich-machine-learning"),
+    ("immich", "immich-server"),
+    ("immich-edge", "immich-origin-proxy"),
+    ("immich-edge", "cloudflared"),
+];
+
+pub(super) fn node(name: &str) -> Value {
+    json!({"metadata": {"name": name}, "status": {
+        "addresses": [{"type": "InternalIP", "address": "192.0.2.10"}],
+        "conditions": [{"type": "DiskPressure", "status": "False"}, {"type": "Ready", "status": "True"}],
+    }})
+}
+
+fn deployment(namespace: &str, name: &str) -> Value {
+    let command =
+        if name == "immich-server" { json!(["/guard/guard", "nas", "exec", "--", "tini", "--", "start.sh"]) } else { json!([]) };
+    let container = if name == "immich-server" { "server" } else { name };
+    json!({
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": container, "command": command}]}}},
+        "status": {"readyReplicas": 1},
+    })
+}
+
+pub(super) fn pod(namespace: &str, name: &str) -> Value {
+    json!({
+        "metadata": {"name": format!("{name}-1"), "namespace": namespace, "labels": {"app.kubernetes.io/name": name}},
+        "spec": {
+            "nodeName": "home",
+            "volumes": [{"name": "library", "hostPath": {"path": "/mnt/nas/immich"}}],
+        },
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "PodScheduled", "status": "True"}],
+            "containerStatuses": [{"name": "main", "ready": true, "restartCount": 0, "image": "x", "state": {"running": {}}}],
+        },
+    })
+}
+
+/// Homes that differ from ours, and are well.
+#[allow(clippy::too_many_lines, reason = "a list")]
+pub(super) fn variants() -> Vec<(&'static str, Value)> {
+    let with = |change: fn(&mut Value)| {
+        let mut home = healthy();
+        change(&mut home);
+        home
+    };
+    vec![
+        (
+            "without Flux",
+            with(|home| {
+                home["objects"]["GitRepository"] = json!([]);
+                home["objects"]["Kustomization"] = json!([]);
+            }),
+        ),
+        (
+            "without the right to list Secrets",
+            with(|home| {
+                home["secrets"] = json!({});
+                home["unreadable"] = json!({"Secret": "forbidden"});
+            }),
+        ),
+        ("without the backup component", with(|home| home["objects"]["CronJob"] = json!([]))),
+        (
+            "a first start: applied, and not ready yet",
+            with(|home| {
+                home["objects"]["Kustomization"][0]["status"]["conditions"][0] =
+                    json!({"type": "Ready", "status": "False", "reason": "HealthCheckFailed", "message": "timeout waiting"});
+            }),
+        ),
+        (
+            "two nodes, and two pods of guard and cloudflared",
+            with(|home| {
+                home["objects"]["Node"].as_array_mut().unwrap().push(node("second"));
+                for (namespace, name) in &WORKLOADS[4..] {
+                    let mut second = pod(namespace, name);
+                    second["metadata"]["name"] = json!(format!("{name}-2"));
+                    home["objects"]["Pod"].as_array_mut().unwrap().push(second);
+                }
+            }),
+        ),
+        ("kubeadm", with(|home| home["api"]["found"] = json!("v1.36.4"))),
+        ("Talos", with(|home| home["api"]["found"] = json!("v1.37.2"))),
+        ("MicroK8s", with(|home| home["api"]["found"] = json!("v1.37.1-microk8s"))),
+        ("from elsewhere than home", with(|home| home["lan"] = json!({"failed": "timeout"}))),
+        ("at home, with a record of its own for the name", with(|home| home["addresses"]["found"] = json!(["192.168.1.10"]))), // scan:allow an address of documentation's kind
+        (
+            "the cluster only",
+            with(|home| {
+                for field in ["addresses", "edge", "team_keys"] {
+                    home[field] = json!("skipped");
+                }
+            }),
+        ),
+        (
+            "a guard that nobody has asked yet",
+            with(|home| home["guard_metrics"] = json!({"guard_requests_total{decision=\"passed\"}": 0.0})),
+        ),
+        (
+            "strangers who guess",
+            with(|home| {
+                home["guard_metrics"]["guard_assertion_failures_total{cause=\"signature\"}"] = json!(90.0);
+                home["guard_metrics"]["guard_assertion_failures_total{cause=\"audience\"}"] = json!(3.0);
+            }),
+        ),
+        (
+            "an address list in the Secret",
+            with(|home| {
+                home["secrets"]["immich-edge/immich-edge"]["ALLOW_EMAIL"] = json!({"bytes": 20});
+                home["secrets"]["immich-edge/immich-edge"]["LAN_URL"] = json!({"bytes": 20});
+            }),
+        ),
+        (
+            "two applications",
+            with(|home| {
+                home["secrets"]["immich-edge/immich-edge"]["ACCESS_AUD"]["public"] = json!(format!("{},{AUD}", "a".repeat(64)));
+            }),
+        ),
+        (
+            "the team as an address",
+            with(|home| {
+                home["secrets"]["immich-edge/immich-edge"]["ACCESS_TEAM"]["public"] =
+                    json!("https://family.cloudflareaccess.com/");
+            }),
+        ),
+        (
+            "share links",
+            with(|home| {
+                home["tunnel"]["found"]["services"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(json!("http://immich-public-proxy.immich-edge.svc.cluster.local:3000"));
+            }),
+        ),
+        (
+            "a container that was restarted once, long ago",
+            with(|home| {
+                home["objects"]["Pod"][3]["status"]["containerStatuses"][0]["restartCount"] = json!(1);
+                home["objects"]["Pod"][3]["status"]["containerStatuses"][0]["lastState"] = json!({"terminated": {"exitCode": 41, "message": "NAS_NOT_MOUNTED (41): x\nfix: y\nGUARD-JSON {\"exit\":41,\"event\":\"nas_gate\"}\n"}});
+            }),
+        ),
+        (
+            "old warnings of a pod that runs",
+            with(|home| {
+                home["objects"]["Event"] = json!([{"type": "Warning", "involvedObject": {"name": "immich-server-1"}, "message": "Readiness probe failed"}]);
+            }),
+        ),
+        ("Access answers an app with 401 or 403", with(|home| home["edge"]["found"] = json!({"status": 403}))),
+        ("machine learning away", with(|home| home["objects"]["Deployment"][2]["status"]["readyReplicas"] = json!(0))),
+        ("three connections of four", with(|home| home["tunnel"]["found"]["connections"] = json!(3))),
+        ("a clock that is three seconds off", with(|home| home["clock_edge"] = json!(3))),
+    ]
+}

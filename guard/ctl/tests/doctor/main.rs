@@ -1,0 +1,60 @@
+//! `guardctl doctor` on recorded homes: a healthy one, its variants, and broken ones, each with its true cause and its cure. Homes on a real API
+//! server are in `make e2e`.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails at that line")]
+
+mod broken;
+mod home;
+mod output;
+
+use std::collections::BTreeSet;
+
+use guardctl::doctor::CHECKS;
+use guardctl::doctor::evidence::Evidence;
+use guardctl::doctor::graph::{Finding, Status, run};
+use serde_json::Value;
+
+fn findings(home: Value) -> Vec<Finding> {
+    let evidence: Evidence = serde_json::from_value(home).expect("evidence");
+    run(CHECKS, &evidence)
+}
+
+#[test]
+fn a_healthy_home_passes_every_check() {
+    let wrong: Vec<_> = findings(home::healthy())
+        .into_iter()
+        .filter(|finding| finding.status != Status::Pass)
+        .map(|finding| format!("{} {:?}: {}", finding.id, finding.status, finding.detail))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn healthy_variants_raise_no_alarm() {
+    for (name, home) in home::variants() {
+        let failed: Vec<_> =
+            findings(home).into_iter().filter(|finding| finding.status == Status::Fail).map(|it| it.id).collect();
+        assert!(failed.is_empty(), "{name}: {failed:?}");
+    }
+}
+
+#[test]
+fn ids_are_unique_and_every_need_is_an_earlier_check() {
+    let mut known = BTreeSet::new();
+    for check in CHECKS {
+        assert!(check.needs.iter().all(|needed| known.contains(needed)), "{}: needs {:?}", check.id, check.needs);
+        assert!(known.insert(check.id), "{} twice", check.id);
+        assert!(check.title.ends_with('.'), "{}", check.title);
+    }
+    assert!(known.len() >= 50, "{}", known.len());
+}
+
+#[test]
+fn every_check_leads_to_a_symptom_of_the_page() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../troubleshooting.md")).unwrap();
+    let slug = |line: &str| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    let headings: BTreeSet<_> = page.lines().filter(|line| line.starts_with('#')).map(slug).collect();
+    for check in CHECKS {
+        let is_there = page.contains(&format!("<a id=\"{}\">", check.anchor)) || headings.contains(check.anchor);
+        assert!(is_there, "{}: troubleshooting.md has no #{}", check.id, check.anchor);
+    }
+}

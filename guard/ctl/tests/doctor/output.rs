@@ -1,0 +1,116 @@
+//! The printed reports, held by golden files (`UPDATE_GOLDEN=1` writes them), the exit codes, and the schema of the JSON.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use super::home;
+
+const GUARDCTL: &str = env!("CARGO_BIN_EXE_guardctl");
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/doctor/golden")
+}
+
+/// Runs doctor on this home, from a file that is gone afterwards.
+fn doctor(name: &str, home: &Value, arguments: &[&str]) -> Output {
+    let path = std::env::temp_dir().join(format!("doctor-{}-{name}.json", std::process::id()));
+    std::fs::write(&path, home.to_string()).unwrap();
+    let output = Command::new(GUARDCTL).arg("doctor").arg("--evidence").arg(&path).args(arguments).output().unwrap();
+    std::fs::remove_file(path).unwrap();
+    output
+}
+
+fn broken() -> Value {
+    let mut home = home::healthy();
+    home["objects"]["Deployment"][3]["status"]["readyReplicas"] = json!(0);
+    let said = json!({"event": "nas_gate", "exit": 41, "message": "wanted nfs4 of nas.lan:/photos", "fstype": "ext4", "source": "/dev/vda"});
+    home["objects"]["Pod"][3]["status"]["containerStatuses"] = json!([{"name": "server", "ready": false, "restartCount": 3,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": 41, "message": format!("GUARD-JSON {said}\n")}}}]);
+    home["tunnel"]["found"]["connections"] = json!(3);
+    home
+}
+
+#[test]
+fn reports_look_as_recorded() {
+    for (name, home, arguments) in [
+        ("broken.txt", broken(), &[][..]),
+        ("broken-short.txt", broken(), &["-o", "short"]),
+        ("broken.json", broken(), &["-o", "json"]),
+        ("broken.md", broken(), &["-o", "md"]),
+        ("healthy.txt", home::healthy(), &[]),
+        ("healthy-short.txt", home::healthy(), &["-o", "short"]),
+    ] {
+        let found = String::from_utf8(doctor(name, &home, arguments).stdout).unwrap();
+        let path = folder().join(name);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::create_dir_all(folder()).unwrap();
+            std::fs::write(&path, &found).unwrap();
+        }
+        let wanted = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == wanted, "{name} differs (UPDATE_GOLDEN=1 writes it):\n{found}");
+    }
+}
+
+#[test]
+fn exit_codes_tell_failures_warnings_and_blindness_apart() {
+    let mut warned = home::healthy();
+    warned["tunnel"]["found"]["connections"] = json!(3);
+    let mut blind =
+        json!({"api": {"failed": "no kubeconfig"}, "edge": {"failed": "no network"}, "addresses": {"failed": "no network"}});
+    blind["host"] = json!("photos.family.test");
+    for (name, home, arguments, wanted) in [
+        ("ok", home::healthy(), &[][..], 0),
+        ("failed", broken(), &[], 1),
+        ("warned", warned.clone(), &[], 0),
+        ("strict", warned, &["--strict"], 1),
+        ("only", broken(), &["--only", "tunnel,GD-EDGE-02"], 0),
+        ("blind", blind, &[], 3),
+    ] {
+        let output = doctor(name, &home, arguments);
+        assert_eq!(output.status.code(), Some(wanted), "{name}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+    let wrong = |arguments: &[&str]| Command::new(GUARDCTL).arg("doctor").args(arguments).output().unwrap().status.code();
+    assert_eq!(wrong(&["--explain", "GD-NOT-1"]), Some(2));
+    assert_eq!(wrong(&["--edge"]), Some(2), "from outside, the name has to be said");
+    assert_eq!(wrong(&["--evidence", "/nowhere"]), Some(2));
+    let explained = Command::new(GUARDCTL).args(["doctor", "--explain", "gd-nas-41"]).output().unwrap();
+    assert!(String::from_utf8(explained.stdout).unwrap().contains("troubleshooting.md#nas-not-mounted"));
+}
+
+#[test]
+fn without_a_cluster_and_a_network_it_says_what_it_could_not_look_at() {
+    let output = Command::new(GUARDCTL)
+        .args(["doctor", "--host", "photos.invalid"])
+        .env("KUBECONFIG", "/nowhere")
+        .env("HOME", "/nowhere")
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("GD-K8S-01") && text.contains("GD-DNS-01"), "{text}");
+}
+
+#[test]
+fn the_json_has_the_fields_of_its_schema() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/doctor.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&text).unwrap();
+    let report: Value = serde_json::from_slice(&doctor("schema", &broken(), &["-o", "json"]).stdout).unwrap();
+    let holds = |schema: &Value, value: &Value, at: &str| {
+        let properties = schema["properties"].as_object().unwrap();
+        let object = value.as_object().unwrap();
+        let unknown: Vec<_> = object.keys().filter(|key| !properties.contains_key(*key)).collect();
+        let missing: Vec<_> =
+            schema["required"].as_array().unwrap().iter().filter(|key| !object.contains_key(key.as_str().unwrap())).collect();
+        assert!(unknown.is_empty() && missing.is_empty(), "{at}: unknown {unknown:?}, missing {missing:?}");
+    };
+    holds(&schema, &report, "report");
+    for check in report["checks"].as_array().unwrap() {
+        holds(&schema["properties"]["checks"]["items"], check, "check");
+        let statuses = &schema["properties"]["checks"]["items"]["properties"]["status"]["enum"];
+        assert!(statuses.as_array().unwrap().contains(&check["status"]), "{check}");
+    }
+    assert_eq!(report["schema"], schema["properties"]["schema"]["const"]);
+}
