@@ -82,10 +82,7 @@ pub(super) fn for_immich(headers: &HeaderMap) -> HeaderMap {
 pub(super) fn head_for_immich(mut headers: HeaderMap, form: &Form, metadata: &Metadata, query: Option<&str>) -> Request<()> {
     let mut head = Request::new(());
     *head.method_mut() = Method::POST;
-    // Only how a shared link is named (`key`, `slug`) has a meaning for Immich.
-    let link =
-        query.into_iter().flat_map(|query| query.split('&')).find(|pair| pair.starts_with("key=") || pair.starts_with("slug="));
-    let path = link.map_or_else(|| "/api/assets".to_owned(), |link| format!("/api/assets?{link}"));
+    let path = shared_link(query).map_or_else(|| "/api/assets".to_owned(), |link| format!("/api/assets?{link}"));
     *head.uri_mut() = path.parse().unwrap_or_else(|_| Uri::from_static("/api/assets"));
     headers.remove(CONTENT_LENGTH);
     let content_type = format!("multipart/form-data; boundary={}", form.boundary);
@@ -98,4 +95,9 @@ pub(super) fn head_for_immich(mut headers: HeaderMap, form: &Form, metadata: &Me
     headers.entry(HOST).or_insert(HeaderValue::from_static("immich"));
     *head.headers_mut() = headers;
     head
+}
+
+/// The part of a query that names a shared link (`key` or `slug`). Nothing else of it has a meaning for Immich's upload.
+pub(super) fn shared_link(query: Option<&str>) -> Option<&str> {
+    query?.split('&').find(|pair| pair.starts_with("key=") || pair.starts_with("slug="))
 }

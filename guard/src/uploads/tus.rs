@@ -18,7 +18,7 @@ use hyper::{Method, Response, StatusCode};
 use super::form::Form;
 use super::immich::{Answer, Objection, Stored};
 use super::metadata::Metadata;
-use super::request::{check_site, for_immich, head_for_immich, owner};
+use super::request::{check_site, for_immich, head_for_immich, owner, shared_link};
 use super::upload::{NewUpload, Opening, Outcome, Owner, Part, Upload};
 use super::{PREFIX, UPLOAD_KIB, Uploads, immich, log_end, page};
 use crate::config::units::size_in_words;
@@ -148,7 +148,9 @@ impl Uploads {
         let full = |_| Refusal::new(Reason::Overloaded, "too many large uploads are under way");
         self.table.make_room(&owner, &metadata.filename, length).map_err(full)?;
         let to_immich = for_immich(headers);
-        if let Err(objection) = immich::check(&self.upstream, &self.kinds, &to_immich, &metadata.extension, length).await {
+        let is_shared = shared_link(request.parts.uri.query()).is_some();
+        let checked = immich::check(&self.upstream, &self.kinds, &to_immich, &metadata.extension, length, is_shared).await;
+        if let Err(objection) = checked {
             return objected(objection, &metadata.extension);
         }
         let holder = Holder::of(&*request.identity);

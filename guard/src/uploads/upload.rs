@@ -217,15 +217,30 @@ impl Upload {
     }
 
     /// Feeds a part to Immich, from this offset on, as fast as Immich takes it.
-    pub async fn append(self: &Arc<Self>, from: u64, mut body: RequestBody) -> Part {
+    pub async fn append(self: &Arc<Self>, from: u64, body: RequestBody) -> Part {
         let mut number = 0;
         self.newest.send_modify(|newest| {
             *newest += 1;
             number = *newest;
         });
-        let mut newest = self.newest.subscribe();
+        let newest = self.newest.subscribe();
         let mut writer = self.writer.lock().await;
         self.touch();
+        let part = self.feed(&mut writer, (newest, number), from, body).await;
+        if !self.is_running() {
+            // It holds the client's credential, if it was never opened.
+            writer.stage = Stage::Closed;
+        }
+        part
+    }
+
+    async fn feed(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        (mut newest, number): (watch::Receiver<u64>, u64),
+        from: u64,
+        mut body: RequestBody,
+    ) -> Part {
         let is_superseded = |newest: &watch::Receiver<u64>| *newest.borrow() != number;
         if is_superseded(&newest) {
             return Part::Superseded;
@@ -254,7 +269,15 @@ impl Upload {
             let left = self.length - writer.offset;
             // The last byte of the file is held back until the part has ended: with it, Immich would store the file.
             let has_more = bytes.len() as u64 == left && !body.is_end_stream();
-            let behind = if has_more { next_bytes(&mut body).await } else { Behind::Nothing };
+            let behind = if has_more {
+                tokio::select! {
+                    biased;
+                    _ = newest.changed() => return Part::Superseded,
+                    behind = next_bytes(&mut body) => behind,
+                }
+            } else {
+                Behind::Nothing
+            };
             if bytes.len() as u64 > left || matches!(behind, Behind::More) {
                 self.kill("a part was longer than the upload");
                 return Part::TooLong;
@@ -262,7 +285,7 @@ impl Upload {
             if matches!(behind, Behind::Broken) {
                 return Part::At(writer.offset);
             }
-            let Some(sender) = self.open(&mut writer) else { return Part::Ended };
+            let Some(sender) = self.open(writer) else { return Part::Ended };
             let permit = tokio::select! {
                 biased;
                 _ = newest.changed() => return Part::Superseded,
@@ -318,6 +341,10 @@ impl Upload {
         });
         if is_first {
             drop(lock(&self.reservation).take());
+            // Where a part is under way, it does this itself.
+            if let Ok(mut writer) = self.writer.try_lock() {
+                writer.stage = Stage::Closed;
+            }
             (self.ended)(self, &self.outcome(), self.given.load(Ordering::Acquire));
         }
     }

@@ -28,6 +28,7 @@ mod routes;
 mod websocket;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ struct Shared {
     released: watch::Sender<bool>,
     assets: watch::Sender<AssetAnswer>,
     quota: Mutex<Option<(u64, u64)>>,
+    is_signed_out: AtomicBool,
 }
 
 /// What every `POST /api/sync/stream` sends, from the first line on.
@@ -109,6 +111,7 @@ impl Immich {
             released: watch::Sender::new(false),
             assets: watch::Sender::new(AssetAnswer::Store),
             quota: Mutex::new(None),
+            is_signed_out: AtomicBool::new(false),
         });
         let all = Arc::clone(&shared);
         let server = Server::start(config.listen, move |stream| serve(stream, Arc::clone(&all))).await;
@@ -185,6 +188,11 @@ impl Immich {
     /// From now on `POST /api/assets` ends like this once the whole body is there.
     pub fn answer_assets(&self, answer: AssetAnswer) {
         self.shared.assets.send_replace(answer);
+    }
+
+    /// From now on nobody is signed in: `/api/users/me` answers with 401.
+    pub fn sign_everybody_out(&self) {
+        self.shared.is_signed_out.store(true, Ordering::Relaxed);
     }
 
     /// Every person has this quota, and has used so much of it, in bytes.

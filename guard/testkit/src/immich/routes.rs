@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Incoming};
@@ -84,6 +85,9 @@ async fn route(connection: &Connection, request: Request<Incoming>, entry: Entry
         }
         (&Method::GET, ["api", "server", "media-types"]) => {
             Ok(json_answer(200, json!({"image": [".jpg", ".png", ".heic"], "video": [".mp4", ".mov"], "sidecar": [".xmp"]})))
+        }
+        (&Method::GET, ["api", "users", "me"]) if connection.shared.is_signed_out.load(Ordering::Relaxed) => {
+            Ok(json_answer(401, json!({"message": "Authentication required", "error": "Unauthorized", "statusCode": 401})))
         }
         (&Method::GET, ["api", "users", "me"]) => {
             let quota = *connection.shared.quota.lock().unwrap();

@@ -256,3 +256,19 @@ async fn no_path_of_guards_own_reaches_immich() {
     assert!(page.header("cache-control").unwrap().contains("no-transform"));
     assert!(!page.text().contains("{{"), "every place of the page is filled");
 }
+
+#[tokio::test]
+async fn without_a_session_immich_says_no_before_the_first_byte_and_a_shared_link_needs_none() {
+    let home = home().await;
+    home.immich.sign_everybody_out();
+    let ada = Person::new(&home, "ada@example.com");
+    let sent = metadata(&[("filename", "a.jpg")]);
+    let response = ada.create(5, &sent).await;
+    assert!(response.status == 401 && response.text().contains("Authentication required"), "{response:?}");
+    let extra = format!("Upload-Length: 5\r\nUpload-Metadata: {sent}\r\nContent-Length: 0\r\n");
+    let response = ada.send("POST /.guard/uploads?x=1&key=abc&y=2", &extra, b"").await;
+    let path = response.header("location").unwrap_or_else(|| panic!("{response:?}")).to_owned();
+    assert!(!path.contains("key"), "{path}");
+    assert_eq!(ada.part(&path, 0, 5).await.status, 204);
+    assert_eq!(home.immich.last_request().target, "/api/assets?key=abc");
+}
