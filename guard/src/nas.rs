@@ -23,6 +23,7 @@ mod probe_file;
 pub mod report;
 pub mod sentinel;
 pub mod step;
+pub mod strays;
 pub mod wait;
 
 use std::process::ExitCode;
@@ -81,6 +82,8 @@ enum NasCommand {
         #[arg(long)]
         check: bool,
     },
+    /// List files on the node's own disk below the mount point, as root on the node; it only reads
+    Strays,
     /// One check of the file system, in a process that may hang (guard starts it itself)
     #[command(hide = true)]
     Step {
@@ -130,6 +133,7 @@ pub fn run(cli: &NasCli) -> ExitCode {
         NasCommand::Init { force, label } => {
             init::run(&NasConfig { needs_id: false, ..config.clone() }, &mut reporter, *force, label)
         }
+        NasCommand::Strays => strays::run(&config, &mut reporter),
         NasCommand::Install { to, check } => install::run(&config, &mut reporter, to, *check),
         NasCommand::Step { .. } => ExitCode::from(2),
     }

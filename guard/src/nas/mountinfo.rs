@@ -99,8 +99,12 @@ impl MountTable {
     /// Whether the host can unmount this mount here: it lies on one that follows the host. A trigger of autofs is no danger, it mounts
     /// again. Nothing ever mounts on a container's root from outside.
     pub fn can_vanish(&self, mount: &Mount) -> bool {
-        let below = self.0.iter().find(|other| other.id == mount.parent && other.id != mount.id);
-        below.is_some_and(|below| below.mount_point != "/" && below.fstype != "autofs" && below.follows_another())
+        self.parent_of(mount).is_some_and(|below| below.mount_point != "/" && below.fstype != "autofs" && below.follows_another())
+    }
+
+    /// The mount that a mount lies on.
+    pub fn parent_of(&self, mount: &Mount) -> Option<&Mount> {
+        self.0.iter().find(|other| other.id == mount.parent && other.id != mount.id)
     }
 
     /// The mount at exactly this point, the topmost one.

@@ -9,6 +9,7 @@ mod mounts;
 mod program;
 mod runc;
 mod sentinel;
+mod strays;
 mod swap;
 mod writing;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         .add("program", program::TESTS)
         .add("install", install::TESTS)
         .add("swap", swap::TESTS)
+        .add("strays", strays::TESTS)
         .add_unless(automount::why_not().as_deref(), "automount", automount::TESTS)
         .add_unless(runc::why_no_runc().as_deref(), "runc", runc::RUNC)
         .run()

@@ -37,6 +37,8 @@ const PUBLIC: &[&str] = &[
     "w3.org",
     "apache.org",
     "schemastore.org",
+    "json-schema.org",
+    "tus.io",
     "embarkstudios.github.io",
     "kernel.org",
     "debian.org",
