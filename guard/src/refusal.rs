@@ -21,6 +21,8 @@ pub const REFUSAL_HEADER: HeaderName = HeaderName::from_static("guard-refusal");
 pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("guard-request-id");
 
 const PAGE: &str = include_str!("refusal/page.html");
+/// Looks again after ten seconds.
+const REFRESH: &str = "\n<meta http-equiv=refresh content=10>";
 const PAGE_CSS: &str = include_str!("refusal/page.css");
 
 /// The public reason of a refusal.
@@ -142,6 +144,20 @@ impl Reason {
         }
     }
 
+    /// The heading of the page, for people.
+    const fn heading(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "Please sign in",
+            Self::Forbidden => "This account may not enter",
+            Self::BodyTooLarge => "This file is too large",
+            Self::Misdirected => "This is another address",
+            Self::UpstreamUnreachable | Self::UpstreamTimeout => "The photos cannot be reached right now",
+            Self::NotReady | Self::Overloaded | Self::AuthUnreachable | Self::NoToken => "One moment, please",
+            Self::RequestTimeout => "The upload stopped",
+            Self::BadRequest | Self::MethodNotAllowed | Self::HeadersTooLarge => "This request was not understood",
+        }
+    }
+
     const fn words(self) -> &'static str {
         match self {
             Self::BadRequest => "The request is malformed or ambiguous.",
@@ -216,6 +232,9 @@ impl Refusal {
             Reason::NotReady | Reason::Overloaded | Reason::AuthUnreachable => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("2"));
             }
+            Reason::UpstreamUnreachable | Reason::UpstreamTimeout => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
+            }
             Reason::NoToken => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("30"));
             }
@@ -277,11 +296,31 @@ impl Refusal {
 
     fn html(&self, id: RequestId, refusal_context: &RefusalContext) -> String {
         let status = self.reason.status();
+        let link = |url: &str, text: &str| format!("<p><a class=go href=\"{}\">{}</a></p>\n", escape(url), escape(text));
+        let RefusalContext { upload_url, lan_url, direction, .. } = refusal_context;
+        let (refresh, next) = match self.reason {
+            _ if *direction == Direction::Outbound => ("", String::new()),
+            // The front door asks for the sign-in before guard is reached again.
+            Reason::Unauthorized => ("", link("/", "Sign in")),
+            Reason::Forbidden => ("", "<p>Ask the person who runs this home.</p>\n".to_owned()),
+            Reason::BodyTooLarge => {
+                let target = upload_url.as_ref().or(lan_url.as_ref());
+                ("", target.map(|url| link(url, url)).unwrap_or_default())
+            }
+            Reason::UpstreamUnreachable
+            | Reason::UpstreamTimeout
+            | Reason::NotReady
+            | Reason::Overloaded
+            | Reason::AuthUnreachable => (REFRESH, "<p>The photos are safe. This page tries again by itself.</p>\n".to_owned()),
+            _ => ("", String::new()),
+        };
         fill(
             PAGE,
             &[
-                ("title", status.canonical_reason().unwrap_or_default()),
+                ("title", self.reason.heading()),
                 ("css", PAGE_CSS),
+                ("refresh", refresh),
+                ("next", &next),
                 ("message", &escape(&self.message(refusal_context))),
                 ("status", status.as_str()),
                 ("id", &id.to_string()),
@@ -379,6 +418,29 @@ mod tests {
         let first: String = message.chars().take(75).collect();
         assert!(first.contains("https://photos.example.com/.guard/upload"), "within 75 characters: {message}");
         assert!(message.contains("http://nas.lan:30283") && message.contains("100 MiB"), "{message}");
+    }
+
+    #[test]
+    fn a_page_says_what_to_do_next() {
+        let context = RefusalContext {
+            upload_url: Some("https://photos.example.com/.guard/upload".to_owned()),
+            limit: "100 MiB".to_owned(),
+            ..RefusalContext::default()
+        };
+        for (reason, wanted) in [
+            (Reason::Unauthorized, "<a class=go href=\"/\">Sign in</a>"),
+            (Reason::Forbidden, "Ask the person who runs this home."),
+            (Reason::BodyTooLarge, "href=\"https://photos.example.com/.guard/upload\""),
+            (Reason::UpstreamUnreachable, "http-equiv=refresh"),
+            (Reason::NotReady, "The photos are safe."),
+        ] {
+            let response = Refusal::new(reason, "").answer(RequestId::next(), true, true, &context);
+            let page = String::from_utf8(response.body().to_vec()).unwrap();
+            assert!(page.contains(wanted) && !page.contains("{{"), "{reason:?}: {page}");
+            assert!(!page.contains("http-equiv=refresh") || response.headers().contains_key(RETRY_AFTER), "{reason:?}");
+            let jargon = reason.status().canonical_reason().unwrap();
+            assert!(!page.contains(&format!("<h1>{jargon}")), "{reason:?}: {page}");
+        }
     }
 
     #[test]
