@@ -83,7 +83,7 @@ async fn a_refusal_names_itself_and_never_says_why_a_token_failed() {
     client.send("GET /x HTTP/1.1\r\nHost: a\r\nAccept: text/html,*/*;q=0.8\r\n\r\n").await;
     let page = client.read_response().await;
     assert!(
-        page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) && page.text().contains("Unauthorized")
+        page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) && page.text().contains("Please sign in")
     );
 }
 

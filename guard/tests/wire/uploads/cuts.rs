@@ -90,6 +90,8 @@ async fn an_immich_that_restarts_between_parts_ends_the_upload_and_the_next_one_
     let ada = Person::new(&home, "ada@example.com");
     let path = ada.begin(LENGTH).await;
     assert_eq!(ada.part(&path, 0, 1000).await.status, 204);
+    // The part is accepted before Immich is connected to.
+    home.immich.wait_until("the part", |state| state.requests.iter().any(|request| request.body_bytes >= 1000)).await;
     let TestEnvironment { front_door, immich, guard } = home;
     immich.stop().await;
     let config = testkit::immich::Config { listen: address, ..testkit::immich::Config::default() };
