@@ -272,3 +272,15 @@ async fn without_a_session_immich_says_no_before_the_first_byte_and_a_shared_lin
     assert_eq!(ada.part(&path, 0, 5).await.status, 204);
     assert_eq!(home.immich.last_request().target, "/api/assets?key=abc");
 }
+
+#[tokio::test]
+async fn a_full_nas_is_a_502_with_words_and_the_upload_is_gone() {
+    let home = home().await;
+    home.immich.answer_assets(AssetAnswer::Refuse(500));
+    let ada = Person::new(&home, "ada@example.com");
+    let path = ada.begin(5).await;
+    let response = ada.part(&path, 0, 5).await;
+    assert!(response.status == 502 && response.text().contains("Immich failed"), "{response:?}");
+    assert_eq!(ada.offset(&path).await.status, 410);
+    assert!(home.immich.stored().is_empty());
+}

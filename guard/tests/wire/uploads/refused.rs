@@ -1,5 +1,6 @@
 //! What is refused, before Immich is connected to: strangers, other people, other sites, sizes that lie, and too many.
 
+use testkit::issuer::unix_now;
 use testkit::wait::eventually;
 use testkit::{RawClient, noise};
 
@@ -39,6 +40,22 @@ async fn an_upload_is_its_owners_alone() {
     assert_ne!(renewed.lines, ada.lines);
     assert_eq!(renewed.part(&path, 0, 5).await.status, 204);
     is_whole(&home, 5);
+}
+
+#[tokio::test]
+async fn a_token_that_expired_between_parts_is_401_and_the_upload_waits_for_a_new_one() {
+    let home = home().await;
+    let ada = Person::new(&home, "ada@example.com");
+    let path = ada.begin(10).await;
+    assert_eq!(ada.part(&path, 0, 4).await.status, 204);
+    let mut expired = ada.clone();
+    let mut claims = home.front_door.person("ada@example.com");
+    claims["exp"] = (unix_now() - 60).into();
+    expired.lines = expired.lines.replace(&home.front_door.token_for("ada@example.com"), &home.front_door.mint(&claims));
+    assert_ne!(expired.lines, ada.lines);
+    assert_eq!(expired.part(&path, 4, 10).await.status, 401);
+    assert_eq!(ada.part(&path, 4, 10).await.status, 204);
+    is_whole(&home, 10);
 }
 
 #[tokio::test]
