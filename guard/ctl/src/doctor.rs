@@ -9,12 +9,14 @@ pub mod report;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 
 pub use checks::CHECKS;
 use evidence::{Evidence, Look};
+use guard::config::units::read_positive_duration;
 use report::{Report, Style};
 
 /// How the report is printed.
@@ -62,6 +64,9 @@ pub struct DoctorArgs {
     /// The context of the kubeconfig
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
+    /// Look again until nothing fails, for this long, such as 5m
+    #[arg(long, value_name = "TIME", value_parser = read_positive_duration)]
+    wait: Option<Duration>,
     /// Count warnings as failures
     #[arg(long)]
     strict: bool,
@@ -76,6 +81,8 @@ pub struct DoctorArgs {
     record: Option<std::path::PathBuf>,
 }
 
+/// The time between two looks.
+const PAUSE: Duration = Duration::from_secs(5);
 /// Nothing could be looked at.
 const BLIND: u8 = 3;
 
@@ -87,18 +94,21 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
         println!("{}  {}\nneeds: {needs}\nmore: troubleshooting.md#{}", check.id, check.title, check.anchor);
         return Ok(ExitCode::SUCCESS);
     }
-    let evidence = match &args.evidence {
-        Some(path) => {
-            let text = std::fs::read(path).with_context(|| path.display().to_string())?;
-            serde_json::from_slice(&text).with_context(|| format!("{}: no recorded evidence", path.display()))?
+    let began = Instant::now();
+    let (evidence, report) = loop {
+        let (evidence, report) = examine(args)?;
+        let is_over = args.wait.is_none_or(|wait| began.elapsed() + PAUSE > wait);
+        if report.ok || is_over || args.evidence.is_some() {
+            break (evidence, report);
         }
-        None => look(args)?,
+        let cause = report.checks.iter().find(|finding| finding.status == graph::Status::Fail);
+        eprintln!(
+            "{:4} s  {}",
+            began.elapsed().as_secs(),
+            cause.map_or_else(String::new, |it| format!("{} {}", it.id, it.detail))
+        );
+        std::thread::sleep(PAUSE);
     };
-    if let Some(path) = &args.record {
-        std::fs::write(path, serde_json::to_vec_pretty(&evidence)?).with_context(|| path.display().to_string())?;
-    }
-    let report =
-        Report::new(graph::run(CHECKS, &evidence).into_iter().filter(|finding| is_wanted(finding.id, &args.only)).collect());
     let style = Style { colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() };
     match args.output {
         Output::Table => print!("{}", report.table(style, args.verbose)),
@@ -113,6 +123,23 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Looks, or reads what was recorded, and checks it.
+fn examine(args: &DoctorArgs) -> Result<(Evidence, Report)> {
+    let evidence = match &args.evidence {
+        Some(path) => {
+            let text = std::fs::read(path).with_context(|| path.display().to_string())?;
+            serde_json::from_slice(&text).with_context(|| format!("{}: no recorded evidence", path.display()))?
+        }
+        None => look(args)?,
+    };
+    if let Some(path) = &args.record {
+        std::fs::write(path, serde_json::to_vec_pretty(&evidence)?).with_context(|| path.display().to_string())?;
+    }
+    let report =
+        Report::new(graph::run(CHECKS, &evidence).into_iter().filter(|finding| is_wanted(finding.id, &args.only)).collect());
+    Ok((evidence, report))
 }
 
 fn look(args: &DoctorArgs) -> Result<Evidence> {
