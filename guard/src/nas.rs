@@ -118,14 +118,20 @@ pub fn run(cli: &NasCli) -> ExitCode {
         NasCommand::Probe { definite, http } => {
             let result = check::check(&config, &mut Prober::default(), &mut reporter, false);
             let tolerated = *definite && result.failure.as_ref().is_some_and(|failure| !failure.code.is_definite());
-            let code = reporter.exit(&result);
             if result.failure.is_some() && !tolerated {
-                return code;
+                return reporter.exit(&result);
             }
             match http.as_ref().map(|check| check.run(config.step_timeout)) {
-                None | Some(Ok(_)) => ExitCode::SUCCESS,
+                None | Some(Ok(_)) => {
+                    reporter.report(&result);
+                    ExitCode::SUCCESS
+                }
                 Some(Err(found)) => {
+                    // First, and where the NAS is well also alone: an event of the kubelet shows one line.
                     eprintln!("{}", serde_json::json!({"event": "nas_probe_http", "level": "error", "message": found}));
+                    if result.failure.is_some() {
+                        reporter.report(&result);
+                    }
                     ExitCode::FAILURE
                 }
             }

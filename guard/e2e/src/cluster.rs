@@ -1,6 +1,7 @@
-//! Runs a real control plane on loopback: etcd, kube-apiserver with RBAC and admission, controller manager and scheduler. kwok simulates
-//! the kubelet of one node, because no container runs here.
+//! Runs a real control plane: etcd, kube-apiserver with RBAC and admission, controller manager and scheduler. Its node is a real one
+//! ([`crate::node`]), or kwok simulates the kubelet of one.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,6 +13,22 @@ use crate::pki::Authority;
 use crate::process::{Process, free_ports, run};
 use crate::wait::{Look, until};
 use crate::{LIMIT, NODE};
+
+/// The addresses of a control plane.
+pub(crate) struct Addresses {
+    /// Where pods reach kube-apiserver. It listens on loopback, too.
+    pub node: Ipv4Addr,
+    /// The range of the Services.
+    pub services: &'static str,
+    /// The Service `kubernetes`: the first address of that range.
+    pub kubernetes: Ipv4Addr,
+    /// The range of the pods, from which each node gets its part; without it, nothing gets an address.
+    pub pods: Option<&'static str>,
+}
+
+/// Without pods, nothing but this program talks to the cluster.
+pub(crate) const LOOPBACK: Addresses =
+    Addresses { node: Ipv4Addr::LOCALHOST, services: "10.0.0.0/24", kubernetes: Ipv4Addr::new(10, 0, 0, 1), pods: None };
 
 /// A running control plane, with clients for it.
 pub(crate) struct Cluster {
@@ -25,23 +42,26 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts all components, and returns when the node is ready.
-    pub(crate) async fn start(bin: &Path, dir: &Path, logs: &Path) -> Result<Self> {
-        let [etcd, etcd_peer, api, manager, scheduler, kwok] = free_ports()?;
+    /// Starts all components, and returns when kube-apiserver is ready.
+    pub(crate) async fn start(bin: &Path, dir: &Path, logs: &Path, addresses: &Addresses) -> Result<Self> {
+        let [etcd, etcd_peer, api, manager, scheduler] = free_ports()?;
         let pki = dir.join("pki");
         let authority = Authority::new(&pki)?;
-        authority.server()?;
+        authority.server(&[addresses.node, addresses.kubernetes])?;
         let kubeconfig = authority.client("admin", "admin", Some("system:masters"), api)?;
         let manager_config = authority.client("manager", "system:kube-controller-manager", None, api)?;
         let scheduler_config = authority.client("scheduler", "system:kube-scheduler", None, api)?;
-        let kwok_config = authority.client("kwok", "kwok", Some("system:masters"), api)?;
-        authority.client("flux", "flux", Some("system:masters"), api)?;
+        for name in ["flux", "kubelet-client", "kwok", "network-policy"] {
+            authority.client(name, name, Some("system:masters"), api)?;
+        }
+        authority.client("kubelet", &format!("system:node:{NODE}"), Some("system:nodes"), api)?;
+        authority.client("kube-proxy", "system:kube-proxy", None, api)?;
         let at = |file: &str| pki.join(file).display().to_string();
         let folder = |name: &str| dir.join(name).display().to_string();
 
         let mut processes = vec![Process::start(logs, "etcd", &bin.join("etcd"), &etcd_arguments(dir, etcd, etcd_peer), &[])?];
         // kube-apiserver waits for etcd by itself.
-        let arguments = api_server_arguments(dir, etcd, api);
+        let arguments = api_server_arguments(dir, etcd, api, addresses);
         processes.push(Process::start(logs, "kube-apiserver", &bin.join("kube-apiserver"), &arguments, &[])?);
         let config = Kubeconfig::read_from(&kubeconfig)?;
         let client = Client::try_from(Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?)?;
@@ -70,6 +90,9 @@ impl Cluster {
             format!("--service-account-private-key-file={}", at("sa.key")),
             format!("--root-ca-file={}", at("ca.crt")),
         ]);
+        if let Some(pods) = addresses.pods {
+            arguments.extend(["--allocate-node-cidrs=true".to_owned(), format!("--cluster-cidr={pods}")]);
+        }
         cluster.add(logs, "kube-controller-manager", &arguments)?;
         let mut arguments = own(&scheduler_config).to_vec();
         arguments.extend([
@@ -79,32 +102,43 @@ impl Cluster {
             "--leader-elect=false".to_owned(),
         ]);
         cluster.add(logs, "kube-scheduler", &arguments)?;
-        cluster.kubectl_stdin(&["apply", "-f", "-"], &format!(
-            "apiVersion: v1\nkind: Node\nmetadata:\n  name: {NODE}\n  labels: {{kubernetes.io/hostname: {NODE}, kubernetes.io/os: linux}}\n"
-        ))?;
-        let stage = |name: &str| format!("--config={}", bin.join(format!("stages/{name}.yaml")).display());
-        cluster.add(
-            logs,
-            "kwok",
-            &[
-                format!("--kubeconfig={}", kwok_config.display()),
-                "--manage-all-nodes=true".to_owned(),
-                // Without a lease, the node becomes not ready after some time.
-                "--node-lease-duration-seconds=40".to_owned(),
-                format!("--server-address=127.0.0.1:{kwok}"),
-                // Without delays: a pod is running and ready as soon as it has a node.
-                stage("node-fast"),
-                stage("node-heartbeat-with-lease"),
-                stage("pod-fast"),
-            ],
-        )?;
-        cluster.kubectl(&["wait", &format!("node/{NODE}"), "--for=condition=Ready", "--timeout=60s"])?;
         Ok(cluster)
     }
 
-    fn add(&mut self, logs: &Path, name: &str, arguments: &[String]) -> Result<()> {
+    /// Lets kwok simulate a node, and returns when it is ready.
+    pub(crate) fn simulate_node(&mut self, dir: &Path, logs: &Path) -> Result<()> {
+        let [port] = free_ports()?;
+        self.kubectl_stdin(&["apply", "-f", "-"], &format!(
+            "apiVersion: v1\nkind: Node\nmetadata:\n  name: {NODE}\n  labels: {{kubernetes.io/hostname: {NODE}, kubernetes.io/os: linux}}\n"
+        ))?;
+        let stage = |name: &str| format!("--config={}", self.bin.join(format!("stages/{name}.yaml")).display());
+        let arguments = [
+            format!("--kubeconfig={}", dir.join("pki/kwok.kubeconfig").display()),
+            "--manage-all-nodes=true".to_owned(),
+            // Without a lease, the node becomes not ready after some time.
+            "--node-lease-duration-seconds=40".to_owned(),
+            format!("--server-address=127.0.0.1:{port}"),
+            // Without delays: a pod is running and ready as soon as it has a node.
+            stage("node-fast"),
+            stage("node-heartbeat-with-lease"),
+            stage("pod-fast"),
+        ];
+        self.add(logs, "kwok", &arguments)?;
+        self.kubectl(&["wait", &format!("node/{NODE}"), "--for=condition=Ready", "--timeout=60s"])?;
+        Ok(())
+    }
+
+    /// Starts a program of `tools/bin` as a part of the cluster.
+    pub(crate) fn add(&mut self, logs: &Path, name: &str, arguments: &[String]) -> Result<()> {
         self.processes.push(Process::start(logs, name, &self.bin.join(name), arguments, &[])?);
         Ok(())
+    }
+
+    /// The port of kube-apiserver.
+    pub(crate) fn port(&self) -> Result<u16> {
+        let config = Kubeconfig::read_from(&self.kubeconfig)?;
+        let server = config.clusters.first().and_then(|named| named.cluster.as_ref()?.server.clone());
+        Ok(server.and_then(|url| url.rsplit(':').next()?.parse().ok()).context("the kubeconfig names a port")?)
     }
 
     /// Fails if a component does not run any more.
@@ -155,23 +189,30 @@ fn etcd_arguments(dir: &Path, port: u16, peer: u16) -> [String; 8] {
     ]
 }
 
-fn api_server_arguments(dir: &Path, etcd: u16, port: u16) -> [String; 15] {
+fn api_server_arguments(dir: &Path, etcd: u16, port: u16, addresses: &Addresses) -> Vec<String> {
     let at = |file: &str| dir.join("pki").join(file).display().to_string();
-    [
+    let mut arguments = vec![
         format!("--etcd-servers=http://127.0.0.1:{etcd}"),
-        "--bind-address=127.0.0.1".to_owned(),
-        "--advertise-address=127.0.0.1".to_owned(),
+        format!("--advertise-address={}", addresses.node),
         format!("--secure-port={port}"),
         format!("--cert-dir={}", dir.join("apiserver").display()),
         format!("--tls-cert-file={}", at("apiserver.crt")),
         format!("--tls-private-key-file={}", at("apiserver.key")),
         format!("--client-ca-file={}", at("ca.crt")),
-        "--authorization-mode=RBAC".to_owned(),
-        "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+        "--authorization-mode=Node,RBAC".to_owned(),
+        "--enable-admission-plugins=NodeRestriction".to_owned(),
+        format!("--kubelet-client-certificate={}", at("kubelet-client.crt")),
+        format!("--kubelet-client-key={}", at("kubelet-client.key")),
+        "--kubelet-preferred-address-types=InternalIP".to_owned(),
+        format!("--service-cluster-ip-range={}", addresses.services),
         "--allow-privileged=true".to_owned(),
-        "--endpoint-reconciler-type=none".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-account-key-file={}", at("sa.pub")),
         format!("--service-account-signing-key-file={}", at("sa.key")),
-    ]
+    ];
+    // kube-apiserver refuses to publish a loopback address as its own.
+    if addresses.node.is_loopback() {
+        arguments.extend(["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"].map(str::to_owned));
+    }
+    arguments
 }

@@ -1,11 +1,12 @@
 //! End-to-end tests: the real controllers of Flux reconcile this repository with a real kube-apiserver on loopback.
 //!
-//! `e2e [--keep] [WORD...]` runs all stories, or those whose title contains one of the words. Stories that others need always run. The
+//! `e2e node [WORD...]` runs the stories of a real node ([`node`]). `e2e [--keep] [WORD...]` runs all stories, or those whose title contains one of the words. Stories that others need always run. The
 //! programs are in `tools/bin` (or `TOOLS_BIN`); `make e2e` builds them. All processes end with the run, unless `--keep` is set.
 
 mod cluster;
 mod flux;
 mod forge;
+mod node;
 mod objects;
 mod pki;
 mod process;
@@ -94,9 +95,14 @@ async fn main() -> ExitCode {
         eprintln!("e2e: found the unknown flag {flag}, wanted: e2e [--keep] [WORD...]");
         return ExitCode::from(2);
     }
-    let dir = std::env::temp_dir().join(format!("e2e-{}", std::process::id()));
+    let on_node = words.first().is_some_and(|word| word == "node");
+    if on_node && node::inside().is_none() {
+        eprintln!("e2e: {:#}", node::enter());
+        return ExitCode::FAILURE;
+    }
+    let dir = std::env::temp_dir().join(format!("e2e-{}", node::inside().unwrap_or_else(std::process::id)));
     let outcome = tokio::select! {
-        outcome = run(&dir, keep, &words) => outcome,
+        outcome = async { if on_node { node::run_stories(&dir, keep, &words[1..]).await } else { run(&dir, keep, &words).await } } => outcome,
         outcome = stopped() => outcome.and_then(|()| Err(anyhow::anyhow!("stopped by a signal"))),
     };
     match outcome {
@@ -119,11 +125,13 @@ async fn run(dir: &Path, keep: bool, words: &[String]) -> Result<bool> {
     let bin = std::env::var_os("TOOLS_BIN").map_or_else(|| source.join("tools/bin"), PathBuf::from);
     let logs = dir.join("logs");
     std::fs::create_dir_all(&logs)?;
-    versions(source, &bin)?;
+    versions(source, &bin, &stories::TOOLS)?;
 
-    let cluster =
-        timed("control plane: etcd, kube-apiserver, controller manager, scheduler, kwok", Cluster::start(&bin, dir, &logs))
-            .await?;
+    let control_plane = async {
+        let mut cluster = Cluster::start(&bin, dir, &logs, &cluster::LOOPBACK).await?;
+        cluster.simulate_node(dir, &logs).map(|()| cluster)
+    };
+    let cluster = timed("control plane: etcd, kube-apiserver, controller manager, scheduler, kwok", control_plane).await?;
     let flux = timed("Flux: source-controller, kustomize-controller", Flux::start(&cluster, &bin, dir, &logs)).await?;
     let repo = Repo::copy(source, &dir.join("tree"))?;
     let forge = timed("Git: git http-backend", Forge::start(&repo.tree)).await?;
@@ -192,11 +200,11 @@ async fn timed<T>(title: &str, work: impl Future<Output = Result<T>>) -> Result<
 }
 
 /// Prints the versions of all programs. Fails if one is missing.
-fn versions(source: &Path, bin: &Path) -> Result<()> {
-    for tool in stories::TOOLS {
+fn versions(source: &Path, bin: &Path, tools: &[&str]) -> Result<()> {
+    for tool in tools {
         ensure!(bin.join(tool).exists(), "{} is missing: run `make tools`", bin.join(tool).display());
     }
-    print!("{}", process::run(Command::new(source.join("tools/build")).arg("--versions").args(stories::TOOLS))?);
+    print!("{}", process::run(Command::new(source.join("tools/build")).arg("--versions").args(tools))?);
     print!("{}", process::run(Command::new("git").arg("--version"))?);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Creates the certificates of a cluster: the authority, the API server, each client, and the key for service account tokens.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -27,9 +28,10 @@ impl Authority {
         Ok(Self { dir: dir.to_owned(), issuer: Issuer::new(params, key) })
     }
 
-    /// Creates the certificate of the API server: `apiserver.crt` and `apiserver.key`.
-    pub(crate) fn server(&self) -> Result<()> {
-        let names = ["127.0.0.1", "10.0.0.1", "localhost", "kubernetes.default.svc"].map(str::to_owned);
+    /// Creates the certificate of the API server, with these addresses beside loopback: `apiserver.crt` and `apiserver.key`.
+    pub(crate) fn server(&self, addresses: &[Ipv4Addr]) -> Result<()> {
+        let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"].map(str::to_owned);
+        let names: Vec<_> = names.into_iter().chain(addresses.iter().map(ToString::to_string)).collect();
         self.sign("apiserver", CertificateParams::new(names)?, "kube-apiserver", None, ExtendedKeyUsagePurpose::ServerAuth)
     }
 

@@ -3,7 +3,7 @@
 mod components;
 mod doctor;
 mod edges;
-mod home;
+pub(crate) mod home;
 mod life;
 mod source;
 

@@ -25,6 +25,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -36,8 +37,8 @@ const serverName = "h2.cftunnel.com"
 const upgradeField = "Cf-Cloudflared-Proxy-Connection-Upgrade"
 
 type options struct {
-	config, edge, authority, token string
-	grace                          time.Duration
+	config, edge, authority, token, metrics string
+	grace                                   time.Duration
 }
 
 func main() {
@@ -60,12 +61,13 @@ func parse(args []string) (options, error) {
 	tunnel.Bool("no-autoupdate", false, "")
 	tunnel.Bool("no-prechecks", false, "")
 	tunnel.Bool("management-diagnostics", true, "")
-	tunnel.String("metrics", "", "")
+	tunnel.StringVar(&o.metrics, "metrics", "", "")
 	tunnel.String("loglevel", "", "")
-	protocol := tunnel.String("protocol", "", "")
+	// A flag wins over its variable, as in the real one.
+	protocol := tunnel.String("protocol", os.Getenv("TUNNEL_TRANSPORT_PROTOCOL"), "")
 	tunnel.StringVar(&o.config, "config", "", "")
-	tunnel.StringVar(&o.edge, "edge", "", "")
-	tunnel.StringVar(&o.authority, "cacert", "", "")
+	tunnel.StringVar(&o.edge, "edge", os.Getenv("TUNNEL_EDGE"), "")
+	tunnel.StringVar(&o.authority, "cacert", os.Getenv("TUNNEL_CACERT"), "")
 	tunnel.DurationVar(&o.grace, "grace-period", 30*time.Second, "")
 	run := flag.NewFlagSet("run", flag.ContinueOnError)
 	run.StringVar(&o.token, "token-file", "", "")
@@ -126,10 +128,15 @@ func run(o options) error {
 	if !roots.AppendCertsFromPEM(authority) {
 		return fmt.Errorf("%s: no certificate", o.authority)
 	}
-	edge, err := tls.Dial("tcp", o.edge, &tls.Config{RootCAs: roots, ServerName: serverName, NextProtos: []string{"h2"}})
+	var connected atomic.Bool
+	if o.metrics != "" {
+		go func() { log.Fatal(http.ListenAndServe(o.metrics, health(&connected))) }()
+	}
+	edge, err := dial(o.edge, &tls.Config{RootCAs: roots, ServerName: serverName, NextProtos: []string{"h2"}})
 	if err != nil {
 		return err
 	}
+	connected.Store(true)
 	connector := &connector{origin: origin, transport: transport(), leaving: make(chan struct{})}
 	listener := &single{connection: edge, closed: make(chan struct{})}
 	server := &http.Server{Handler: connector, ConnState: func(_ net.Conn, state http.ConnState) {
@@ -156,6 +163,32 @@ func run(o options) error {
 	default:
 		return errors.New("the edge closed the connection")
 	}
+}
+
+// dial tries again until the edge answers, as the real one does: a name may not resolve yet, a network may not be there yet.
+func dial(address string, config *tls.Config) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	for tries := 0; ; tries++ {
+		connection, err := tls.DialWithDialer(dialer, "tcp", address, config)
+		if err == nil || tries == 60 {
+			return connection, err
+		}
+		log.Print(err)
+		time.Sleep(time.Second)
+	}
+}
+
+// health answers what the probes of the pod ask.
+func health(connected *atomic.Bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthcheck", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "OK\n") })
+	mux.HandleFunc("/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if !connected.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		fmt.Fprintf(w, `{"status":%d,"readyConnections":%d}`, map[bool]int{true: 200, false: 503}[connected.Load()], map[bool]int{true: 1}[connected.Load()])
+	})
+	return mux
 }
 
 // transport has the settings that cloudflared has without an `originRequest` in its file.

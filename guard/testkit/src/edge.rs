@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::deadline::{CONDITION, within};
@@ -65,11 +66,16 @@ struct Usable {
 impl Edge {
     /// Starts with an authority of its own, on free ports.
     pub async fn start() -> Self {
+        Self::over(TcpListener::bind(ANY_PORT).await.expect("a loopback port can be bound")).await
+    }
+
+    /// The same, but connectors dial this listener.
+    pub async fn over(connectors: TcpListener) -> Self {
         let shared = Arc::new(Shared::default());
         let certificate = certificate::issue();
         let acceptor = certificate.acceptor;
         let all = Arc::clone(&shared);
-        let tunnels = Server::start(ANY_PORT, move |stream| tunnel::serve(stream, acceptor.clone(), Arc::clone(&all))).await;
+        let tunnels = Server::over(connectors, move |stream| tunnel::serve(stream, acceptor.clone(), Arc::clone(&all)));
         let all = Arc::clone(&shared);
         let front = Server::start(ANY_PORT, move |stream| front::serve(stream, Arc::clone(&all))).await;
         Self { shared, tunnels, front, authority: certificate.authority }

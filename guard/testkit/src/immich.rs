@@ -25,7 +25,7 @@ mod intake;
 mod multipart;
 mod record;
 mod routes;
-mod websocket;
+pub mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::gauge::{Gauge, Gauged};
-pub use self::multipart::StoredFile;
+pub use self::multipart::{Form, StoredFile};
 use self::record::{Count, Log};
 pub use self::record::{Recorded, State, Stored};
 pub use self::routes::{AssetAnswer, DUPLICATE, EARLY_401_AFTER, LAST_MODIFIED};

@@ -37,6 +37,11 @@ pub fn sha256(len: u64) -> String {
     hex(context.finish().as_ref())
 }
 
+/// The hash of any bytes, in hex.
+pub fn sha256_of(bytes: &[u8]) -> String {
+    hex(aws_lc_rs::digest::digest(&SHA256, bytes).as_ref())
+}
+
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

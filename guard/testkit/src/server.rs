@@ -22,7 +22,15 @@ impl Server {
         S: Fn(TcpStream) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(listen).await.expect("a loopback port can be bound");
+        Self::over(TcpListener::bind(listen).await.expect("a loopback port can be bound"), serve)
+    }
+
+    /// Gives every connection that this listener accepts to `serve`.
+    pub(crate) fn over<S, F>(listener: TcpListener, serve: S) -> Self
+    where
+        S: Fn(TcpStream) -> F + Send + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
         let address = listener.local_addr().expect("a bound socket has an address");
         let accepting = tokio::spawn(accept(listener, serve));
         Self { address, accepting }

@@ -7,10 +7,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
+use testkit::image::Image;
 use testkit::nas::{FakeNas, Host};
 
 use super::container::Container;
-use super::image::{self, Image};
+use super::image;
 use super::render;
 use super::spec::{self, Place};
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::fields::Fields;
-use super::image::Image;
+use testkit::image::Image;
 
 /// What containerd gives to a container that drops nothing.
 const DEFAULT_CAPABILITIES: [&str; 14] = [

@@ -51,7 +51,7 @@ pub(super) async fn unedited(world: &mut World) -> Result<String> {
 pub(super) async fn plain(world: &mut World) -> Result<String> {
     let tree = &world.repo.tree;
     copy(&tree.join("clusters/home.example"), &tree.join("clusters/home.local"))?;
-    fill(&tree.join("clusters/home.local"))?;
+    fill(&tree.join("clusters/home.local"), NAS_ID)?;
     for first in [
         "apps/media/immich/namespace.yaml",
         "apps/networking/immich-edge/namespace.yaml",
@@ -153,7 +153,8 @@ async fn identities(world: &World) -> Result<BTreeMap<String, Value>> {
     Ok(uids)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// Copies a folder.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -167,14 +168,14 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// Replaces the values of the example in every file of the overlay.
-fn fill(folder: &Path) -> Result<()> {
+pub(crate) fn fill(folder: &Path, nas_id: &str) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            fill(&path)?;
+            fill(&path, nas_id)?;
         } else {
             let text = fs::read_to_string(&path)?;
-            fs::write(&path, text.replace("node.example.com", NODE).replace(EXAMPLE_ID, NAS_ID))?;
+            fs::write(&path, text.replace("node.example.com", NODE).replace(EXAMPLE_ID, nas_id))?;
         }
     }
     Ok(())

@@ -44,7 +44,7 @@ impl Intake {
             if let Some(data) = frame?.data_ref() {
                 if self.is_upload {
                     self.hash.update(data);
-                    self.form.iter_mut().for_each(|form| form.push(data));
+                    self.form.iter_mut().for_each(|form| form.push(data, |_| ()));
                 }
                 self.bytes += data.len() as u64;
                 self.entry.modify(|request| request.body_bytes = self.bytes);

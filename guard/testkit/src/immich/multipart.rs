@@ -18,7 +18,7 @@ pub struct StoredFile {
 }
 
 /// A form on its way in.
-pub(super) struct Form {
+pub struct Form {
     boundary: String,
     head: Vec<u8>,
     file: Option<(Vec<(String, String)>, String)>,
@@ -30,14 +30,15 @@ pub(super) struct Form {
 
 impl Form {
     /// A form with the boundary of this content type; none for another one.
-    pub(super) fn new(content_type: &str) -> Option<Self> {
+    pub fn new(content_type: &str) -> Option<Self> {
         let boundary = content_type.strip_prefix("multipart/form-data; boundary=")?.to_owned();
         Some(Self { boundary, head: Vec::new(), file: None, hash: Context::new(&SHA256), bytes: 0, held: Vec::new() })
     }
 
-    pub(super) fn push(&mut self, data: &[u8]) {
+    /// Takes the next piece, and gives the bytes of the file in it to `file`, as far as they are no part of the form's end.
+    pub fn push(&mut self, data: &[u8], mut file: impl FnMut(&[u8])) {
         if self.file.is_some() {
-            self.push_file(data);
+            self.push_file(data, &mut file);
             return;
         }
         self.head.extend_from_slice(data);
@@ -45,24 +46,26 @@ impl Form {
         if let Some(end) = end {
             let rest = self.head.split_off(end);
             self.file = Some(self.read_head());
-            self.push_file(&rest);
+            self.push_file(&rest, &mut file);
         }
     }
 
     /// Holds back as much as the end of the form is long, and hashes what was before it.
-    fn push_file(&mut self, data: &[u8]) {
+    fn push_file(&mut self, data: &[u8], file: &mut impl FnMut(&[u8])) {
         let keep = self.closing().len();
         let of_held = (self.held.len() + data.len()).saturating_sub(keep).min(self.held.len());
         self.hash.update(&self.held[..of_held]);
+        file(&self.held[..of_held]);
         self.held.drain(..of_held);
         let of_data = data.len() - (keep - self.held.len()).min(data.len());
         self.hash.update(&data[..of_data]);
+        file(&data[..of_data]);
         self.held.extend_from_slice(&data[of_data..]);
         self.bytes += (of_held + of_data) as u64;
     }
 
     /// The file, if the form has ended well.
-    pub(super) fn finish(&self) -> Option<StoredFile> {
+    pub fn finish(&self) -> Option<StoredFile> {
         let (fields, filename) = self.file.clone()?;
         let sha256 = hex(self.hash.clone().finish().as_ref());
         (self.held == self.closing().as_bytes()).then_some(StoredFile { fields, filename, bytes: self.bytes, sha256 })

@@ -278,7 +278,7 @@ fn socket_io(connection: &Connection, request: Request<Incoming>) -> Response<Bo
     let log = connection.shared.log.clone();
     connection.spawn(async move {
         if let Ok(upgraded) = upgrade.await {
-            websocket::echo(upgraded, &log).await;
+            websocket::echo_counted(upgraded, &log).await;
         }
     });
     let headers = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", accept.as_str())];

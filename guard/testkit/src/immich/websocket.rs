@@ -23,16 +23,21 @@ const PONG: u8 = 0xA;
 const LONGEST: u64 = 64 * 1024 * 1024;
 
 /// `Sec-WebSocket-Accept` for a request that asks for a WebSocket.
-pub(super) fn accept(headers: &HeaderMap) -> Option<String> {
+pub fn accept(headers: &HeaderMap) -> Option<String> {
     let is_upgrade = headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
     let key = headers.get(SEC_WEBSOCKET_KEY).filter(|_| is_upgrade)?.to_str().ok()?;
     let hash = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes());
     Some(STANDARD.encode(hash.as_ref()))
 }
 
-/// Echoes until a close frame, or until the peer says that it sends no more; then says the same.
-pub(super) async fn echo(upgraded: Upgraded, log: &Log) {
+/// The same, and counts the tunnel.
+pub(super) async fn echo_counted(upgraded: Upgraded, log: &Log) {
     let _open = Count::tunnel(log);
+    echo(upgraded).await;
+}
+
+/// Echoes until a close frame, or until the peer says that it sends no more; then says the same.
+pub async fn echo(upgraded: Upgraded) {
     let mut stream = BufReader::new(TokioIo::new(upgraded));
     // A peer that goes away is what ends most tunnels.
     if let Ok(()) = frames(&mut stream).await {

@@ -1,0 +1,292 @@
+//! The whole home on a real node: applied by Flux, run by a kubelet and containerd, reached by packets.
+//!
+//! `e2e node [WORD...]` tells the stories of [`stories`] in namespaces of its own ([`sandbox`]).
+
+mod agents;
+mod http;
+mod images;
+mod netns;
+mod sandbox;
+mod stories;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::{Value, json};
+use testkit::nas::FakeNas;
+use testkit::node::{Node, Setup};
+use testkit::{Edge, Issuer};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::cluster::{Addresses, Cluster};
+use crate::flux::Flux;
+use crate::forge::Forge;
+use crate::objects::Finder;
+use crate::process::{Process, run};
+use crate::repo::Repo;
+use crate::wait::{Look, until};
+use crate::{NODE, World, timed};
+use agents::Agent;
+use images::{Authorities, Programs};
+use sandbox::{INTERNET_ADDRESS, NODE_ADDRESS, Networks};
+
+pub(crate) use sandbox::{enter, inside};
+
+/// The range of the pods, and that of this node's.
+const PODS: &str = "10.244.0.0/16";
+const PODS_OF_NODE: &str = "10.244.0.0/24";
+/// The name of the site, and of the key server of its Access team.
+const SITE: &str = "photos.example.com";
+const KEY_SERVER: &str = "family.cloudflareaccess.com";
+/// Where the NAS belongs, and the library on it.
+const MOUNT_POINT: &str = "/mnt/nas";
+const LIBRARY: &str = "/mnt/nas/immich";
+
+/// The home, and everybody around it.
+pub(crate) struct Home {
+    /// The control plane, Flux and Git.
+    pub world: World,
+    /// Where its files are.
+    pub dir: PathBuf,
+    logs: PathBuf,
+    /// LAN and internet.
+    pub networks: Networks,
+    /// Cloudflare's edge.
+    pub edge: Edge,
+    /// Who signs the assertions.
+    pub issuer: Issuer,
+    /// The NAS, while it is mounted.
+    pub nas: Option<FakeNas>,
+    /// The id in its sentinel.
+    pub nas_id: String,
+    programs: Programs,
+    proxy: Option<Process>,
+    policies: Option<(Agent, Process)>,
+    node: Option<Node>,
+}
+
+/// Starts everything but the home itself, and tells the stories.
+pub(crate) async fn run_stories(dir: &Path, keep: bool, words: &[String]) -> Result<bool> {
+    let began = Instant::now();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("the crate lies in guard/e2e")?;
+    let bin = std::env::var_os("TOOLS_BIN").map_or_else(|| source.join("tools/bin"), PathBuf::from);
+    crate::versions(source, &bin, &stories::TOOLS)?;
+    if let Some(reason) = testkit::node::why_not(testkit::node::find_kubelet(&bin).as_deref()) {
+        // Not a failure: a machine without root still runs every other story.
+        println!("skipped: the node: {reason}");
+        return Ok(true);
+    }
+    let mut home = timed("the home", Home::start(source, &bin, dir)).await?;
+    let passed = stories::tell(&mut home, words).await;
+    println!("  all  {:6.1} s", began.elapsed().as_secs_f32());
+    if keep {
+        let id = inside().unwrap_or_default();
+        println!(
+            "The node still runs. Its mounts and its network: nsenter --all --target $(pgrep --parent {id})   To stop it: Ctrl-C"
+        );
+        println!("export KUBECONFIG={}", home.world.cluster.kubeconfig.display());
+        crate::stopped().await?;
+    }
+    passed
+}
+
+impl Home {
+    async fn start(source: &Path, bin: &Path, dir: &Path) -> Result<Self> {
+        let logs = dir.join("logs");
+        std::fs::create_dir_all(&logs)?;
+        let programs = Programs::find(source, bin, dir)?;
+        let networks = sandbox::prepare(dir)?;
+        let addresses = Addresses {
+            node: NODE_ADDRESS,
+            services: "10.96.0.0/16",
+            kubernetes: std::net::Ipv4Addr::new(10, 96, 0, 1),
+            pods: Some(PODS),
+        };
+        let cluster = timed("control plane", Cluster::start(bin, dir, &logs, &addresses)).await?;
+        let flux = timed("Flux", Flux::start(&cluster, bin, dir, &logs)).await?;
+        let repo = Repo::copy(source, &dir.join("tree"))?;
+        let forge = Forge::start(&repo.tree).await?;
+        repo.edit("clusters/home/flux/source.yaml", "https://git.example.com/family/photos", &forge.url())?;
+        let finder = Finder::new(cluster.client.clone()).await?;
+        let world = World { cluster, flux, finder, repo, forge, kustomize: bin.join("kustomize"), dir: dir.to_owned() };
+
+        let edge = Edge::over(networks.internet.listen(SocketAddr::from((INTERNET_ADDRESS, 7844)))?).await;
+        let issuer = Issuer::start().await;
+        let listener = networks.internet.listen(SocketAddr::from((INTERNET_ADDRESS, 443)))?;
+        let authority = serve_keys(listener, issuer.addr())?;
+        let references = images::references(&crate::objects::render(&world.kustomize, &world.repo.tree.join("clusters/home"))?);
+        let trust = Authorities { keys: &authority, edge: edge.authority() };
+        images::add_all(&dir.join("node"), &programs, &trust, &references)?;
+
+        let mut home = Self {
+            world,
+            dir: dir.to_owned(),
+            logs,
+            networks,
+            edge,
+            issuer,
+            nas: None,
+            nas_id: String::new(),
+            programs,
+            proxy: None,
+            policies: None,
+            node: None,
+        };
+        home.prepare_disks()?;
+        home.start_node()?;
+        home.proxy = Some(agents::kube_proxy(&home)?);
+        home.until_node_is_ready().await?;
+        home.enforce(Agent::KubeRouter)?;
+        home.world.cluster.kubectl_stdin(&["apply", "-f", "-"], include_str!("node/coredns.yaml"))?;
+        home.world.cluster.kubectl(&["-n", "kube-system", "rollout", "status", "deploy/coredns", "--timeout=120s"])?;
+        Ok(home)
+    }
+
+    /// The NAS with its sentinel, and the directory of the database.
+    fn prepare_disks(&mut self) -> Result<()> {
+        std::fs::create_dir_all(MOUNT_POINT)?;
+        self.mount_nas()?;
+        let mut init = Command::new(&self.programs.guard);
+        init.args(["nas", "init", "--source", "nas.lan:*", "--path", LIBRARY]);
+        self.nas_id = run(&mut init)?.trim().to_owned();
+        std::fs::create_dir_all("/srv/immich/postgres")?;
+        std::os::unix::fs::chown("/srv/immich/postgres", Some(999), Some(999))?;
+        Ok(())
+    }
+
+    /// Mounts an empty NAS with the library's directory on it.
+    pub(crate) fn mount_nas(&mut self) -> Result<()> {
+        let nas = FakeNas::mount(Path::new(MOUNT_POINT), "nas.lan:/photos");
+        nas.mkdir("immich");
+        nas.chown("immich", 1000, 0o755);
+        self.nas = Some(nas);
+        Ok(())
+    }
+
+    /// Starts containerd and the kubelet.
+    pub(crate) fn start_node(&mut self) -> Result<()> {
+        let bin = &self.world.cluster.bin;
+        let at = |file: &str| self.dir.join("pki").join(file).display().to_string();
+        let arguments = [
+            format!("--hostname-override={NODE}"),
+            format!("--kubeconfig={}", at("kubelet.kubeconfig")),
+            format!("--node-ip={NODE_ADDRESS}"),
+            format!("--node-labels=kubernetes.io/hostname={NODE}"),
+        ];
+        let configuration = json!({
+            "clusterDNS": ["10.96.0.10"], "clusterDomain": "cluster.local",
+            "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": false}, "x509": {"clientCAFile": at("ca.crt")}},
+            "nodeStatusUpdateFrequency": "2s", "maxPods": 60,
+            // How full the machine's disk is, is none of the home's business.
+            "imageGCHighThresholdPercent": 100, "imageGCLowThresholdPercent": 99,
+        });
+        self.node = Some(Node::start(&Setup {
+            folder: &self.dir.join("node"),
+            kubelet: &testkit::node::find_kubelet(bin).context("no kubelet")?,
+            arguments: &arguments[..3],
+            configuration,
+            pods: PODS_OF_NODE,
+            // Its mounts end with it; the NAS comes and goes outside.
+            propagation: "slave",
+        }));
+        Ok(())
+    }
+
+    /// Puts this agent in force, and ends the one before.
+    pub(crate) fn enforce(&mut self, agent: Agent) -> Result<()> {
+        if let Some((before, process)) = self.policies.take() {
+            drop(process);
+            before.clean();
+        }
+        self.policies = Some((agent, agent.start(self)?));
+        Ok(())
+    }
+
+    async fn until_node_is_ready(&mut self) -> Result<()> {
+        until("ready: the node", Duration::from_secs(90), async || {
+            self.alive()?;
+            let ready = ["get", "node", NODE, "-o", "jsonpath={.status.conditions[?(@.type=='Ready')].status}"];
+            let said = self.world.cluster.kubectl(&ready).unwrap_or_default();
+            Ok(if said == "True" { Look::Done(()) } else { Look::NotYet(said) })
+        })
+        .await
+    }
+
+    /// Fails if a part of the node or of the control plane does not run any more.
+    pub(crate) fn alive(&mut self) -> Result<()> {
+        self.world.cluster.alive()?;
+        self.world.flux.alive()?;
+        if let Some(proxy) = &mut self.proxy {
+            proxy.alive()?;
+        }
+        if let Some((_, agent)) = &mut self.policies {
+            agent.alive()?;
+        }
+        if let Some(node) = &mut self.node {
+            let ended = node.ended();
+            ensure!(ended.is_none(), "the node ended: {ended:?}\n{}", node.logs());
+        }
+        Ok(())
+    }
+
+    /// Runs containerd's own client on the node.
+    pub(crate) fn ctr(&self, words: &[&str]) -> Result<String> {
+        let socket = self.dir.join("node/containerd.sock");
+        run(Command::new("ctr").arg("--address").arg(socket).args(["--namespace", "k8s.io"]).args(words))
+    }
+
+    /// Returns all pods of a namespace.
+    pub(crate) fn pods(&self, namespace: &str) -> Result<Vec<Value>> {
+        let listed = self.world.cluster.kubectl(&["-n", namespace, "get", "pods", "-o", "json"])?;
+        let mut listed: Value = serde_json::from_str(&listed)?;
+        Ok(listed["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
+    }
+
+    /// What an error shows of the node: its pods, their warnings, and the end of their logs.
+    pub(crate) fn state_of_pods(&self) -> String {
+        let show = |words: &[&str]| self.world.cluster.kubectl(words).unwrap_or_else(|error| error.to_string());
+        let pods = show(&["get", "pods", "-A", "-o", "wide"]);
+        let events = show(&["get", "events", "-A", "--field-selector=type=Warning", "--sort-by=.lastTimestamp"]);
+        let mut words = String::new();
+        for line in pods.lines().skip(1) {
+            let [namespace, name, ..] = line.split_whitespace().collect::<Vec<_>>()[..] else { continue };
+            if namespace.starts_with("immich") {
+                words += &format!("{name}:\n{}\n", show(&["-n", namespace, "logs", name, "--all-containers", "--tail=8"]));
+            }
+        }
+        format!("{pods}\n{events}\n{words}")
+    }
+}
+
+/// Serves the key set of an Access team by HTTPS under its own name, and returns the authority that signed the certificate, as PEM.
+fn serve_keys(listener: TcpListener, issuer: SocketAddr) -> Result<String> {
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new(vec![KEY_SERVER.to_owned()])?.signed_by(&key, &authority)?;
+    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key)?;
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // A client may go away at any point.
+                let (Ok(mut inside), Ok(mut outside)) = (TcpStream::connect(issuer).await, acceptor.accept(stream).await) else {
+                    return;
+                };
+                drop(tokio::io::copy_bidirectional(&mut outside, &mut inside).await);
+            });
+        }
+    });
+    Ok(authority.pem())
+}

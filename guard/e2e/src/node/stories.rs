@@ -1,0 +1,85 @@
+//! The stories of the node, in the order in which they run. Each starts from the state that the one before it left.
+
+mod first_photo;
+mod matrix;
+
+use std::pin::Pin;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::Home;
+
+/// The programs that must be in `tools/bin`.
+pub(super) const TOOLS: [&str; 13] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubectl",
+    "kubelet",
+    "kube-proxy",
+    "coredns",
+    "kube-router",
+    "kube-network-policies",
+    "kustomize",
+    "kustomize-controller",
+    "source-controller",
+];
+
+type Told<'h> = Pin<Box<dyn Future<Output = Result<String>> + 'h>>;
+
+struct Story {
+    title: &'static str,
+    /// Whether the others need what it leaves.
+    needed: bool,
+    tell: for<'h> fn(&'h mut Home) -> Told<'h>,
+}
+
+macro_rules! story {
+    ($title:literal, $path:path) => {
+        Story { title: $title, needed: false, tell: |home| Box::pin($path(home)) }
+    };
+    ($title:literal, $path:path, needed) => {
+        Story { title: $title, needed: true, tell: |home| Box::pin($path(home)) }
+    };
+}
+
+const ALL: &[Story] = &[
+    story!("from `git push` to a home that is Ready", first_photo::applied, needed),
+    story!("a photo enters by the tunnel, and lies on the NAS", first_photo::by_tunnel),
+    story!("a photo enters from the LAN", first_photo::by_lan),
+    story!("who may talk to whom: as docs/network.md says, by kube-router", matrix::by_kube_router),
+    story!("who may talk to whom: as docs/network.md says, by kube-network-policies", matrix::by_kube_network_policies),
+];
+
+/// Tells all stories, or those whose title contains one of the words. Returns whether all were true.
+pub(super) async fn tell(home: &mut Home, words: &[String]) -> Result<bool> {
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for story in ALL {
+        if !words.is_empty() && !story.needed && !words.iter().any(|word| story.title.contains(word.as_str())) {
+            skipped += 1;
+            continue;
+        }
+        let start = Instant::now();
+        let outcome = match (story.tell)(home).await {
+            Ok(said) => home.alive().map(|()| said),
+            Err(error) => Err(error.context(home.state_of_pods())),
+        };
+        let seconds = start.elapsed().as_secs_f32();
+        match outcome {
+            Ok(said) => {
+                passed += 1;
+                println!("  ok   {seconds:6.1} s  {}{}{said}", story.title, if said.is_empty() { "" } else { ": " });
+            }
+            Err(error) => {
+                failed += 1;
+                println!("  FAIL {seconds:6.1} s  {}\n{error:#}\n", story.title);
+                // The next stories need the state that this one should have left.
+                break;
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    Ok(failed == 0)
+}
