@@ -99,7 +99,7 @@ impl Node {
         if !folder.join("containerd").exists() {
             let mut pause = Image::new(folder.join("pause-image"), &["/bin/sleep", "infinity"]);
             pause.add_program(Path::new("/bin/sleep"), "/bin/sleep");
-            pause.user = "65535:65535".to_owned();
+            pause.user = String::from("65535:65535");
             add_image(&folder, "pause", &pause, PAUSE, &[]);
         }
         let at = |name: &str| folder.join(name).display().to_string();
@@ -164,8 +164,8 @@ impl Drop for Node {
 pub fn add_image(folder: &Path, name: &str, image: &Image, reference: &str, names: &[String]) {
     let images = folder.join("images");
     fs::create_dir_all(&images).expect("a directory");
-    let names: String = names.iter().map(|other| format!("{reference} {other}\n")).collect();
-    fs::write(images.join(format!("{name}.tar.names")), names).expect("a file");
+    let lines = names.iter().fold(String::new(), |lines, other| lines + reference + " " + other + "\n");
+    fs::write(images.join(format!("{name}.tar.names")), lines).expect("a file");
     image.save(&images.join(format!("{name}.tar")), reference);
 }
 

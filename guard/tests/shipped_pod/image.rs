@@ -22,14 +22,14 @@ pub(crate) fn of_guard(folder: &Path) -> Image {
     let entrypoint: Vec<&str> = serde_json::from_str(entrypoint).unwrap();
     let mut image = Image::new(folder.join("guard-image"), &entrypoint);
     image.add_program(&guard(), copied.rsplit(' ').next().unwrap());
-    image.user = "65532:65532".to_owned();
+    image.user = String::from("65532:65532");
     image
 }
 
 /// Immich's: `tini`, `bash` and `start.sh`, as the command in the manifest wants them, and a program that stands in for the server.
 pub(crate) fn of_immich(folder: &Path) -> Image {
     let mut image = Image::new(folder.join("immich-image"), &["tini", "--"]);
-    image.path = "/image:/bin".to_owned();
+    image.path = String::from("/image:/bin");
     image.add_program(Path::new("/bin/bash"), "/bin/bash");
     image.add_program(&std::env::current_exe().unwrap(), "/image/immich");
     // The guard that is handed over is a static one, unless it is cargo's.
