@@ -63,6 +63,8 @@ pub(crate) struct Home {
     pub issuer: Issuer,
     /// The NAS, while it is mounted.
     pub nas: Option<FakeNas>,
+    /// What was on it when it went.
+    kept: Vec<(String, Vec<u8>)>,
     /// The id in its sentinel.
     pub nas_id: String,
     programs: Programs,
@@ -132,6 +134,7 @@ impl Home {
             edge,
             issuer,
             nas: None,
+            kept: Vec::new(),
             nas_id: String::new(),
             programs,
             proxy: None,
@@ -151,21 +154,50 @@ impl Home {
     /// The NAS with its sentinel, and the directory of the database.
     fn prepare_disks(&mut self) -> Result<()> {
         std::fs::create_dir_all(MOUNT_POINT)?;
-        self.mount_nas()?;
+        self.mount_empty_nas();
         let mut init = Command::new(&self.programs.guard);
         init.args(["nas", "init", "--source", "nas.lan:*", "--path", LIBRARY]);
-        self.nas_id = run(&mut init)?.trim().to_owned();
+        self.nas_id = String::from(run(&mut init)?.trim());
         std::fs::create_dir_all("/srv/immich/postgres")?;
         std::os::unix::fs::chown("/srv/immich/postgres", Some(999), Some(999))?;
         Ok(())
     }
 
     /// Mounts an empty NAS with the library's directory on it.
-    pub(crate) fn mount_nas(&mut self) -> Result<()> {
+    pub(crate) fn mount_empty_nas(&mut self) {
         let nas = FakeNas::mount(Path::new(MOUNT_POINT), "nas.lan:/photos");
         nas.mkdir("immich");
         nas.chown("immich", 1000, 0o755);
         self.nas = Some(nas);
+    }
+
+    /// The NAS goes: its server dies, and the node unmounts it. What is on it is kept for its return.
+    pub(crate) fn unplug_nas(&mut self) -> Result<()> {
+        let nas = self.nas.as_ref().context("a NAS")?;
+        let files = |folder: &str| nas.list(folder).into_iter().map(move |name| format!("{folder}/{name}")).collect::<Vec<_>>();
+        let paths = files("immich/library").into_iter().chain(["immich/.guard-nas-id".to_owned()]);
+        self.kept = paths.filter_map(|path| nas.read(&path).map(|bytes| (path, bytes))).collect();
+        self.unmount_nas()
+    }
+
+    /// The same, without keeping anything.
+    pub(crate) fn unmount_nas(&mut self) -> Result<()> {
+        rustix::mount::unmount(MOUNT_POINT, rustix::mount::UnmountFlags::DETACH)?;
+        drop(self.nas.take());
+        Ok(())
+    }
+
+    /// The NAS comes back with what it had.
+    pub(crate) fn plug_nas(&mut self) -> Result<()> {
+        self.mount_empty_nas();
+        let nas = self.nas.as_ref().context("a NAS")?;
+        for (path, bytes) in &self.kept {
+            nas.put(path, bytes);
+            nas.chown(path, 1000, 0o644);
+        }
+        if self.kept.len() > 1 {
+            nas.chown("immich/library", 1000, 0o755);
+        }
         Ok(())
     }
 
@@ -248,6 +280,21 @@ impl Home {
         Ok(listed["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
     }
 
+    /// The newest pod of Immich's server.
+    pub(crate) fn server(&self) -> Result<Value> {
+        let of_server = |pod: &Value| pod["metadata"]["labels"]["app.kubernetes.io/name"] == "immich-server";
+        let pods = self.pods("immich")?.into_iter().filter(of_server);
+        let age = |pod: &Value| pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
+        pods.max_by_key(age).context("no pod of immich-server")
+    }
+
+    /// Deletes the pod of Immich's server, and returns when it is gone: the next one is made anew.
+    pub(crate) fn restart_server(&self) -> Result<()> {
+        let name = self.server()?;
+        let name = name["metadata"]["name"].as_str().context("a name")?;
+        self.world.cluster.kubectl(&["-n", "immich", "delete", "pod", name, "--timeout=120s"]).map(drop)
+    }
+
     /// What an error shows of the node: its pods, their warnings, and the end of their logs.
     pub(crate) fn state_of_pods(&self) -> String {
         let show = |words: &[&str]| self.world.cluster.kubectl(words).unwrap_or_else(|error| error.to_string());
@@ -257,7 +304,8 @@ impl Home {
         for line in pods.lines().skip(1) {
             let [namespace, name, ..] = line.split_whitespace().collect::<Vec<_>>()[..] else { continue };
             if namespace.starts_with("immich") {
-                words += &format!("{name}:\n{}\n", show(&["-n", namespace, "logs", name, "--all-containers", "--tail=8"]));
+                let log = show(&["-n", namespace, "logs", name, "--all-containers", "--tail=8"]);
+                words.extend([name, ":\n", &log, "\n"]);
             }
         }
         format!("{pods}\n{events}\n{words}")

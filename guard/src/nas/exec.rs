@@ -15,7 +15,7 @@ use super::wait;
 /// Does not return when the command could be started. 126: found and not runnable; 127: not found; as in sh.
 pub fn run(config: &NasConfig, reporter: &mut Reporter, command: &[OsString]) -> ExitCode {
     let Some((program, arguments)) = command.split_first() else { return ExitCode::from(2) };
-    let mut result = wait::until_ok(config, reporter);
+    let mut result = wait::until_ok_or_final(config, reporter);
     if let (None, Some(mount)) = (&result.failure, &result.mount) {
         result.failure = check_lasting(config, mount).err();
     }

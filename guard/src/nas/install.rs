@@ -13,7 +13,7 @@ use super::wait;
 /// Copies to `to` by way of a temporary file beside it: another process never sees half a binary.
 pub fn run(config: &NasConfig, reporter: &mut Reporter, to: &Path, check: bool) -> ExitCode {
     if check {
-        let result = wait::until_ok(config, reporter);
+        let result = wait::until_ok_or_final(config, reporter);
         let code = reporter.exit(&result);
         if result.failure.is_some() {
             return code;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_shutdown;
 
-use super::check::check;
+use super::check::{check, read_table};
 use super::config::NasConfig;
 use super::failure::Code;
 use super::probe::Prober;
@@ -32,6 +32,21 @@ fn end_on_signals() {
 /// Returns the first check that passes, or the last that failed when [`NasConfig::wait`] is over. Reports each change of the result; the
 /// caller reports the last one.
 pub fn until_ok(config: &NasConfig, reporter: &mut Reporter) -> CheckResult {
+    until(config, reporter, |_| false)
+}
+
+/// The same for a container. A volume that is bound already, and that follows nobody, is what it is as long as the container lives: what
+/// is definitely wrong with it is over with the next container only, so this one does not wait. Its end is also what `kubectl describe`
+/// shows: a container that waits shows nothing.
+pub fn until_ok_or_final(config: &NasConfig, reporter: &mut Reporter) -> CheckResult {
+    until(config, reporter, |result| {
+        let is_bound =
+            || read_table(config).is_ok_and(|(table, mount)| table.at(&config.path).is_some() && !mount.receives_mounts());
+        result.code().is_some_and(Code::is_definite) && is_bound()
+    })
+}
+
+fn until(config: &NasConfig, reporter: &mut Reporter, is_final: impl Fn(&CheckResult) -> bool) -> CheckResult {
     end_on_signals();
     let end = Instant::now() + config.wait;
     let mut prober = Prober::default();
@@ -40,7 +55,7 @@ pub fn until_ok(config: &NasConfig, reporter: &mut Reporter) -> CheckResult {
     loop {
         let result = check(config, &mut prober, reporter, true);
         let left = end.saturating_duration_since(Instant::now());
-        if result.failure.is_none() || left.is_zero() {
+        if result.failure.is_none() || left.is_zero() || is_final(&result) {
             return result;
         }
         if said.is_none_or(|(code, at)| code != result.code() || at.elapsed() >= SAY_AGAIN) {

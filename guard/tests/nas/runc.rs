@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
-use testkit::nas::Host;
+use testkit::nas::{Host, Mode};
 use testkit::tests;
 
 use super::host;
@@ -33,12 +33,16 @@ fn the_installed_copy_runs_without_privileges_on_a_read_only_root() {
 
 fn sigterm_ends_a_wait_that_is_pid_1() {
     let host = host();
+    let nas = host.nas();
+    nas.chown("", 1000, 0o755);
+    // What may heal under a container: it waits.
+    nas.set(Mode::ReadOnly);
     let bundle = Bundle::new(&host);
     let mut running = bundle.command(&["nas", "exec", "--wait", "10m", "--", "/guard/guard"], &host.point());
     let mut running = running.stderr(Stdio::null()).spawn().unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     // It listens before its first look, and its first look is what it says first.
-    while !fs::read_to_string(bundle.folder.join("last-words")).unwrap().contains("NAS_NOT_MOUNTED") {
+    while !fs::read_to_string(bundle.folder.join("last-words")).unwrap().contains("NAS_READ_ONLY") {
         assert!(std::time::Instant::now() < deadline, "it said nothing");
         std::thread::yield_now();
     }

@@ -79,11 +79,6 @@ impl Container {
         Command::new("runc").arg("exec").arg(&self.name).args(words).output().unwrap()
     }
 
-    /// What the kubelet sends first, when it wants it to end.
-    pub(crate) fn terminate(&self) {
-        assert!(Command::new("runc").args(["kill", &self.name, "TERM"]).status().unwrap().success());
-    }
-
     /// Both of its outputs.
     pub(crate) fn log(&self) -> String {
         self.stdout() + &fs::read_to_string(self.folder.join("stderr")).unwrap()

@@ -44,9 +44,11 @@ fn the_gate_holds_it_while_the_nas_is_away() {
     home.host.unmount(&home.host.point());
     home.bare_library();
     let mut node = Node::start(&home);
-    let status = node.until("the gate runs", |status| status["initContainerStatuses"][0]["state"]["running"].is_object());
+    let gate = |status: &Value| status["initContainerStatuses"][0]["lastState"]["terminated"].clone();
+    let status = node.until("the gate has refused", |status| gate(status)["exitCode"] == 41);
     assert_eq!(server(&status)["state"]["waiting"]["reason"], "PodInitializing", "{status:#}");
-    node.until_said("nas-gate", "NAS_NOT_MOUNTED (41): ");
+    let message = gate(&status)["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.starts_with("NAS_NOT_MOUNTED (41): ") && message.contains("\nfix: "), "{status:#}");
     assert_eq!(home.host.strays().len(), 1, "{:?}", home.host.strays());
 }
 

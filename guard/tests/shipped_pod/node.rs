@@ -32,10 +32,7 @@ pub(crate) fn why_not() -> Option<String> {
 }
 
 /// A node that runs one pod. It ends with its handle.
-pub(crate) struct Node {
-    folder: PathBuf,
-    node: testkit::node::Node,
-}
+pub(crate) struct Node(testkit::node::Node);
 
 impl Node {
     /// Starts the pod of a home on a node; the calling thread is in [`testkit::pod`] already.
@@ -60,7 +57,7 @@ impl Node {
             // Its mounts stay those of the test, which takes the NAS away and brings it back.
             propagation: "unchanged",
         });
-        Self { folder, node }
+        Self(node)
     }
 
     /// The pod's status, once it is so.
@@ -71,27 +68,17 @@ impl Node {
             if holds(&found) {
                 return found;
             }
-            let ended = self.node.ended();
-            assert!(ended.is_none() && Instant::now() < deadline, "waited in vain: {what}\n{found:#}\n{}", self.node.logs());
+            let ended = self.0.ended();
+            assert!(ended.is_none() && Instant::now() < deadline, "waited in vain: {what}\n{found:#}\n{}", self.0.logs());
             std::thread::sleep(Duration::from_millis(200));
         }
-    }
-
-    /// Waits until a container has written this for the kubelet, which shows it once that container has ended.
-    pub(crate) fn until_said(&mut self, container: &str, words: &str) {
-        let pods = self.folder.join("kubelet/pods");
-        self.until(words, |_| {
-            let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-            let mut files = entries(pods.clone()).flat_map(|pod| entries(pod.join("containers").join(container)));
-            files.any(|file| fs::read_to_string(file).is_ok_and(|text| text.starts_with(words)))
-        });
     }
 
     /// Sends SIGSTOP to the processes of this node that were started with this argument.
     pub(crate) fn stop_processes(&self, argument: &str) {
         let is_one = |process: &Path| {
             let read = |name: &str| fs::read_to_string(process.join(name)).unwrap_or_default();
-            read("cmdline").split('\0').any(|word| word == argument) && read("cgroup").contains(self.node.cgroup())
+            read("cmdline").split('\0').any(|word| word == argument) && read("cgroup").contains(self.0.cgroup())
         };
         let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path()).filter(|path| is_one(path));
         let ids: Vec<i32> = processes.filter_map(|path| path.file_name()?.to_str()?.parse().ok()).collect();

@@ -63,7 +63,7 @@ impl Agent {
     }
 }
 
-/// Leads the packets to the queue of kube-network-policies where the kernel has no `queue` for nftables (CONFIG_NFT_QUEUE): the agent's own
+/// Leads the packets to the queue of kube-network-policies where the kernel has no `queue` for nftables (`CONFIG_NFT_QUEUE`): the agent's own
 /// rules cannot be laid there, and iptables lays the same.
 fn queue_packets() -> Result<()> {
     let nft = |words: &[&str]| run(Command::new("nft").args(words));

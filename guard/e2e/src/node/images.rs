@@ -47,15 +47,14 @@ impl Programs {
         ensure!(redis.exists(), "no redis-server (Debian: apt-get install redis-server)");
         let psql = std::fs::read_dir("/usr/lib/postgresql").ok().into_iter().flatten().flatten();
         let psql = psql.map(|entry| entry.path().join("bin/psql")).find(|path| path.exists());
-        let connector = match on_path("cloudflared") {
-            Some(real) => real,
-            None => {
-                let built = dir.join("connector");
-                let mut go = Command::new("go");
-                go.args(["build", "-o"]).arg(&built).arg(".").current_dir(source.join("guard/testkit/connector"));
-                run(go.env("CGO_ENABLED", "0").env("GOWORK", "off"))?;
-                built
-            }
+        let connector = if let Some(real) = on_path("cloudflared") {
+            real
+        } else {
+            let built = dir.join("connector");
+            let mut go = Command::new("go");
+            go.args(["build", "-o"]).arg(&built).arg(".").current_dir(source.join("guard/testkit/connector"));
+            run(go.env("CGO_ENABLED", "0").env("GOWORK", "off"))?;
+            built
         };
         Ok(Self {
             guard: named("GUARD_BIN", "the release binary of `make build`")?,
@@ -84,7 +83,7 @@ pub(crate) fn add_all(folder: &Path, programs: &Programs, trust: &Authorities, r
     guard.add_program(&programs.guard, "/bin/guard");
     guard.add_file("/etc/key-server.pem", trust.keys);
     guard.env.push("GUARD_CA_FILE=/etc/key-server.pem".to_owned());
-    guard.user = "65532:65532".to_owned();
+    guard.user = String::from("65532:65532");
     testkit::node::add_image(folder, "guard", &guard, GUARD, &[]);
 
     let coredns = Image::new(at("coredns"), &["/coredns"]);
@@ -126,7 +125,7 @@ fn cloudflared(root: PathBuf, programs: &Programs, trust: &Authorities) -> Image
         ["TUNNEL_EDGE=region1.v2.argotunnel.com:7844", "TUNNEL_CACERT=/etc/edge.pem", "TUNNEL_TRANSPORT_PROTOCOL=http2"]
             .map(str::to_owned),
     );
-    image.user = "65532:65532".to_owned();
+    image.user = String::from("65532:65532");
     image
 }
 
@@ -186,7 +185,9 @@ pub(crate) fn references(rendered: &[serde_json::Value]) -> Vec<String> {
         }
     }
     let mut found = Vec::new();
-    rendered.iter().for_each(|object| walk(object, &mut found));
+    for object in rendered {
+        walk(object, &mut found);
+    }
     found.sort();
     found.dedup();
     found

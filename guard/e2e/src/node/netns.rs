@@ -87,7 +87,7 @@ impl Netns {
     }
 }
 
-/// The address of `eth0`, as /proc/net/fib_trie lists it: `|-- 10.244.0.7`, and in the next line `/32 host LOCAL`.
+/// The address of `eth0`, as `/proc/net/fib_trie` lists it: `|-- 10.244.0.7`, and in the next line `/32 host LOCAL`.
 fn local_address(table: &str) -> Option<Ipv4Addr> {
     let mut last = None;
     for line in table.lines().map(str::trim) {

@@ -2,6 +2,7 @@
 
 mod first_photo;
 mod matrix;
+mod nas;
 
 use std::pin::Pin;
 use std::time::Instant;
@@ -51,6 +52,11 @@ const ALL: &[Story] = &[
     story!("a photo enters from the LAN", first_photo::by_lan),
     story!("who may talk to whom: as docs/network.md says, by kube-router", matrix::by_kube_router),
     story!("who may talk to whom: as docs/network.md says, by kube-network-policies", matrix::by_kube_network_policies),
+    story!("the NAS is pulled while Immich runs", nas::pulled),
+    story!("the NAS is away when Immich starts", nas::away_at_start),
+    story!("the NAS hangs", nas::hung),
+    story!("the NAS has forgotten the mount", nas::stale),
+    story!("another disk is mounted in its place", nas::swapped),
 ];
 
 /// Tells all stories, or those whose title contains one of the words. Returns whether all were true.

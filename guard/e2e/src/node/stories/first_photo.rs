@@ -69,7 +69,9 @@ pub(super) async fn applied(home: &mut Home) -> Result<String> {
 
 /// Seconds from a pod's creation to its readiness.
 fn seconds_to_ready(pod: &Value) -> i64 {
-    let time = |text: &str| text.parse::<k8s_openapi::jiff::Timestamp>().map(|time| time.as_second()).unwrap_or_default();
+    let time = |text: &str| {
+        text.parse::<k8s_openapi::jiff::Timestamp>().map(k8s_openapi::jiff::Timestamp::as_second).unwrap_or_default()
+    };
     let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
     let ready = conditions.filter(|it| it["type"] == "Ready").map(|it| time(flux::text(it, "/lastTransitionTime"))).max();
     ready.unwrap_or_default() - time(flux::text(pod, "/metadata/creationTimestamp"))
