@@ -40,6 +40,14 @@ impl Identity {
         }
     }
 
+    /// The email address, if it is known to be this person's.
+    pub fn verified_address(&self) -> Option<&str> {
+        match self {
+            Self::Person { email, email_is_verified: true, .. } => Some(email),
+            _ => None,
+        }
+    }
+
     /// The name of this identity in the log, never an email address. If the id is an email address, its digest is used.
     pub fn log_name(&self) -> Cow<'_, str> {
         let name = match self {

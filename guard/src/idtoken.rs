@@ -31,11 +31,12 @@ use crate::proxy::access_log::{self, AccessLog};
 use crate::proxy::request_body::{self, RequestBody};
 use crate::proxy::response::{self, ResponseBody};
 use crate::proxy::{Lease, Upstream, framing, headers};
-use crate::refusal::{Reason, Refusal, RefusalContext, prefers_html};
+use crate::refusal::{Reason, Refusal, RefusalContext, page_language};
 use crate::serve::connection_state::ConnectionState;
 use crate::serve::{Handler, Lifecycle, Phase};
 use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::upstream_health::UpstreamHealth;
 use config::{BackendConfig, Ping};
 use cors::Cors;
 use hosts::Hosts;
@@ -69,6 +70,8 @@ pub struct Outbound {
     pub own_headers: Arc<[HeaderName]>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// When the backend last answered and last failed, for the status page.
+    pub upstream_health: Arc<UpstreamHealth>,
     /// The metrics of identity tokens.
     pub token_metrics: TokenMetrics,
     /// The life cycle of this backend's listener.
@@ -129,7 +132,7 @@ async fn handle(
     let room = out.lifecycle.make_room(TRANSFER_KIB).await;
     log.reservation =
         Some(room.ok_or_else(|| Refusal::new(Reason::Overloaded, "no memory is left for this request (GUARD_MEMORY)"))?);
-    out.tokens.get().await.map_err(|error| Refusal::new(Reason::NoToken, error.to_string()))?;
+    log.wait_for(out.tokens.get()).await.map_err(|error| Refusal::new(Reason::NoToken, error.to_string()))?;
 
     let budget = replay::reserve(&out.budget, out.backend.retry, &request);
     let (mut parts, body) = request.into_parts();
@@ -137,7 +140,7 @@ async fn handle(
     log.meter.clone_from(&meter);
     let told = |refusal| meter.as_ref().and_then(|meter| meter.refusal()).unwrap_or(refusal);
     let broke_off = |_| told(Refusal::new(Reason::BadRequest, "the client broke off inside the body"));
-    let mut body = ReplayableBody::gather(body, budget).await.map_err(broke_off)?;
+    let mut body = log.wait_for(ReplayableBody::gather(body, budget)).await.map_err(broke_off)?;
     out.to_backend_head(&mut parts, log.client)?;
 
     let mut retry_policy = RetryPolicy::new(out.backend.retry);
@@ -150,14 +153,21 @@ async fn handle(
         *attempt.version_mut() = Version::HTTP_11;
         *attempt.headers_mut() = parts.headers.clone();
         attempt.headers_mut().insert(out.backend.header.clone(), token.header().clone());
-        let (response, lease) = out.upstream.send(attempt).await.map_err(|error| told(error.into()))?;
+        let sent = log.wait_for(out.upstream.send(attempt)).await;
+        match &sent {
+            Ok(_) => out.upstream_health.responded(),
+            // A body that the client broke off says nothing about the backend.
+            Err(_) if meter.as_ref().is_none_or(|meter| meter.refusal().is_none()) => out.upstream_health.failed(),
+            Err(_) => {}
+        }
+        let (response, lease) = sent.map_err(|error| told(error.into()))?;
         let Some(pause) = retry_policy.pause(&body, &response) else { return Ok(Handled::Response { response, lease }) };
         let (status, pause_ms) = (response.status().as_u16(), pause.as_millis());
         tracing::info!(id = %log.id, status, pause_ms, "backend has no instance yet: request is sent again after a pause");
         // Dropped, not drained: the connection is not worth keeping.
         drop((response, lease));
         out.token_metrics.retries.inc();
-        tokio::time::sleep(pause).await;
+        log.wait_for(tokio::time::sleep(pause)).await;
     }
 }
 
@@ -211,7 +221,7 @@ impl Handler for Outbound {
         request: Request<Incoming>,
     ) -> Response<ResponseBody> {
         let mut log = AccessLog::start(&self.metrics, self.log_identity, peer, request.method(), request.uri().path());
-        let (prefers_html, bodiless) = (prefers_html(request.headers()), request.body().is_end_stream());
+        let (page, bodiless) = (page_language(request.headers()), request.body().is_end_stream());
         let mut origin = None;
         let mut response = match handle(&self, &connection, &mut log, &mut origin, request).await {
             Ok(Handled::Response { mut response, lease }) => {
@@ -224,7 +234,7 @@ impl Handler for Outbound {
             }
             Err(refusal) => {
                 let draining = *self.phase.borrow() != Phase::Serving;
-                let client = response::ResponseContext { prefers_html, bodiless, draining };
+                let client = response::ResponseContext { page, bodiless, draining };
                 response::refuse(refusal, client, log, connection, &self.refusal_context)
             }
         };

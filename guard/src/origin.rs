@@ -10,6 +10,7 @@ pub mod tunnel;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{HeaderName, SET_COOKIE, UPGRADE};
@@ -28,7 +29,7 @@ use crate::proxy::access_log::{self, AccessLog};
 use crate::proxy::request_body::{self, RequestBody};
 use crate::proxy::response::{self, ResponseBody};
 use crate::proxy::{Lease, Upstream, framing, headers};
-use crate::refusal::{Reason, Refusal, RefusalContext, prefers_html};
+use crate::refusal::{Reason, Refusal, RefusalContext, page_language};
 use crate::serve::connection_state::ConnectionState;
 use crate::serve::{Handler, Lifecycle, Phase};
 use crate::telemetry::log::LogIdentity;
@@ -98,7 +99,12 @@ async fn handle(
         client: headers::client_address(request.headers(), origin.client_header.as_ref(), log.client),
         now: unix_seconds(),
     };
-    let authenticated = match origin.door.identify(&head).await? {
+    let began = Instant::now();
+    let decision = origin.door.identify(&head).await;
+    if matches!(origin.door, FrontDoor::ForwardAuth(_)) {
+        log.waited += began.elapsed();
+    }
+    let authenticated = match decision? {
         AuthDecision::Authenticated(authenticated) => authenticated,
         AuthDecision::Respond(response) => return Ok(Handled::AuthResponse(response)),
     };
@@ -204,7 +210,7 @@ impl Handler for Origin {
         request: Request<Incoming>,
     ) -> Response<ResponseBody> {
         let mut log = AccessLog::start(&self.metrics, self.log_identity, peer, request.method(), request.uri().path());
-        let (prefers_html, bodiless) = (prefers_html(request.headers()), request.body().is_end_stream());
+        let (page, bodiless) = (page_language(request.headers()), request.body().is_end_stream());
         match handle(&self, &connection, &mut log, request).await {
             Ok(Handled::AuthResponse(response)) => {
                 log.mark_sign_in(response.status().as_u16());
@@ -223,7 +229,7 @@ impl Handler for Origin {
             }
             Err(refusal) => {
                 let draining = *self.phase.borrow() != Phase::Serving;
-                let client = response::ResponseContext { prefers_html, bodiless, draining };
+                let client = response::ResponseContext { page, bodiless, draining };
                 response::refuse(refusal, client, log, connection, &self.refusal_context)
             }
         }
@@ -272,7 +278,7 @@ impl Origin {
             body.end_within(request_body::ANONYMOUS_BODY_TIME);
         }
         log.meter.clone_from(&meter);
-        let sent = upstream.send(Request::from_parts(parts, body)).await;
+        let sent = log.wait_for(upstream.send(Request::from_parts(parts, body))).await;
         sent.map_err(|error| meter.and_then(|meter| meter.refusal()).unwrap_or_else(|| error.into()))
     }
 

@@ -3,6 +3,10 @@
 //! The public text never says why a token was refused; [`Refusal::cause`] does, and is written to the log only.
 //! RFC 9110, section 15 for the statuses; the JSON body has the shape of Immich's own errors.
 
+pub mod language;
+pub mod page;
+mod texts;
+
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,18 +16,14 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::allow_list::NotListed;
-use crate::html::{escape, fill};
 use crate::random;
+use language::Language;
+use page::PageContext;
 
 /// The header that names the [`Reason`] on every refusal.
 pub const REFUSAL_HEADER: HeaderName = HeaderName::from_static("guard-refusal");
 /// The header that carries the request id on every refusal.
 pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("guard-request-id");
-
-const PAGE: &str = include_str!("refusal/page.html");
-/// Looks again after ten seconds.
-const REFRESH: &str = "\n<meta http-equiv=refresh content=10>";
-const PAGE_CSS: &str = include_str!("refusal/page.css");
 
 /// The public reason of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -144,20 +144,6 @@ impl Reason {
         }
     }
 
-    /// The heading of the page, for people.
-    const fn heading(self) -> &'static str {
-        match self {
-            Self::Unauthorized => "Please sign in",
-            Self::Forbidden => "This account may not enter",
-            Self::BodyTooLarge => "This file is too large",
-            Self::Misdirected => "This is another address",
-            Self::UpstreamUnreachable | Self::UpstreamTimeout => "The photos cannot be reached right now",
-            Self::NotReady | Self::Overloaded | Self::AuthUnreachable | Self::NoToken => "One moment, please",
-            Self::RequestTimeout => "The upload stopped",
-            Self::BadRequest | Self::MethodNotAllowed | Self::HeadersTooLarge => "This request was not understood",
-        }
-    }
-
     const fn words(self) -> &'static str {
         match self {
             Self::BadRequest => "The request is malformed or ambiguous.",
@@ -206,20 +192,33 @@ impl Refusal {
         Self { reason, cause: cause.into() }
     }
 
-    /// Makes the whole response. `close` closes the connection after it: set it when the request's body was not read to its end.
-    pub fn answer(&self, id: RequestId, prefers_html: bool, close: bool, refusal_context: &RefusalContext) -> Response<Bytes> {
-        let (kind, body) = if prefers_html {
-            (HeaderValue::from_static("text/html; charset=utf-8"), self.html(id, refusal_context))
-        } else {
-            (HeaderValue::from_static("application/json; charset=utf-8"), self.json(id, refusal_context))
+    /// Makes the whole response: a page where `page` is given, else JSON. `close` closes the connection after it: set it when the request's body
+    /// was not read to its end.
+    pub fn answer(
+        &self,
+        id: RequestId,
+        page: Option<PageContext<'_>>,
+        close: bool,
+        refusal_context: &RefusalContext,
+    ) -> Response<Bytes> {
+        // The clients of a backend are programs: they get English.
+        let is_outbound = refusal_context.direction == Direction::Outbound;
+        let page = page.map(|page| if is_outbound { PageContext::default() } else { page });
+        let body = match page {
+            Some(page) => page::html(self.reason, &self.message(refusal_context), id, page, refusal_context),
+            None => self.json(id, refusal_context),
         };
         let mut response = Response::new(Bytes::from(body));
         *response.status_mut() = self.reason.status();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, kind);
         headers.insert(REFUSAL_HEADER, HeaderValue::from_static(self.reason.label()));
         headers.insert(REQUEST_ID_HEADER, id.header());
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(page) = page {
+            page.insert_headers(headers);
+        } else {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
         match self.reason {
             // RFC 9110, 15.5.2: a 401 names at least one challenge. No client can answer this one.
             Reason::Unauthorized => {
@@ -248,7 +247,7 @@ impl Refusal {
 
     /// Makes the same response as bytes, for a head that hyper refused by itself.
     pub fn wire(&self, id: RequestId, refusal_context: &RefusalContext) -> Vec<u8> {
-        let response = self.answer(id, false, true, refusal_context);
+        let response = self.answer(id, None, true, refusal_context);
         let status = response.status();
         let mut head = format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or_default()).into_bytes();
         for (name, value) in response.headers() {
@@ -293,40 +292,6 @@ impl Refusal {
         })
         .to_string()
     }
-
-    fn html(&self, id: RequestId, refusal_context: &RefusalContext) -> String {
-        let status = self.reason.status();
-        let link = |url: &str, text: &str| format!("<p><a class=go href=\"{}\">{}</a></p>\n", escape(url), escape(text));
-        let RefusalContext { upload_url, lan_url, direction, .. } = refusal_context;
-        let (refresh, next) = match self.reason {
-            _ if *direction == Direction::Outbound => ("", String::new()),
-            // The front door asks for the sign-in before guard is reached again.
-            Reason::Unauthorized => ("", link("/", "Sign in")),
-            Reason::Forbidden => ("", "<p>Ask the person who runs this home.</p>\n".to_owned()),
-            Reason::BodyTooLarge => {
-                let target = upload_url.as_ref().or(lan_url.as_ref());
-                ("", target.map(|url| link(url, url)).unwrap_or_default())
-            }
-            Reason::UpstreamUnreachable
-            | Reason::UpstreamTimeout
-            | Reason::NotReady
-            | Reason::Overloaded
-            | Reason::AuthUnreachable => (REFRESH, "<p>The photos are safe. This page tries again by itself.</p>\n".to_owned()),
-            _ => ("", String::new()),
-        };
-        fill(
-            PAGE,
-            &[
-                ("title", self.reason.heading()),
-                ("css", PAGE_CSS),
-                ("refresh", refresh),
-                ("next", &next),
-                ("message", &escape(&self.message(refusal_context))),
-                ("status", status.as_str()),
-                ("id", &id.to_string()),
-            ],
-        )
-    }
 }
 
 /// The id of a request, in the log line and in the refusal: a random number of the process, and a counter.
@@ -360,6 +325,11 @@ impl std::fmt::Display for RequestId {
     }
 }
 
+/// The language of the page for a client that prefers a page to JSON; none for another one.
+pub fn page_language(headers: &HeaderMap) -> Option<Language> {
+    prefers_html(headers).then(|| Language::preferred(headers))
+}
+
 /// Whether the client prefers `text/html` to `application/json` (`Accept`; RFC 9110, 12.5.1). Without a preference it gets JSON.
 pub fn prefers_html(headers: &HeaderMap) -> bool {
     let mut html = 0.0_f32;
@@ -387,6 +357,7 @@ impl From<NotListed> for Refusal {
 
 #[cfg(test)]
 mod tests {
+    use super::language::Language;
     use super::*;
 
     #[test]
@@ -397,7 +368,7 @@ mod tests {
             ..RefusalContext::default()
         };
         let refusal = Refusal::new(Reason::BodyTooLarge, "declared 104857601 bytes");
-        let response = refusal.answer(RequestId::next(), false, true, &refusal_context);
+        let response = refusal.answer(RequestId::next(), None, true, &refusal_context);
         let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
         assert_eq!(body["statusCode"], 413);
         let message = body["message"].as_str().unwrap();
@@ -421,26 +392,20 @@ mod tests {
     }
 
     #[test]
-    fn a_page_says_what_to_do_next() {
-        let context = RefusalContext {
-            upload_url: Some("https://photos.example.com/.guard/upload".to_owned()),
-            limit: "100 MiB".to_owned(),
-            ..RefusalContext::default()
-        };
-        for (reason, wanted) in [
-            (Reason::Unauthorized, "<a class=go href=\"/\">Sign in</a>"),
-            (Reason::Forbidden, "Ask the person who runs this home."),
-            (Reason::BodyTooLarge, "href=\"https://photos.example.com/.guard/upload\""),
-            (Reason::UpstreamUnreachable, "http-equiv=refresh"),
-            (Reason::NotReady, "The photos are safe."),
-        ] {
-            let response = Refusal::new(reason, "").answer(RequestId::next(), true, true, &context);
-            let page = String::from_utf8(response.body().to_vec()).unwrap();
-            assert!(page.contains(wanted) && !page.contains("{{"), "{reason:?}: {page}");
-            assert!(!page.contains("http-equiv=refresh") || response.headers().contains_key(RETRY_AFTER), "{reason:?}");
-            let jargon = reason.status().canonical_reason().unwrap();
-            assert!(!page.contains(&format!("<h1>{jargon}")), "{reason:?}: {page}");
+    fn a_page_says_its_language_and_what_it_depends_on_and_a_program_gets_json_as_before() {
+        let refusal = Refusal::new(Reason::UpstreamUnreachable, "");
+        let context = RefusalContext::default();
+        let page = PageContext { language: Language::Greek, address: None };
+        let response = refusal.answer(RequestId::next(), Some(page), true, &context);
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        assert_eq!((header("content-language"), header("vary")), ("el", "accept, accept-language"));
+        assert_eq!((header("retry-after"), header("cache-control")), ("10", "no-store, no-transform"));
+        assert!(header("content-security-policy").starts_with("default-src 'none'; style-src 'sha256-"));
+        let response = refusal.answer(RequestId::next(), None, true, &context);
+        for absent in ["content-language", "vary", "content-security-policy"] {
+            assert!(!response.headers().contains_key(absent), "{absent}");
         }
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json; charset=utf-8");
     }
 
     #[test]

@@ -4,5 +4,8 @@ pub mod admin;
 pub mod line_limiter;
 pub mod log;
 pub mod metrics;
+pub mod recent_refusals;
+pub mod recent_requests;
+mod status_graph;
 pub mod status_page;
 pub mod upstream_health;

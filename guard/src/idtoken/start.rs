@@ -21,6 +21,7 @@ use crate::serve::sockets::{StartError, bind};
 use crate::serve::{self, Background, Drained, Lifecycle, Running};
 use crate::telemetry::admin;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::upstream_health::UpstreamHealth;
 use crate::tls::Trust;
 use crate::upstream::Target;
 
@@ -91,7 +92,10 @@ pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
     let budget = ReplayBudget::new();
 
     let mut handlers = Vec::new();
+    let mut backends = Vec::new();
     for (backend, lifecycle) in config.backends.iter().zip(&lifecycles) {
+        let health = Arc::new(UpstreamHealth::default());
+        backends.push((backend.clone(), health.clone()));
         let target = target(backend, config.connect_timeout, &trust)?;
         let of_audience = tokens.iter().find(|tokens| tokens.audience() == backend.audience);
         let Some(of_audience) = of_audience else { continue };
@@ -120,6 +124,7 @@ pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
                     },
                     log_identity: config.process.log.identity,
                     metrics: metrics.clone(),
+                    upstream_health: health.clone(),
                     token_metrics: token_metrics.clone(),
                     lifecycle: lifecycle.clone(),
                     phase: lifecycle.phase(),
@@ -131,7 +136,8 @@ pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
 
     let trust_source = front_door_builder.as_ref().map(|front_door_builder| front_door_builder.trust_source.clone());
     let phase = lifecycles.first().map(|lifecycle| lifecycle.phase());
-    let view = Arc::new(Status::new(config, metrics.clone(), token_metrics, tokens.clone(), trust_source, phase));
+    let view =
+        Arc::new(Status::new(backends, credentials.label(), metrics.clone(), token_metrics, tokens.clone(), trust_source, phase));
     let mut background: Vec<Background> = vec![Box::pin(admin::serve(admin, view))];
     background.extend(front_door_builder.map(FrontDoorBuilder::refresh));
     for tokens in &tokens {

@@ -4,6 +4,7 @@
 //! request does not wait for a source that has just failed; it waits only for a fetch that is in progress. The expiry is read from the token
 //! (`exp`) and checked by the wall clock and by the monotonic clock, whichever comes first.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -118,6 +119,8 @@ pub struct Tokens {
     current: ArcSwapOption<Token>,
     state: watch::Sender<State>,
     trouble: Mutex<Option<Arc<str>>>,
+    fetched: AtomicU64,
+    failed: AtomicU64,
     wish: Notify,
     clock: Clock,
     metrics: TokenMetrics,
@@ -140,6 +143,8 @@ impl Tokens {
             // Requests wait for the first attempt.
             state: watch::Sender::new(State { in_flight: true, ..State::default() }),
             trouble: Mutex::default(),
+            fetched: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             wish: Notify::new(),
             clock,
             metrics,
@@ -188,6 +193,11 @@ impl Tokens {
         Some(expires.saturating_sub(i64::try_from((self.clock)()).unwrap_or(i64::MAX)))
     }
 
+    /// The number of fetches that succeeded, and of those that failed.
+    pub fn fetches(&self) -> (u64, u64) {
+        (self.fetched.load(Ordering::Relaxed), self.failed.load(Ordering::Relaxed))
+    }
+
     /// Waits until the first attempt has succeeded or failed.
     pub async fn attempted(&self) {
         let _ = self.state.subscribe().wait_for(|state| state.finished > 0).await;
@@ -201,6 +211,7 @@ impl Tokens {
             let fetched = source.fetch(&self.audience).await.map_err(TokenError::from);
             let outcome = fetched.and_then(|text| Token::read(&text, &self.audience, (self.clock)()));
             self.metrics.fetched(source.label(), outcome.is_ok());
+            if outcome.is_ok() { &self.fetched } else { &self.failed }.fetch_add(1, Ordering::Relaxed);
             let failing = outcome.is_err();
             let (pause, wake_at) = match outcome {
                 Ok(token) => {

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::Method;
 
@@ -15,6 +15,7 @@ use crate::memory::Reservation;
 use crate::refusal::{Reason, Refusal, RefusalContext, RequestId};
 use crate::telemetry::log::LogIdentity;
 use crate::telemetry::metrics::{GaugeGuard, Metrics};
+use crate::telemetry::recent_refusals::RefusedRequest;
 
 /// The longest method in the log, in bytes.
 const MAX_METHOD_BYTES: usize = 24;
@@ -41,6 +42,8 @@ pub struct AccessLog {
     pub bytes_out: u64,
     /// Whether the response was sent to its end.
     pub complete: bool,
+    /// How long the request has waited for others: the client's body, the auth server, the head of the upstream's response.
+    pub waited: Duration,
     method: String,
     path: String,
     refusal: Option<Refusal>,
@@ -64,6 +67,7 @@ impl AccessLog {
             bytes_in: 0,
             bytes_out: 0,
             complete: false,
+            waited: Duration::ZERO,
             method: capped(method.as_str(), MAX_METHOD_BYTES).into_owned(),
             path: capped(&masked(path), MAX_PATH_BYTES).into_owned(),
             refusal: None,
@@ -78,6 +82,20 @@ impl AccessLog {
     /// The progress of the request body; none where there is no body.
     pub fn body_progress(&self) -> Option<Progress> {
         self.meter.as_ref().map(|meter| meter.progress())
+    }
+
+    /// Waits for another party, whose time is not guard's own.
+    pub async fn wait_for<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let result = other.await;
+        self.waited += began.elapsed();
+        result
+    }
+
+    /// Records guard's own share of the time up to now, when the head of the response is complete.
+    pub fn record_own_time(&self) {
+        let elapsed = self.started.elapsed();
+        self.metrics.recent_requests.record_own_time(elapsed.saturating_sub(self.waited), self.started + elapsed);
     }
 
     /// Marks the request as a tunnel: it no longer counts as a request in flight.
@@ -125,18 +143,20 @@ impl Drop for AccessLog {
             if self.who.is_none() && !self.metrics.refused_lines.admit() {
                 return;
             }
+            let refused = RefusedRequest::now(self.id, *reason, cause, Some((method, path)), self.who.is_some());
+            self.metrics.recent_refusals.add(refused);
             tracing::warn!(
                 message = "refused", id = %self.id, method, path, status, reason = reason.label(), cause = cause.as_ref(),
                 blame = reason.blame(), who, client = %self.client, bytes_in, bytes_out, ms, decision = "refused"
             );
         } else if self.signs_in {
-            self.metrics.sign_in_redirects.inc();
+            self.metrics.sign_in(self.started + elapsed);
             tracing::info!(
                 message = "sign-in", id = %self.id, method, path, status, client = %self.client, bytes_out, ms, complete,
                 decision = "sign-in"
             );
         } else {
-            self.metrics.passed.inc();
+            self.metrics.pass(self.started + elapsed);
             tracing::info!(
                 message = "request", id = %self.id, method, path, status, who, client = %self.client, bytes_in, bytes_out, ms,
                 complete, decision = "passed"
@@ -159,6 +179,7 @@ pub fn refuse_head(metrics: &Metrics, refusal_context: &RefusalContext, peer: Ip
         return refusal.wire(id, refusal_context);
     }
     let (reason, cause) = (refusal.reason.label(), refusal.cause.as_ref());
+    metrics.recent_refusals.add(RefusedRequest::now(id, refusal.reason, cause, None, false));
     tracing::warn!(message = "refused", id = %id, reason, cause, blame = refusal.reason.blame(), client = %peer, decision = "refused");
     refusal.wire(id, refusal_context)
 }

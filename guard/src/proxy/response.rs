@@ -12,6 +12,9 @@ use super::Lease;
 use super::access_log::AccessLog;
 use super::headers;
 use super::request_body::Progress;
+use crate::identity::Identity;
+use crate::refusal::language::Language;
+use crate::refusal::page::PageContext;
 use crate::refusal::{Reason, Refusal, RefusalContext};
 use crate::serve::connection_state::ConnectionState;
 
@@ -65,6 +68,7 @@ pub fn stream_back(
     connection: Arc<ConnectionState>,
 ) -> Response<ResponseBody> {
     log.status = Some(response.status().as_u16());
+    log.record_own_time();
     headers::to_client(response.headers_mut(), false);
     if log.body_progress().is_some_and(|progress| progress != Progress::Whole) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -84,7 +88,9 @@ pub fn refuse(
     let unread = !request.bodiless && log.body_progress() != Some(Progress::Whole);
     // After a malformed head the rest of the connection cannot be parsed either (RFC 9112, 6.3).
     let unclear = matches!(refusal.reason, Reason::BadRequest | Reason::HeadersTooLarge);
-    let response = refusal.answer(log.id, request.prefers_html, unread || unclear || request.draining, refusal_context);
+    let address = log.who.as_deref().and_then(Identity::verified_address);
+    let page = request.page.map(|language| PageContext { language, address });
+    let response = refusal.answer(log.id, page, unread || unclear || request.draining, refusal_context);
     log.refuse(refusal);
     response.map(|body| ResponseBody::fixed(body, unread || unclear, log, connection))
 }
@@ -105,8 +111,8 @@ pub fn fixed(
 /// The facts about a request that its refusal depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseContext {
-    /// The client prefers HTML to JSON.
-    pub prefers_html: bool,
+    /// The language of the page, where the client prefers a page to JSON.
+    pub page: Option<Language>,
     /// The request has no body.
     pub bodiless: bool,
     /// The process is draining, so the connection is closed.

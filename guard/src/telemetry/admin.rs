@@ -1,4 +1,4 @@
-//! The admin port: `/livez`, `/readyz`, `/metrics`, and the status page at `/`. All of it is read-only.
+//! The admin port: `/livez`, `/readyz`, `/metrics`, and the status page at `/` with `/status.json` beside it. All of it is read-only.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -18,6 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::task::AbortHandle;
 
 use super::metrics::CONTENT_TYPE as METRICS_TYPE;
+use super::status_page;
 
 /// How long an admin connection may idle.
 const IDLE_TIME: Duration = Duration::from_secs(60);
@@ -26,7 +29,7 @@ pub const MAX_CONNECTIONS: usize = 64;
 /// The pause after an accept that failed.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 const TEXT: &str = "text/plain; charset=utf-8";
-const NOTHING_ELSE: &str = "not found; the paths are /, /livez, /readyz and /metrics\n";
+const NOTHING_ELSE: &str = "not found; the paths are /, /status.json, /livez, /readyz and /metrics\n";
 
 /// The state of a process, as the admin port shows it.
 pub trait View: Send + Sync + 'static {
@@ -34,8 +37,10 @@ pub trait View: Send + Sync + 'static {
     fn ready(&self) -> Result<(), Cow<'static, str>>;
     /// The metrics in the text format.
     fn metrics(&self) -> String;
-    /// The status page, as HTML.
-    fn page(&self) -> String;
+    /// The status page, as HTML. With `is_still` it does not load itself again.
+    fn page(&self, is_still: bool) -> String;
+    /// The status, as JSON.
+    fn status_json(&self) -> String;
     /// The JSON of `/health`, and whether the process is healthy; none where the process has no such path.
     fn health(&self) -> Option<(bool, String)> {
         None
@@ -88,7 +93,8 @@ fn answer<B>(request: &Request<B>, view: &dyn View) -> Response<Full<Bytes>> {
             Err(why) => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{why}\n")),
         },
         "/metrics" => page(StatusCode::OK, METRICS_TYPE, view.metrics()),
-        "/" => page(StatusCode::OK, "text/html; charset=utf-8", view.page()),
+        "/" => html_page(view.page(request.uri().query() == Some("still"))),
+        "/status.json" => page(StatusCode::OK, "application/json", view.status_json()),
         "/health" => match view.health() {
             Some((true, text)) => page(StatusCode::OK, "application/json", text),
             Some((false, text)) => page(StatusCode::SERVICE_UNAVAILABLE, "application/json", text),
@@ -96,6 +102,15 @@ fn answer<B>(request: &Request<B>, view: &dyn View) -> Response<Full<Bytes>> {
         },
         _ => page(StatusCode::NOT_FOUND, TEXT, NOTHING_ELSE),
     }
+}
+
+fn html_page(html: String) -> Response<Full<Bytes>> {
+    let mut response = page(StatusCode::OK, "text/html; charset=utf-8", html);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, status_page::POLICY.clone());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
 }
 
 fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {

@@ -3,9 +3,11 @@
 //! They are exposed in the `OpenMetrics` text format of the `prometheus-client` crate, which Prometheus reads.
 
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::line_limiter::LineLimiter;
+use super::recent_refusals::RecentRefusals;
+use super::recent_requests::{Decision, RecentRequests};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -94,6 +96,10 @@ pub struct Metrics {
     /// Bytes of large uploads that Immich was given.
     pub upload_bytes: Counter,
     uploads: Labelled,
+    /// The requests of the last hour, for the status page.
+    pub recent_requests: RecentRequests,
+    /// The last refused requests, for the status page.
+    pub recent_refusals: RecentRefusals,
     /// The limit of log lines about refused strangers.
     pub refused_lines: LineLimiter,
     /// Requests in flight now.
@@ -188,6 +194,8 @@ impl Metrics {
             upload_bytes,
             uploads,
             inflight,
+            recent_requests: RecentRequests::since(Instant::now()),
+            recent_refusals: RecentRefusals::default(),
             refused_lines: LineLimiter::default(),
             registry,
         }
@@ -203,9 +211,22 @@ impl Metrics {
         labelled(&self.uploads, "result", result).get()
     }
 
+    /// Counts a request that passed, and ended at `at`.
+    pub fn pass(&self, at: Instant) {
+        self.passed.inc();
+        self.recent_requests.count(Decision::Passed, at);
+    }
+
+    /// Counts a request that was redirected to sign-in, and ended at `at`.
+    pub fn sign_in(&self, at: Instant) {
+        self.sign_in_redirects.inc();
+        self.recent_requests.count(Decision::SignIn, at);
+    }
+
     /// Counts one refusal.
     pub fn refusal(&self, reason: Reason) {
         self.refused.inc();
+        self.recent_requests.count(Decision::Refused, Instant::now());
         self.refusal_counter(reason).inc();
     }
 

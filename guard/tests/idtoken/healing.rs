@@ -35,9 +35,9 @@ async fn a_missing_iam_binding_is_named_and_its_repair_noticed() {
     let trouble = abroad.egress_proxy.tokens[0].trouble().unwrap();
     assert!(trouble.contains("403") && trouble.contains("iam.serviceAccounts.getOpenIdToken"), "{trouble}");
     let page = admin::get(abroad.egress_proxy.admin_address, "/").await.text();
-    assert!(page.contains("guard idtoken is <b class=bad>not ready</b>") && page.contains("getOpenIdToken"), "{page}");
+    assert!(page.contains("<h1 class=bad>Shut</h1>") && page.contains("getOpenIdToken"), "{page}");
     heals(&abroad, |abroad| abroad.google.bind(true)).await;
-    assert!(admin::get(abroad.egress_proxy.admin_address, "/").await.text().contains("guard idtoken is <b class=good>ready</b>"));
+    assert!(admin::get(abroad.egress_proxy.admin_address, "/").await.text().contains("<h1 class=good>Open</h1>"));
 }
 
 #[tokio::test]

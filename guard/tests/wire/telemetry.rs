@@ -242,7 +242,13 @@ async fn every_metric_of_the_contract_moves() {
 #[tokio::test]
 async fn the_admin_port_reads_only_and_the_public_port_knows_none_of_it() {
     let home = TestEnvironment::start().await;
-    for (path, kind) in [("/livez", "text/plain"), ("/readyz", "text/plain"), ("/", "text/html"), ("/metrics", "application/")] {
+    for (path, kind) in [
+        ("/livez", "text/plain"),
+        ("/readyz", "text/plain"),
+        ("/", "text/html"),
+        ("/status.json", "application/json"),
+        ("/metrics", "application/"),
+    ] {
         let answer = admin::get(home.guard.admin_address, path).await;
         assert_eq!(answer.status, 200, "{path}");
         assert!(answer.header("content-type").is_some_and(|value| value.starts_with(kind)), "{path}");
@@ -257,6 +263,6 @@ async fn the_admin_port_reads_only_and_the_public_port_knows_none_of_it() {
         }
     }
     assert_eq!(admin::get(home.guard.admin_address, "/api/server/ping").await.status, 404, "it leads nowhere else");
-    assert!(admin::get(home.guard.admin_address, "/").await.text().contains("guard origin is <b class=good>ready</b>"));
+    assert!(admin::get(home.guard.admin_address, "/").await.text().contains("<h1 class=good>Open</h1>"));
     assert_eq!(home.immich.dials(), 0);
 }

@@ -12,7 +12,7 @@ pub(super) async fn run(tour: &mut Tour<'_>) {
         ("/livez", "ok", "for Kubernetes"),
         ("/readyz", "ok", "for Kubernetes"),
         ("/metrics", "guard_refusals_total{reason=\"unauthorized\"}", "for Prometheus"),
-        ("/", "guard origin is <b class=good>ready</b>", "for you, on a phone"),
+        ("/", "<h1 class=good>Open</h1>", "for you, on a phone"),
     ] {
         let answer = ask(tour.home.guard.admin_address, path).await;
         let right = answer.as_ref().is_ok_and(|body| body.contains(wanted));
