@@ -72,6 +72,24 @@ test-tus-clients: need-cargo need-cc need-npm need-python3 ## Large uploads by t
 	TUS_JS=$(TUS_CLIENTS)/node TUS_PYTHON=$(TUS_CLIENTS)/python/bin/python CHROMIUM=$${CHROMIUM-$$(command -v chromium)} \
 	  cargo test --locked -p guard --test tus_clients
 
+# Not part of `test` either: guard's pages in a real browser, judged by axe-core. SCREENSHOTS=FOLDER keeps what they look like.
+PAGES = $(TARGET_DIR)/pages
+RUN_PAGES = AXE=$(PAGES)/node/node_modules/axe-core/axe.min.js CHROMIUM=$${CHROMIUM-$$(command -v chromium)} \
+  cargo test --locked -p guard --test pages --
+.PHONY: pages-node
+pages-node: need-cargo need-cc need-npm
+	@mkdir -p $(PAGES)/node && cp guard/tests/pages/node/*.json guard/tests/pages/node/.npmrc $(PAGES)/node/
+	@cd $(PAGES)/node && npm ci --silent --ignore-scripts
+
+.PHONY: test-pages
+test-pages: pages-node ## The status and refusal pages in Chromium: accessible, and nothing is loaded (SCREENSHOTS=FOLDER keeps pictures)
+	$(RUN_PAGES)
+
+.PHONY: pictures
+pictures: pages-node ## Makes the pictures in docs/images from the pages
+	@mkdir -p docs/images
+	PICTURES=$(abspath docs/images) $(RUN_PAGES) --ignored pictures
+
 # As `test` runs it, but with the static binary of the image, and with the stories that take minutes.
 .PHONY: test-pod
 test-pod: build ## The shipped pod of immich-server in runc, and by a kubelet and containerd where they are installed

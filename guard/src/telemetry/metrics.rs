@@ -194,7 +194,7 @@ impl Metrics {
             upload_bytes,
             uploads,
             inflight,
-            recent_requests: RecentRequests::since(Instant::now()),
+            recent_requests: RecentRequests::since(an_hour_ago()),
             recent_refusals: RecentRefusals::default(),
             refused_lines: LineLimiter::default(),
             registry,
@@ -306,6 +306,12 @@ impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
+}
+
+/// An hour ago, so that a test can fill the last hour; now where the machine has started since.
+fn an_hour_ago() -> Instant {
+    let now = Instant::now();
+    now.checked_sub(Duration::from_secs(3600)).unwrap_or(now)
 }
 
 fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {

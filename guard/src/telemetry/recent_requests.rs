@@ -78,7 +78,7 @@ impl PeriodCount {
 }
 
 impl RecentRequests {
-    /// Nothing yet.
+    /// Nothing yet. Requests from `start` on can be counted.
     pub fn since(start: Instant) -> Self {
         Self {
             start,

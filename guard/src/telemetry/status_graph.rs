@@ -25,7 +25,7 @@ pub(super) fn graph(hour: &LastHour, own_time: Option<OwnTime>) -> String {
     }
     let times = own_time.map(|OwnTime { p50, p99, .. }| (milliseconds(p50), milliseconds(p99)));
     let (p50, p99) = times.unwrap_or_else(|| ("–".to_owned(), "–".to_owned()));
-    let _ = write!(html, "<div><dt>guard's own time, p50<dd>{p50}</div><div><dt>p99<dd>{p99}</div></dl>");
+    let _ = write!(html, "<div><dt>own time, p50<dd>{p50}</div><div><dt>own time, p99<dd>{p99}</div></dl>");
     if busiest == 0 {
         return html + "<p class=none>No requests.</p>";
     }

@@ -1,7 +1,7 @@
 //! A real browser without a window: what a person does enters, what the page says leaves. Chromium, driven over its `DevTools`
 //! protocol (version 1.3, "flat" sessions).
 //!
-//! One command at a time: events are read and thrown away. A page is looked at until it says what is wanted, with a deadline.
+//! One command at a time: of the events, the requests are remembered, and all others are thrown away. A page is looked at until it says what is wanted, with a deadline.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ const STEP: Duration = Duration::from_secs(60);
 /// Between two looks at a page.
 const LOOK: Duration = Duration::from_millis(20);
 
-const FLAGS: [&str; 13] = [
+const FLAGS: [&str; 14] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -38,6 +38,7 @@ const FLAGS: [&str; 13] = [
     "--disable-component-update",
     "--disable-default-apps",
     "--disable-extensions",
+    "--disable-features=HttpsUpgrades",
     "--disable-sync",
     "--remote-debugging-port=0",
 ];
@@ -49,6 +50,7 @@ pub struct Browser {
     socket: WebSocketStream<TcpStream>,
     session: String,
     commands: u64,
+    requests: Vec<String>,
     _profile: Folder,
 }
 
@@ -79,7 +81,7 @@ impl Browser {
         let address = place.trim_start_matches("ws://").split('/').next().unwrap_or_default().to_owned();
         let stream = TcpStream::connect(&address).await.expect("Chromium listens");
         let (socket, _) = client_async(&place, stream).await.expect("Chromium speaks its own protocol");
-        let mut browser = Self { process, socket, session: String::new(), commands: 0, _profile: profile };
+        let mut browser = Self { process, socket, session: String::new(), commands: 0, requests: Vec::new(), _profile: profile };
         let page = browser.command("Target.createTarget", json!({"url": "about:blank"})).await;
         let page = page.expect("a page")["targetId"].clone();
         let session = browser.command("Target.attachToTarget", json!({"targetId": page, "flatten": true})).await;
@@ -149,9 +151,37 @@ impl Browser {
         self.command("Emulation.setEmulatedMedia", features).await.expect("it takes a scheme");
     }
 
+    /// The URL of each request since the last call, in their order. They are seen from [`Browser::add_headers`] on.
+    pub fn requests(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.requests)
+    }
+
+    /// Switches the scripts of pages on or off. [`Browser::eval`] works all the same.
+    pub async fn allow_scripts(&mut self, are_allowed: bool) {
+        let off = json!({ "value": !are_allowed });
+        self.command("Emulation.setScriptExecutionDisabled", off).await.expect("it takes the setting");
+    }
+
+    /// The size of text that a person has chosen, in pixels; 16 is the default.
+    pub async fn set_text_size(&mut self, pixels: u32) {
+        let sizes = json!({"fontSizes": {"standard": pixels, "fixed": pixels * 13 / 16}});
+        self.command("Page.setFontSizes", sizes).await.expect("it takes a size");
+    }
+
     /// The page as it looks, as PNG.
     pub async fn screenshot(&mut self) -> Vec<u8> {
-        let taken = self.command("Page.captureScreenshot", json!({"format": "png"})).await.expect("a picture");
+        self.picture(json!({"format": "png"})).await
+    }
+
+    /// The whole page, also what is below the window, as `WebP` with two dots for each pixel.
+    pub async fn picture_of_page(&mut self, width: u32) -> Vec<u8> {
+        let height = self.eval("document.documentElement.scrollHeight").await;
+        let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 2});
+        self.picture(json!({"format": "webp", "quality": 60, "captureBeyondViewport": true, "clip": clip})).await
+    }
+
+    async fn picture(&mut self, how: Value) -> Vec<u8> {
+        let taken = self.command("Page.captureScreenshot", how).await.expect("a picture");
         STANDARD.decode(taken["data"].as_str().expect("base64")).expect("base64")
     }
 
@@ -179,6 +209,9 @@ impl Browser {
             let message = within(STEP, method, self.socket.next()).await.expect("Chromium is there").expect("a sound message");
             let Ok(text) = message.into_text() else { continue };
             let mut answer: Value = serde_json::from_str(&text).expect("Chromium speaks JSON");
+            if answer["method"] == "Network.requestWillBeSent" {
+                self.requests.extend(answer["params"]["request"]["url"].as_str().map(str::to_owned));
+            }
             if answer["id"] == self.commands {
                 return if answer["error"].is_null() { Ok(answer["result"].take()) } else { Err(answer["error"].to_string()) };
             }
