@@ -88,7 +88,7 @@ test-pages: pages-node ## The status and refusal pages in Chromium: accessible, 
 .PHONY: pictures
 pictures: pages-node ## Makes the pictures in docs/images from the pages
 	@mkdir -p docs/images
-	PICTURES=$(abspath docs/images) $(RUN_PAGES) --ignored pictures
+	PICTURES=$(abspath docs/images) $(RUN_PAGES) docs
 
 # As `test` runs it, but with the static binary of the image, and with the stories that take minutes.
 .PHONY: test-pod

@@ -59,6 +59,9 @@ impl Status {
         let all_have_tokens = self.tokens.iter().all(|tokens| tokens.current().is_some());
         let all_answer = self.backends.iter().all(|(_, health)| health.state().is_good);
         let openness = match &ready {
+            Err(_) if self.tokens.iter().all(|tokens| tokens.current().is_none()) => {
+                Openness::Shut("There is no identity token; see below.")
+            }
             Err(reason) => Openness::Shut(reason),
             Ok(()) if !all_have_tokens => Openness::Limited("A backend has no identity token; see below."),
             Ok(()) if !all_answer => Openness::Limited("A backend does not answer; see below."),

@@ -62,14 +62,14 @@ impl Status {
         if self.has_uploads {
             now.push(counted(metrics.open_uploads.get(), "large upload"));
             details.push(format!(
-                "large uploads: {} stored, {} known already, {} refused, {} broken off",
+                "Large uploads so far: {} stored, {} known already, {} refused, {} broken off",
                 metrics.uploads("created"),
                 metrics.uploads("duplicate"),
                 metrics.uploads("refused"),
                 metrics.uploads("broken")
             ));
         }
-        details.insert(0, format!("now: {}", now.join(", ")));
+        details.insert(0, format!("In flight: {}", now.join(", ")));
         details
     }
 

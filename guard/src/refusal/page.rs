@@ -91,7 +91,7 @@ fn inbound(
             let address: String = address.chars().take(MAX_ADDRESS_CHARS).collect();
             paragraph(&texts.forbidden_as.replace("{address}", &format!("<b><bdi>{}</bdi></b>", escape(&address))))
         }
-        _ => paragraph(&message.replace("{limit}", &escape(&context.limit))),
+        _ => paragraph(&message.replace("{limit}", &escape(&context.limit).replace(' ', "\u{a0}"))),
     };
     let mut waits = false;
     match reason {
@@ -182,7 +182,7 @@ mod tests {
         assert!(page(Reason::Forbidden, &context()).contains("ask the person who looks after these photos"));
         let large = page(Reason::BodyTooLarge, &context());
         assert!(large.contains("<a class=go href=\"https://photos.example.com/.guard/upload\">"), "{large}");
-        assert!(large.contains("<a href=\"http://nas.lan:30283\">") && large.contains("100 MiB"), "{large}");
+        assert!(large.contains("<a href=\"http://nas.lan:30283\">") && large.contains("100\u{a0}MiB"), "{large}");
         let plain = page(Reason::BodyTooLarge, &RefusalContext { limit: "1 MiB".to_owned(), ..RefusalContext::default() });
         assert!(plain.contains("Please upload it at home.") && !plain.contains("<a "), "{plain}");
     }

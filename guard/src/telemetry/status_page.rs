@@ -229,7 +229,7 @@ fn refusals(metrics: &Metrics, now: Instant) -> String {
         let target = if entry.target.is_empty() { String::new() } else { format!("<code>{}</code> · ", escape(&entry.target)) };
         let _ = write!(
             list,
-            "<li><p><b>{} {}{times}</b><span class=small>{} ago</span></p><p>{}</p><p class=small>{target}{who} · <code>{}</code></p></li>",
+            "<li><p><b>{} {}{times}</b><span class=small>{} ago</span></p><p class=cause>{}</p><p class=small>{target}{who} · <code>{}</code></p></li>",
             entry.reason.status().as_u16(),
             entry.reason.label(),
             in_words(now.saturating_duration_since(entry.at)),

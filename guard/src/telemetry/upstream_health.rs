@@ -34,25 +34,26 @@ impl Default for UpstreamHealth {
 impl UpstreamHealth {
     /// Records that the upstream answered now.
     pub fn responded(&self) {
-        self.last_response.store(self.millis(), Ordering::Relaxed);
+        self.last_response.store(self.nanos(), Ordering::Relaxed);
     }
 
     /// Records that the upstream could not be reached, or broke off, now.
     pub fn failed(&self) {
-        self.last_failure.store(self.millis(), Ordering::Relaxed);
+        self.last_failure.store(self.nanos(), Ordering::Relaxed);
     }
 
     /// The state now.
     pub fn state(&self) -> UpstreamState {
         let (now, response, failure) =
-            (self.millis(), self.last_response.load(Ordering::Relaxed), self.last_failure.load(Ordering::Relaxed));
-        let age = |at: u64| (at != NEVER).then(|| Duration::from_millis(now.saturating_sub(at)));
+            (self.nanos(), self.last_response.load(Ordering::Relaxed), self.last_failure.load(Ordering::Relaxed));
+        let age = |at: u64| (at != NEVER).then(|| Duration::from_nanos(now.saturating_sub(at)));
         let is_good = failure == NEVER || (response != NEVER && response > failure);
         UpstreamState { is_good, since_response: age(response), since_failure: age(failure) }
     }
 
-    fn millis(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(NEVER - 1)
+    /// The time since the start. In nanoseconds, so that a response right after a failure is later.
+    fn nanos(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(NEVER - 1)
     }
 }
 

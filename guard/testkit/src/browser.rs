@@ -173,10 +173,10 @@ impl Browser {
         self.picture(json!({"format": "png"})).await
     }
 
-    /// The whole page, also what is below the window, as `WebP` with two dots for each pixel.
-    pub async fn picture_of_page(&mut self, width: u32) -> Vec<u8> {
+    /// The whole page, also what is below the window, as `WebP` with so many dots for each pixel.
+    pub async fn picture_of_page(&mut self, width: u32, dots: f32) -> Vec<u8> {
         let height = self.eval("document.documentElement.scrollHeight").await;
-        let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 2});
+        let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": dots});
         self.picture(json!({"format": "webp", "quality": 60, "captureBeyondViewport": true, "clip": clip})).await
     }
 

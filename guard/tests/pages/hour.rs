@@ -28,15 +28,16 @@ pub(super) fn fill(metrics: &Arc<Metrics>) {
         }
     }
     let scan = "no assertion header";
-    for (reason, cause, target, is_authenticated, times) in [
+    for (minutes, (reason, cause, target, is_authenticated, times)) in [27, 16, 11, 4, 1].into_iter().zip([
         (Reason::Unauthorized, scan, ("GET", "/.env"), false, 4),
         (Reason::Unauthorized, scan, ("GET", "/wp-login.php"), false, 12),
         (Reason::Forbidden, "verified person is not in GUARD_ALLOW_EMAIL", ("GET", "/"), true, 1),
         (Reason::BodyTooLarge, "declared 734003200 bytes, the limit is 104857600", ("POST", "/api/assets"), true, 2),
         (Reason::Unauthorized, "expired", ("GET", "/api/assets/0b9c3c1e-8f5d-4a53-9c0e-0d3a8c3f8a11/thumbnail"), false, 1),
-    ] {
+    ]) {
         for _ in 0..times {
-            let refused = RefusedRequest::now(RequestId::next(), reason, cause, Some(target), is_authenticated);
+            let mut refused = RefusedRequest::now(RequestId::next(), reason, cause, Some(target), is_authenticated);
+            refused.at = now.checked_sub(Duration::from_secs(minutes * 60)).unwrap_or(now);
             metrics.recent_refusals.add(refused);
         }
     }

@@ -13,9 +13,9 @@ use super::refusals::{home, person};
 /// The largest picture, in bytes: the repository stays small.
 const MAX_BYTES: usize = 60_000;
 
-async fn keep(browser: &mut Browser, name: &str, width: u32, height: u32, scheme: &str) {
+async fn keep(browser: &mut Browser, name: &str, (width, height): (u32, u32), dots: f32, scheme: &str) {
     browser.look_like(width, height, scheme).await;
-    let picture = browser.picture_of_page(width).await;
+    let picture = browser.picture_of_page(width, dots).await;
     assert!(picture.len() < MAX_BYTES, "{name}: {} bytes", picture.len());
     let folder = PathBuf::from(std::env::var_os("PICTURES").unwrap());
     std::fs::write(folder.join(format!("{name}.webp")), picture).unwrap();
@@ -28,14 +28,14 @@ pub(super) async fn pictures() {
     hour::fill(&busy.guard.metrics);
     let mut operator = browser(&json!({})).await;
     open(&mut operator, &format!("http://{}/", busy.guard.admin_address), "Open").await;
-    keep(&mut operator, "status-desktop", 960, 800, "light").await;
-    keep(&mut operator, "status-phone", 390, 844, "dark").await;
+    keep(&mut operator, "status-desktop", (960, 800), 1.0, "light").await;
+    keep(&mut operator, "status-phone", (390, 844), 1.0, "dark").await;
 
     let home = home().await;
     let mut ada = person(&home, Some("ada@example.com"), "en").await;
     open(&mut ada, &format!("http://{}/api/die-before-head", home.guard.address), "Your photos are safe").await;
-    keep(&mut ada, "refusal-502", 390, 700, "light").await;
+    keep(&mut ada, "refusal-502", (390, 600), 2.0, "light").await;
     let mut eve = person(&home, Some("eve@example.com"), "de").await;
     open(&mut eve, &format!("http://{}/", home.guard.address), "eve@example.com").await;
-    keep(&mut eve, "refusal-403-de", 390, 700, "dark").await;
+    keep(&mut eve, "refusal-403-de", (390, 600), 2.0, "dark").await;
 }

@@ -59,7 +59,7 @@ pub(super) async fn the_status_pages_of_the_outbound_process() {
     google.bind(false);
     let egress_proxy = testkit::google::open(&testkit::google::args(&google, &cloud_run, &folder, Via::Federation));
     egress_proxy.tokens[0].attempted().await;
-    visit(&mut browser, "idtoken-shut", &format!("http://{}/", egress_proxy.admin_address), "none yet").await;
+    visit(&mut browser, "idtoken-shut", &format!("http://{}/", egress_proxy.admin_address), "None yet").await;
 }
 
 /// With a script, the numbers change where they stand; and a page that is old says so.
