@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::recent_requests::{LastHour, MINUTES, OwnTime};
 
-/// The height of the graph, in its own units.
-const HEIGHT: u32 = 100;
+/// The height of the graph, in its own units. Whole numbers will do: a screen has fewer lines.
+const HEIGHT: u64 = 1000;
 /// The minutes of one row of the table.
 const ROW_MINUTES: usize = 5;
 
@@ -35,15 +35,15 @@ pub(super) fn graph(hour: &LastHour, own_time: Option<OwnTime>) -> String {
          passed, {refused} refused, {sign_in} sent to sign-in. The busiest minute had {busiest}.\">",
         MINUTES * 10
     );
-    let scale = f64::from(HEIGHT) / f64::from(busiest);
     let mut below = [0_u32; MINUTES];
     for (class, counts) in [("passed", &hour.passed), ("sign-in", &hour.sign_in), ("refused", &hour.refused)] {
         let _ = write!(html, "<path class={class} d=\"");
         for (minute, (count, below)) in counts.iter().zip(&mut below).enumerate().filter(|(_, (count, _))| **count > 0) {
-            let bottom = f64::from(HEIGHT) - f64::from(*below) * scale;
+            let scaled = |count: u32| HEIGHT * u64::from(count) / u64::from(busiest);
+            let bottom = HEIGHT - scaled(*below);
             // One refusal among thousands is still seen.
-            let height = (f64::from(*count) * scale).max(2.0);
-            let _ = write!(html, "M{} {bottom:.1}v-{height:.1}h8v{height:.1}z", minute * 10 + 1);
+            let height = scaled(*count).max(20);
+            let _ = write!(html, "M{} {bottom}v-{height}h8v{height}z", minute * 10 + 1);
             *below += count;
         }
         html.push_str("\"/>");
@@ -89,8 +89,10 @@ fn totals(hour: &LastHour) -> impl Iterator<Item = u32> {
 }
 
 fn milliseconds(time: Duration) -> String {
-    let milliseconds = time.as_secs_f64() * 1000.0;
-    if milliseconds < 10.0 { format!("{milliseconds:.2} ms") } else { format!("{milliseconds:.0} ms") }
+    match time.as_micros() {
+        micros @ 0..10_000 => format!("{}.{:02} ms", micros / 1000, micros % 1000 / 10),
+        micros => format!("{} ms", micros / 1000),
+    }
 }
 
 #[cfg(test)]
@@ -110,8 +112,8 @@ mod tests {
     fn the_graph_has_a_bar_for_each_minute_with_requests_and_says_the_same_in_words() {
         let html = graph(&hour(), Some(OwnTime { p50: Duration::from_micros(90), p99: Duration::from_millis(12), requests: 9 }));
         assert_eq!(html.matches("h8").count(), 4, "{html}");
-        assert!(html.contains("M591 100.0v-75.0h8v75.0z") && html.contains("M591 25.0v-25.0h8v25.0z"), "stacked: {html}");
-        assert!(html.contains("M1 100.0v-2.0"), "one request is seen: {html}");
+        assert!(html.contains("M591 1000v-750h8v750z") && html.contains("M591 250v-250h8v250z"), "stacked: {html}");
+        assert!(html.contains("M1 1000v-20h"), "one request is seen: {html}");
         assert!(html.contains("1520 passed, 501 refused, 0 sent to sign-in. The busiest minute had 2000."), "{html}");
         assert!(html.contains("<dd>1\u{202f}520") && html.contains("0.09 ms") && html.contains("12 ms"), "{html}");
     }
