@@ -155,7 +155,7 @@ fmt: need-cargo ## Formats the Rust code
 
 .PHONY: build
 build: need-cargo need-cc ## The release binary, checked: statically linked and below 7.4 MB
-	RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target $(HOST) -p guard
+	CFLAGS='-fno-asynchronous-unwind-tables' RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target $(HOST) -p guard
 	@ldd $(GUARD_BIN) 2>&1 | grep -E 'statically linked|not a dynamic executable' \
 	  || { echo "$(GUARD_BIN) is linked dynamically:"; ldd $(GUARD_BIN); exit 1; }
 	@size=$$(wc -c < $(GUARD_BIN)); echo "$(GUARD_BIN): $$size bytes (limit $(MAX_BINARY_BYTES))"; \
@@ -183,7 +183,7 @@ tools: ## The real components that the cluster tests run, at their pinned versio
 ##@ Measure
 
 .PHONY: bench
-bench: bench-quick bench-uploads bench-large-upload bench-nas bench-idtoken bench-attack ## Every measurement
+bench: bench-quick bench-uploads bench-large-upload bench-nas bench-idtoken bench-status bench-attack ## Every measurement
 
 # The dev profile: the load's own speed is not what is measured, and its dependencies are built already.
 BENCH = GUARD_BIN=$(GUARD_BIN) cargo bench --locked --profile dev -p guard --bench
@@ -199,6 +199,10 @@ bench-uploads: build ## Memory under 32 uploads of 90 MiB at once, and the time 
 .PHONY: bench-large-upload
 bench-large-upload: build ## 5 GiB in parts through an edge with Cloudflare's limit: memory, and throughput beside one direct upload (options: GIB, PART_MIB)
 	$(BENCH) large_upload
+
+.PHONY: bench-status
+bench-status: build ## The time of the status page, and the CPU of a request while it is looked at (options: ROUNDS, REQUESTS, BASE=another guard)
+	$(BENCH) status
 
 .PHONY: bench-attack
 bench-attack: build ## Memory and descriptors under strangers with the memory of the pod, and the p99 of a good client beside them (options: GUARD_MEMORY, SECONDS)

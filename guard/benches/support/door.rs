@@ -31,6 +31,8 @@ pub(crate) struct Setting<'a> {
 pub(crate) struct Door {
     pub(crate) proxy: Proxy,
     pub(crate) address: SocketAddr,
+    /// The admin port, where there is one.
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 /// Starts `guard origin` and returns once `/readyz` is 200: it listens and has the key set.
@@ -52,7 +54,7 @@ pub(crate) fn guard(binary: &Path, setting: &Setting<'_>) -> Outcome<Door> {
     let mut proxy = Proxy::start("guard", command)?;
     let readyz = format!("GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
     proxy.wait_until(START, START_POLL, || status(admin, &readyz).is_ok_and(|status| status == 200))?;
-    Ok(Door { proxy, address })
+    Ok(Door { proxy, address, admin: Some(admin) })
 }
 
 /// Starts `HAProxy` and returns once a request with a token gets through. Its access lines go to stdout.
@@ -73,7 +75,7 @@ pub(crate) fn haproxy(binary: &Path, setting: &Setting<'_>, scratch: &Scratch) -
     let mut proxy = Proxy::start("haproxy", command)?;
     let request = setting.access.head("GET /api/server/ping", "Connection: close\r\n");
     proxy.wait_until(START, START_POLL, || status(address, &request).is_ok_and(|status| status == 200))?;
-    Ok(Door { proxy, address })
+    Ok(Door { proxy, address, admin: None })
 }
 
 /// The rules as `HAProxy` has them. It reads its one key at start, so it is given the signer's; it verifies every request anew.
