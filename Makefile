@@ -155,7 +155,7 @@ fmt: need-cargo ## Formats the Rust code
 
 .PHONY: build
 build: need-cargo need-cc ## The release binary, checked: statically linked and below 7.4 MB
-	CFLAGS='-fno-asynchronous-unwind-tables' RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target $(HOST) -p guard
+	CFLAGS=-fno-asynchronous-unwind-tables RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target $(HOST) -p guard
 	@ldd $(GUARD_BIN) 2>&1 | grep -E 'statically linked|not a dynamic executable' \
 	  || { echo "$(GUARD_BIN) is linked dynamically:"; ldd $(GUARD_BIN); exit 1; }
 	@size=$$(wc -c < $(GUARD_BIN)); echo "$(GUARD_BIN): $$size bytes (limit $(MAX_BINARY_BYTES))"; \

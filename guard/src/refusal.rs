@@ -182,6 +182,8 @@ pub struct RefusalContext {
     pub lan_url: Option<String>,
     /// The page for large files from anywhere, where large uploads are on.
     pub upload_url: Option<String>,
+    /// The path at which a person signs out, to use another account.
+    pub sign_out: Option<&'static str>,
     /// The size limit in words, such as `100 MiB` (`GUARD_MAX_BODY`).
     pub limit: String,
 }
@@ -262,7 +264,7 @@ impl Refusal {
     }
 
     fn message(&self, refusal_context: &RefusalContext) -> String {
-        let RefusalContext { direction, lan_url, upload_url, limit } = refusal_context;
+        let RefusalContext { direction, lan_url, upload_url, limit, .. } = refusal_context;
         if let (Reason::BodyTooLarge, Some(page)) = (self.reason, upload_url) {
             let at_home = lan_url.as_ref().map(|url| format!("; at home, at {url}, there is none")).unwrap_or_default();
             return format!("Too large. Upload it in parts: {page} (the limit of one request is {limit}{at_home}).");

@@ -87,6 +87,25 @@ impl FrontDoorConfig {
     }
 }
 
+impl FrontDoorConfig {
+    /// The path at which a person signs out at this front door, to use another account; none where it is not known.
+    pub fn sign_out(&self) -> Option<&'static str> {
+        const AUTHENTIK: &str = "/outpost.goauthentik.io/sign_out";
+        match self {
+            Self::Signed(signed) => match signed.signer {
+                Signer::CloudflareAccess => Some("/cdn-cgi/access/logout"),
+                Signer::AuthentikProxy => Some(AUTHENTIK),
+                _ => None,
+            },
+            // The servers whose own path is known. Another path could mean anything.
+            Self::ForwardAuth(auth) => [AUTHENTIK, "/oauth2/sign_out"]
+                .into_iter()
+                .find(|sign_out| auth.own_path.as_deref().is_some_and(|path| sign_out.strip_prefix(path) == Some("sign_out"))),
+            Self::UnsignedHeader { .. } => None,
+        }
+    }
+}
+
 impl FrontDoorArgs {
     /// Reads the allow list.
     pub(crate) fn check_allow_list(&self, r: &mut Reader) -> AllowList {

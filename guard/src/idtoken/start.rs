@@ -118,9 +118,8 @@ pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
                     budget: budget.clone(),
                     refusal_context: RefusalContext {
                         direction: Direction::Outbound,
-                        lan_url: None,
-                        upload_url: None,
                         limit: config.max_body.map(size_in_words).unwrap_or_default(),
+                        ..RefusalContext::default()
                     },
                     log_identity: config.process.log.identity,
                     metrics: metrics.clone(),

@@ -93,6 +93,7 @@ pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
                 uploads: uploads.clone(),
                 refusal_context: RefusalContext {
                     direction: Direction::Inbound,
+                    sign_out: config.front_door.sign_out(),
                     lan_url: config.lan_url.clone(),
                     upload_url: config.uploads.as_ref().map(|_| {
                         let base = config.external.as_ref().map(|external| format!("{}://{}", external.scheme, external.host));

@@ -97,7 +97,10 @@ fn inbound(
     match reason {
         // The front door asks for the sign-in before guard is reached again.
         Reason::Unauthorized => html.push_str(&button("/", texts.sign_in)),
-        Reason::Forbidden => html.push_str(&paragraph(texts.ask)),
+        Reason::Forbidden => {
+            html.push_str(&paragraph(texts.ask));
+            html.extend(context.sign_out.map(|path| paragraph(&format!("<a href=\"{path}\">{}</a>", texts.other_account))));
+        }
         Reason::BodyTooLarge => {
             if let Some(url) = &context.upload_url {
                 html.push_str(&button(url, texts.upload_in_parts));
@@ -179,7 +182,11 @@ mod tests {
     fn a_page_says_what_to_do_next() {
         let page = |reason, context: &RefusalContext| html(reason, "", RequestId::next(), PageContext::default(), context);
         assert!(page(Reason::Unauthorized, &context()).contains("<a class=go href=\"/\">Sign in</a>"));
-        assert!(page(Reason::Forbidden, &context()).contains("ask the person who looks after these photos"));
+        let forbidden = page(Reason::Forbidden, &context());
+        assert!(forbidden.contains("ask the person who looks after these photos") && !forbidden.contains("<a "), "{forbidden}");
+        let context_of_access = RefusalContext { sign_out: Some("/cdn-cgi/access/logout"), ..context() };
+        let forbidden = page(Reason::Forbidden, &context_of_access);
+        assert!(forbidden.contains("<a href=\"/cdn-cgi/access/logout\">Use another account</a>"), "{forbidden}");
         let large = page(Reason::BodyTooLarge, &context());
         assert!(large.contains("<a class=go href=\"https://photos.example.com/.guard/upload\">"), "{large}");
         assert!(large.contains("<a href=\"http://nas.lan:30283\">") && large.contains("100\u{a0}MiB"), "{large}");

@@ -23,6 +23,8 @@ pub(super) struct Texts {
     pub(super) forbidden_as: &'static str,
     /// Who can help after a 403.
     pub(super) ask: &'static str,
+    /// The link to sign out, after a 403.
+    pub(super) other_account: &'static str,
     /// 413, with `{limit}`.
     pub(super) too_large: Words,
     /// The link to the page for large files.
@@ -88,6 +90,7 @@ mod tests {
             forbidden,
             forbidden_as,
             ask,
+            other_account,
             too_large,
             upload_in_parts,
             at_home,
@@ -104,7 +107,8 @@ mod tests {
         } = texts;
         let words =
             [unauthorized, forbidden, too_large, misdirected, unreachable, busy, sign_in_unreachable, stopped, not_understood];
-        let single = [sign_in, forbidden_as, ask, upload_in_parts, at_home, upload_at_home, tries_again, try_now, number];
+        let single =
+            [sign_in, forbidden_as, ask, other_account, upload_in_parts, at_home, upload_at_home, tries_again, try_now, number];
         words.iter().flat_map(|words| [words.heading, words.message]).chain(single.into_iter().copied()).collect()
     }
 

@@ -1,6 +1,8 @@
 //! Refusal pages in the visitor's language; JSON for programs, as ever.
 
+use guard::config::ForwardAuthArgs;
 use testkit::TestEnvironment;
+use testkit::environment::forward_auth_args;
 
 #[tokio::test]
 async fn a_page_is_in_the_language_that_the_browser_asks_for() {
@@ -39,6 +41,19 @@ async fn a_program_gets_the_same_json_in_every_language() {
     );
 }
 
+#[test]
+fn a_403_links_the_sign_out_of_the_front_doors_that_have_a_known_one() {
+    let sign_out = |change: fn(&mut ForwardAuthArgs)| {
+        let mut args = forward_auth_args("http://127.0.0.1:1", "https://photos.example.com", "http://127.0.0.1:2");
+        change(&mut args.auth);
+        args.check().unwrap().front_door.sign_out()
+    };
+    assert_eq!(sign_out(|_args| {}), Some("/outpost.goauthentik.io/sign_out"));
+    assert_eq!(sign_out(|args| args.auth_preset = Some("oauth2-proxy".to_owned())), Some("/oauth2/sign_out"));
+    assert_eq!(sign_out(|args| args.auth_preset = Some("authelia".to_owned())), None);
+    assert_eq!(sign_out(|args| args.auth_own_path = Some("/elsewhere/".to_owned())), None, "another path could mean anything");
+}
+
 #[tokio::test]
 async fn a_403_names_the_visitors_own_verified_address_and_no_other() {
     let home = TestEnvironment::with(|args| args.door.allow_email = Some("ada@example.com".to_owned())).await;
@@ -51,7 +66,7 @@ async fn a_403_names_the_visitors_own_verified_address_and_no_other() {
     let mut eve = home.front_door.person("eve<b>@example.com");
     let text = page(&eve).await;
     assert!(text.contains("You are signed in as <b><bdi>eve&lt;b&gt;@example.com</bdi></b>."), "{text}");
-    assert!(!text.contains("ada@"), "{text}");
+    assert!(text.contains("<a href=\"/cdn-cgi/access/logout\">Use another account</a>") && !text.contains("ada@"), "{text}");
     eve["email_verified"] = false.into();
     let text = page(&eve).await;
     assert!(
