@@ -177,7 +177,7 @@ impl Browser {
     pub async fn picture_of_page(&mut self, width: u32, dots: f32) -> Vec<u8> {
         let height = self.eval("document.documentElement.scrollHeight").await;
         let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": dots});
-        self.picture(json!({"format": "webp", "quality": 60, "captureBeyondViewport": true, "clip": clip})).await
+        self.picture(json!({"format": "webp", "quality": 50, "captureBeyondViewport": true, "clip": clip})).await
     }
 
     async fn picture(&mut self, how: Value) -> Vec<u8> {

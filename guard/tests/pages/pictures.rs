@@ -29,7 +29,6 @@ pub(super) async fn pictures() {
     let mut operator = browser(&json!({})).await;
     open(&mut operator, &format!("http://{}/", busy.guard.admin_address), "Open").await;
     keep(&mut operator, "status-desktop", (960, 800), 1.0, "light").await;
-    keep(&mut operator, "status-phone", (390, 844), 1.0, "dark").await;
 
     let home = home().await;
     let mut ada = person(&home, Some("ada@example.com"), "en").await;
