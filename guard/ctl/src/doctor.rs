@@ -1,13 +1,16 @@
 //! Says what is wrong with a home: looks at the cluster and at the outside, finds the cause among the consequences, and prints the command that
 //! cures it. It only reads.
 
+mod bundle;
 mod checks;
 mod collect;
 pub mod evidence;
 pub mod graph;
 pub mod report;
+mod tools;
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -70,15 +73,18 @@ pub struct DoctorArgs {
     /// Count warnings as failures
     #[arg(long)]
     strict: bool,
+    /// Also write an archive for whoever helps: the report, objects, logs and versions, without what is private
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
     /// Say what a check looks at, without looking
     #[arg(long, value_name = "ID", conflicts_with_all = ["edge", "cluster", "only"])]
     explain: Option<String>,
     /// Check recorded evidence instead of a home
     #[arg(long, value_name = "FILE", hide = true)]
-    evidence: Option<std::path::PathBuf>,
+    evidence: Option<PathBuf>,
     /// Write the evidence, which holds no secret, to a file
     #[arg(long, value_name = "FILE", hide = true)]
-    record: Option<std::path::PathBuf>,
+    record: Option<PathBuf>,
 }
 
 /// The time between two looks.
@@ -94,6 +100,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
         println!("{}  {}\nneeds: {needs}\nmore: troubleshooting.md#{}", check.id, check.title, check.anchor);
         return Ok(ExitCode::SUCCESS);
     }
+    args.bundle.as_deref().map_or(Ok(()), bundle::check)?;
     let began = Instant::now();
     let (evidence, report) = loop {
         let (evidence, report) = examine(args)?;
@@ -115,6 +122,15 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
         Output::Short => print!("{}", report.short(style)),
         Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
         Output::Md => print!("{}", report.markdown()),
+    }
+    if let Some(path) = &args.bundle {
+        let raw = if args.evidence.is_some() {
+            bundle::Raw::default()
+        } else {
+            in_runtime(bundle::collect(args.context.clone(), &evidence))?
+        };
+        let (files, bytes) = bundle::write(path, &evidence, &report, &raw)?;
+        eprintln!("{}: {files} files, {} KiB. Look through it before you send it", path.display(), bytes.div_ceil(1024));
     }
     Ok(if is_blind(&evidence) {
         ExitCode::from(BLIND)
@@ -147,7 +163,11 @@ fn look(args: &DoctorArgs) -> Result<Evidence> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let scope =
         collect::Scope { cluster: !args.edge, outside: !args.cluster, host: args.host.clone(), context: args.context.clone() };
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(collect::collect(&scope)))
+    in_runtime(collect::collect(&scope))
+}
+
+fn in_runtime<T>(what: impl Future<Output = T>) -> Result<T> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(what))
 }
 
 /// Whether neither the cluster nor the outside could be seen.

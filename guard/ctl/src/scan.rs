@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use allow::AllowList;
+pub(crate) use hosts::{is_private_host, is_public_address};
 use kind::Kind;
 
 /// The marker that allows all findings on its line. A reason must follow it.
@@ -103,4 +104,4 @@ fn redact(secret: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -18,7 +18,7 @@ use super::evidence::{EdgeAnswer, Evidence, KeyFacts, Look, Tunnel};
 const LOOK: Duration = Duration::from_secs(4);
 /// Keys whose values are no secrets.
 const PUBLIC_KEYS: [&str; 3] = ["ACCESS_TEAM", "ACCESS_AUD", "EXTERNAL_HOST"];
-const NAMESPACES: [&str; 2] = ["immich", "immich-edge"];
+pub(super) const NAMESPACES: [&str; 2] = ["immich", "immich-edge"];
 /// The last lines of a container that are read.
 const LOG_LINES: u32 = 40;
 
@@ -93,7 +93,7 @@ pub(super) async fn collect(scope: &Scope) -> Evidence {
     evidence
 }
 
-async fn look<T>(what: impl Future<Output = Result<T>>) -> Look<T> {
+pub(super) async fn look<T>(what: impl Future<Output = Result<T>>) -> Look<T> {
     match timeout(LOOK, what).await {
         Ok(Ok(found)) => Look::Found(found),
         Ok(Err(error)) => Look::Failed(format!("{error:#}")),
@@ -241,7 +241,7 @@ pub(super) fn read_metrics(text: &str) -> BTreeMap<String, f64> {
         .collect()
 }
 
-async fn connect(context: Option<String>) -> Result<Client> {
+pub(super) async fn connect(context: Option<String>) -> Result<Client> {
     let config = match context {
         Some(context) => {
             let options = KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
@@ -259,7 +259,7 @@ async fn version(client: &Client) -> Result<(String, Option<i64>)> {
     Ok((info.git_version, clock))
 }
 
-async fn list(client: &Client, path: &str) -> Result<Vec<Value>> {
+pub(super) async fn list(client: &Client, path: &str) -> Result<Vec<Value>> {
     let mut found: Value = client.request(Request::get(path).body(Vec::new())?).await?;
     match found["items"].take() {
         Value::Array(items) => Ok(items),
@@ -267,7 +267,7 @@ async fn list(client: &Client, path: &str) -> Result<Vec<Value>> {
     }
 }
 
-async fn text(client: &Client, path: &str) -> Result<String> {
+pub(super) async fn text(client: &Client, path: &str) -> Result<String> {
     Ok(client.request_text(Request::get(path).body(Vec::new())?).await?)
 }
 

@@ -1,6 +1,6 @@
 //! Finds identifiers of a home: hostnames, addresses, e-mail addresses and home directories.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::kind::Kind;
 
@@ -136,7 +136,8 @@ fn below(host: &str, domain: &str) -> bool {
     host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
-fn is_private_host(host: &str, bare: bool) -> bool {
+/// Whether a name is that of a home. A bare one, outside a URL, counts only below a top-level domain that homes use.
+pub(crate) fn is_private_host(host: &str, bare: bool) -> bool {
     let host = host.to_ascii_lowercase();
     let labels: Vec<_> = host.split('.').collect();
     let Some(top) = labels.last().filter(|_| labels.len() > 1) else { return false };
@@ -202,6 +203,16 @@ fn address(word: &str) -> Option<&str> {
     }
     let v6: Ipv6Addr = plain.parse().ok()?;
     v6.is_unique_local().then_some(word)
+}
+
+/// Whether an address says nothing about a home: of a cluster's own network, this machine's, or one of documentation.
+pub(crate) fn is_public_address(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            is_of_a_cluster(v4) || v4.is_loopback() || v4.is_unspecified() || v4.is_documentation() || v4.is_broadcast()
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.segments()[..2] == [0x2001, 0xdb8],
+    }
 }
 
 /// Whether an address belongs to the pods or Services of k3s or kubeadm, which are the same in every home.

@@ -22,11 +22,11 @@ fn hex(length: usize) -> String {
     "9f2c71b8e04d6a35".chars().cycle().take(length).collect()
 }
 
-#[test]
-fn each_kind_is_found() {
+/// For each kind, lines in which it is found.
+pub(crate) fn samples() -> Vec<(Kind, String)> {
     let at = |user: &str, domain: &str| format!("{user}@{domain}");
     let tunnel = |secret: &str| STANDARD.encode(format!("{{\"a\":\"{}\",\"t\":\"x\",\"s\":\"{secret}\"}}", hex(32)));
-    for (kind, line) in [
+    vec![
         (Kind::PrivateKey, format!("-----BEGIN {} KEY-----", "RSA PRIVATE")),
         (Kind::PrivateKey, format!("\"private_key\": \"-----BEGIN {} KEY-----\\nMII\"", "PRIVATE")),
         (Kind::Jwt, format!("{0}{1}.{0}{1}.{1}", "eyJ", random(20))),
@@ -51,8 +51,17 @@ fn each_kind_is_found() {
         (Kind::Hostname, format!("see https://photos.{}/x", "miller.family")),
         (Kind::Hostname, format!("https://{}.cloudflareaccess.com", "themillers")),
         (Kind::Hostname, format!("CNAME {}.cfargotunnel.com", hex(8))),
-    ] {
-        assert_eq!(kinds("x.md", &line), [kind], "{line}");
+    ]
+}
+
+#[test]
+fn each_kind_is_found() {
+    let samples = samples();
+    for (kind, line) in &samples {
+        assert_eq!(kinds("x.md", line), [*kind], "{line}");
+    }
+    for kind in Kind::ALL {
+        assert!(samples.iter().any(|(sample, _)| *sample == kind), "no sample of {}", kind.label());
     }
     // A bare value is a hostname in YAML only: elsewhere it is a file name, or prose.
     let value = format!("host: photos.{} # at home", "miller.family");
