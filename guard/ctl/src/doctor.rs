@@ -4,8 +4,11 @@
 mod bundle;
 mod checks;
 mod collect;
+mod dns;
 pub mod evidence;
 pub mod graph;
+mod local;
+mod phone;
 pub mod report;
 mod tools;
 
@@ -17,7 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 
-pub use checks::CHECKS;
+pub use checks::{CHECKS, PRE};
 use evidence::{Evidence, Look};
 use guard::config::units::read_positive_duration;
 use report::{Report, Style};
@@ -42,7 +45,7 @@ enum Output {
 #[derive(Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(
-    after_help = "Examples:\n  guardctl doctor\n  guardctl doctor --edge --host photos.example.com   # from outside, without the cluster\n  \
+    after_help = "Examples:\n  guardctl doctor\n  guardctl doctor --pre   # before anything is applied\n  guardctl doctor --edge --host photos.example.com   # from outside, without the cluster\n  \
                         guardctl doctor --explain GD-NAS-41"
 )]
 pub struct DoctorArgs {
@@ -61,6 +64,18 @@ pub struct DoctorArgs {
     /// Look at the cluster only
     #[arg(long, conflicts_with = "edge")]
     cluster: bool,
+    /// Look at what can be known before anything is applied: the tools, the overlay, the nodes, the Secrets
+    #[arg(long, conflicts_with_all = ["edge", "cluster", "wait"])]
+    pre: bool,
+    /// The folder of the overlay, for --pre
+    #[arg(long, value_name = "DIR", default_value = "clusters/home.local")]
+    overlay: String,
+    /// A file with the two headers of a phone's service token, one a line: asks from outside as that phone
+    #[arg(long, value_name = "FILE")]
+    phone: Option<PathBuf>,
+    /// The public resolvers to ask, by DNS over HTTPS with answers in JSON
+    #[arg(long, value_name = "URL", value_delimiter = ',', default_values = dns::RESOLVERS)]
+    resolver: Vec<String>,
     /// The public host name, where the cluster does not say it
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
@@ -95,7 +110,9 @@ const BLIND: u8 = 3;
 /// Runs the checks and prints the report.
 pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     if let Some(id) = &args.explain {
-        let Some(check) = CHECKS.iter().find(|check| check.id.eq_ignore_ascii_case(id)) else { bail!("there is no check {id}") };
+        let Some(check) = CHECKS.iter().chain(PRE).find(|check| check.id.eq_ignore_ascii_case(id)) else {
+            bail!("there is no check {id}")
+        };
         let needs = if check.needs.is_empty() { "nothing".to_owned() } else { check.needs.join(", ") };
         println!("{}  {}\nneeds: {needs}\nmore: troubleshooting.md#{}", check.id, check.title, check.anchor);
         return Ok(ExitCode::SUCCESS);
@@ -153,16 +170,24 @@ fn examine(args: &DoctorArgs) -> Result<(Evidence, Report)> {
     if let Some(path) = &args.record {
         std::fs::write(path, serde_json::to_vec_pretty(&evidence)?).with_context(|| path.display().to_string())?;
     }
+    let checks = if args.pre { PRE } else { CHECKS };
     let report =
-        Report::new(graph::run(CHECKS, &evidence).into_iter().filter(|finding| is_wanted(finding.id, &args.only)).collect());
+        Report::new(graph::run(checks, &evidence).into_iter().filter(|finding| is_wanted(finding.id, &args.only)).collect());
     Ok((evidence, report))
 }
 
 fn look(args: &DoctorArgs) -> Result<Evidence> {
     // A second one does nothing: the first counts.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let scope =
-        collect::Scope { cluster: !args.edge, outside: !args.cluster, host: args.host.clone(), context: args.context.clone() };
+    let scope = collect::Scope {
+        cluster: !args.edge,
+        outside: !args.cluster && !args.pre,
+        host: args.host.clone(),
+        context: args.context.clone(),
+        overlay: args.pre.then(|| args.overlay.clone()),
+        resolvers: args.resolver.clone(),
+        phone: args.phone.as_deref().map(phone::headers).transpose()?,
+    };
     in_runtime(collect::collect(&scope))
 }
 
@@ -173,7 +198,10 @@ fn in_runtime<T>(what: impl Future<Output = T>) -> Result<T> {
 /// Whether neither the cluster nor the outside could be seen.
 fn is_blind(evidence: &Evidence) -> bool {
     let no_cluster = !matches!(evidence.api, Look::Found(_));
-    no_cluster && !matches!(evidence.edge, Look::Found(_)) && !matches!(evidence.addresses, Look::Found(_))
+    no_cluster
+        && evidence.local.found().is_none()
+        && !matches!(evidence.edge, Look::Found(_))
+        && !matches!(evidence.addresses, Look::Found(_))
 }
 
 fn is_wanted(id: &str, only: &[String]) -> bool {

@@ -15,7 +15,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Doctor(doctor::DoctorArgs),
+    Doctor(Box<doctor::DoctorArgs>),
     /// Check Kubernetes manifests against the policies of docs/policies.md
     Lint(lint::LintArgs),
     /// Write or check the configuration file for Immich's sign-in with OIDC

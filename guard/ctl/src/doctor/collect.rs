@@ -12,15 +12,18 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::dns;
 use super::evidence::{EdgeAnswer, Evidence, KeyFacts, Look, Tunnel};
 
 /// How long one look may take.
 const LOOK: Duration = Duration::from_secs(4);
 /// Keys whose values are no secrets.
-const PUBLIC_KEYS: [&str; 3] = ["ACCESS_TEAM", "ACCESS_AUD", "EXTERNAL_HOST"];
+const PUBLIC_KEYS: [&str; 4] = ["ACCESS_TEAM", "ACCESS_AUD", "EXTERNAL_HOST", "LAN_URL"];
 pub(super) const NAMESPACES: [&str; 2] = ["immich", "immich-edge"];
 /// The last lines of a container that are read.
 const LOG_LINES: u32 = 40;
+/// The last lines of a server that runs: an upload that failed some time ago is still there.
+const SERVER_LINES: u32 = 400;
 
 /// What to look at.
 #[derive(Clone, Debug)]
@@ -33,44 +36,36 @@ pub(super) struct Scope {
     pub host: Option<String>,
     /// The context of the kubeconfig.
     pub context: Option<String>,
+    /// The overlay, where nothing is applied yet.
+    pub overlay: Option<String>,
+    /// The public resolvers.
+    pub resolvers: Vec<String>,
+    /// The headers of a phone.
+    pub phone: Option<Vec<(String, String)>>,
 }
 
 /// Looks at everything in this scope.
 pub(super) async fn collect(scope: &Scope) -> Evidence {
     let mut evidence = Evidence::default();
-    if scope.cluster {
-        cluster(scope, &mut evidence).await;
+    if let Some(overlay) = &scope.overlay {
+        evidence.local = Look::Found(super::local::look(overlay));
     }
+    evidence.head = scope.cluster.then(super::local::head).flatten();
+    let Ok(http) = client() else { return evidence };
+    // A name that was given does not wait for the cluster.
+    let (client, early) = tokio::join!(cluster(scope, &mut evidence), outside(scope, &http, scope.host.as_deref()));
     evidence.host = scope.host.clone().or_else(|| evidence.edge_value("EXTERNAL_HOST").map(str::to_owned));
     let node = evidence.all("Node").find_map(|node| {
         let addresses = node["status"]["addresses"].as_array()?;
         addresses.iter().find(|address| address["type"] == "InternalIP")?["address"].as_str().map(str::to_owned)
     });
-    let Ok(http) = client() else { return evidence };
-    let (host, team) = (evidence.host.clone(), evidence.edge_value("ACCESS_TEAM").map(str::to_owned));
+    let value = |key| evidence.edge_value(key).map(str::to_owned);
+    let (host, team, lan_url) = (evidence.host.clone(), value("ACCESS_TEAM"), value("LAN_URL"));
     let lan = async {
-        match node.filter(|_| scope.cluster) {
+        match node.filter(|_| scope.cluster && scope.overlay.is_none()) {
             Some(node) => {
                 look(async {
                     Ok(http.get(format!("http://{}:30283/api/server/ping", bracketed(&node))).send().await?.status().as_u16())
-                })
-                .await
-            }
-            None => Look::Skipped,
-        }
-    };
-    let answer = async {
-        match host.as_ref().filter(|_| scope.outside) {
-            Some(host) => look(edge(&http, host)).await,
-            None => Look::Skipped,
-        }
-    };
-    let addresses = async {
-        match host.as_ref().filter(|_| scope.outside) {
-            Some(host) => {
-                look(async {
-                    let found = tokio::net::lookup_host((host.as_str(), 443)).await?;
-                    Ok(found.map(|address| address.ip().to_string()).collect())
                 })
                 .await
             }
@@ -83,14 +78,76 @@ pub(super) async fn collect(scope: &Scope) -> Evidence {
             None => Look::Skipped,
         }
     };
-    let edge: Look<(EdgeAnswer, Option<i64>)>;
-    (evidence.lan, edge, evidence.addresses, evidence.team_keys) = tokio::join!(lan, answer, addresses, keys);
-    (evidence.edge, evidence.clock_edge) = match edge {
+    let at_home = async {
+        let name = lan_url.as_deref().filter(|_| scope.outside).and_then(dns::host_of);
+        match name.filter(|name| name.parse::<std::net::IpAddr>().is_err()) {
+            Some(name) => look(system(name)).await,
+            None => Look::Skipped,
+        }
+    };
+    let later = async { if scope.host.is_some() { early } else { outside(scope, &http, host.as_deref()).await } };
+    let inside = async {
+        if let Some(client) = client {
+            inside(&client, &mut evidence).await;
+        }
+    };
+    let ((), lan, outside, keys, at_home) = tokio::join!(inside, lan, later, keys, at_home);
+    (evidence.lan, evidence.team_keys, evidence.lan_addresses) = (lan, keys, at_home);
+    (evidence.edge, evidence.clock_edge) = match outside.edge {
         Look::Found((answer, clock)) => (Look::Found(answer), clock),
         Look::Failed(reason) => (Look::Failed(reason), None),
         Look::Skipped => (Look::Skipped, None),
     };
+    (evidence.addresses, evidence.public_addresses) = (outside.addresses, outside.public_addresses);
+    (evidence.phone, evidence.websocket) = (outside.phone, outside.websocket);
     evidence
+}
+
+/// What is seen of the public name.
+#[derive(Default)]
+struct Outside {
+    edge: Look<(EdgeAnswer, Option<i64>)>,
+    phone: Look<EdgeAnswer>,
+    websocket: Look<u16>,
+    addresses: Look<Vec<String>>,
+    public_addresses: BTreeMap<String, Look<Vec<String>>>,
+}
+
+async fn outside(scope: &Scope, http: &reqwest::Client, host: Option<&str>) -> Outside {
+    let Some(host) = host.filter(|_| scope.outside) else { return Outside::default() };
+    let phone = async {
+        match &scope.phone {
+            Some(headers) => look(async { Ok(edge(http, host, headers).await?.0) }).await,
+            None => Look::Skipped,
+        }
+    };
+    let websocket = async {
+        match &scope.phone {
+            Some(headers) => look(websocket(http, host, headers)).await,
+            None => Look::Skipped,
+        }
+    };
+    let mut asked = tokio::task::JoinSet::new();
+    for resolver in &scope.resolvers {
+        let (http, resolver, host) = (http.clone(), resolver.clone(), host.to_owned());
+        asked.spawn(async move {
+            let found = look(dns::addresses(&http, &resolver, &host)).await;
+            (dns::name(&resolver), found)
+        });
+    }
+    let public = async { asked.join_all().await.into_iter().collect() };
+    let (edge, phone, websocket, addresses, public_addresses) =
+        tokio::join!(look(edge(http, host, &[])), phone, websocket, look(system(host)), public);
+    Outside { edge, phone, websocket, addresses, public_addresses }
+}
+
+/// A and AAAA, as this computer's resolver says.
+async fn system(name: &str) -> Result<Vec<String>> {
+    let found = tokio::net::lookup_host((name, 443)).await?;
+    let mut found: Vec<_> = found.map(|address| address.ip().to_string()).collect();
+    found.sort();
+    found.dedup();
+    Ok(found)
 }
 
 pub(super) async fn look<T>(what: impl Future<Output = Result<T>>) -> Look<T> {
@@ -101,30 +158,32 @@ pub(super) async fn look<T>(what: impl Future<Output = Result<T>>) -> Look<T> {
     }
 }
 
-async fn cluster(scope: &Scope, evidence: &mut Evidence) {
-    let client = match timeout(LOOK, connect(scope.context.clone())).await {
-        Ok(Ok(client)) => client,
-        Ok(Err(error)) => {
-            evidence.api = Look::Failed(format!("{error:#}"));
-            return;
-        }
-        Err(_) => {
-            evidence.api = Look::Failed("the kubeconfig could not be read in time".to_owned());
-            return;
-        }
-    };
-    let version = look(version(&client)).await;
-    (evidence.api, evidence.clock_api) = match version {
-        Look::Found((version, clock)) => (Look::Found(version), clock),
-        Look::Failed(reason) => (Look::Failed(reason), None),
-        Look::Skipped => (Look::Skipped, None),
-    };
-    if evidence.api.found().is_none() {
-        return;
+/// The objects of the cluster. None if it cannot be reached.
+async fn cluster(scope: &Scope, evidence: &mut Evidence) -> Option<Client> {
+    if !scope.cluster {
+        return None;
     }
+    let first = look(async {
+        let client = connect(scope.context.clone()).await?;
+        let (version, clock) = version(&client).await?;
+        Ok((client, version, clock))
+    });
+    let client = match first.await {
+        Look::Found((client, version, clock)) => {
+            evidence.api = Look::Found(version);
+            evidence.clock_api = clock;
+            client
+        }
+        Look::Failed(reason) => {
+            evidence.api = Look::Failed(reason);
+            return None;
+        }
+        Look::Skipped => return None,
+    };
     let mut lists = vec![
         ("Node", "/api/v1/nodes".to_owned()),
         ("Namespace", "/api/v1/namespaces".to_owned()),
+        ("StorageClass", "/apis/storage.k8s.io/v1/storageclasses".to_owned()),
         ("GitRepository", "/apis/source.toolkit.fluxcd.io/v1/namespaces/flux-system/gitrepositories".to_owned()),
         ("Kustomization", "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations".to_owned()),
     ];
@@ -156,7 +215,7 @@ async fn cluster(scope: &Scope, evidence: &mut Evidence) {
             Look::Skipped => {}
         }
     }
-    inside(&client, evidence).await;
+    Some(client)
 }
 
 /// What guard and cloudflared say themselves, through the API server, and the last lines of what does not run.
@@ -211,8 +270,20 @@ async fn inside(client: &Client, evidence: &mut Evidence) {
         }
         logs
     };
+    let running = evidence.pods_of("immich", "immich-server").find(|pod| pod["status"]["phase"] == "Running");
+    let server = running.and_then(|pod| pod["metadata"]["name"].as_str()).map(str::to_owned);
+    let server_log = async {
+        let path = |pod| format!("/api/v1/namespaces/immich/pods/{pod}/log?container=server&tailLines={SERVER_LINES}");
+        match server.map(path) {
+            Some(path) => look(text(client, &path)).await,
+            None => Look::Skipped,
+        }
+    };
     let metrics: Look<String>;
-    (evidence.guard_ready, metrics, evidence.tunnel, evidence.logs) = tokio::join!(guard_ready, guard_metrics, tunnel_says, logs);
+    let server_says: Look<String>;
+    (evidence.guard_ready, metrics, evidence.tunnel, evidence.logs, server_says) =
+        tokio::join!(guard_ready, guard_metrics, tunnel_says, logs, server_log);
+    evidence.server_log = server_says.found().cloned().unwrap_or_default();
     if let Some(text) = metrics.found() {
         evidence.guard_metrics = read_metrics(text);
     }
@@ -323,8 +394,11 @@ fn client() -> Result<reqwest::Client> {
         .build()?)
 }
 
-async fn edge(http: &reqwest::Client, host: &str) -> Result<(EdgeAnswer, Option<i64>)> {
-    let response = http.get(format!("https://{host}/api/server/ping")).send().await?;
+async fn edge(http: &reqwest::Client, host: &str, headers: &[(String, String)]) -> Result<(EdgeAnswer, Option<i64>)> {
+    let request = http.get(format!("https://{host}/api/server/ping"));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+    // The error names the address, which has no query.
+    let response = request.send().await?;
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let answer = EdgeAnswer {
         status: response.status().as_u16(),
@@ -333,6 +407,14 @@ async fn edge(http: &reqwest::Client, host: &str) -> Result<(EdgeAnswer, Option<
         mitigated: header("cf-mitigated"),
     };
     Ok((answer, ahead(header("date").as_deref())))
+}
+
+/// The status of a handshake (RFC 6455) at Immich's path for live updates.
+async fn websocket(http: &reqwest::Client, host: &str, headers: &[(String, String)]) -> Result<u16> {
+    let request = http.get(format!("https://{host}/api/socket.io/?EIO=4&transport=websocket")).version(http::Version::HTTP_11);
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+    let request = request.header("Connection", "Upgrade").header("Upgrade", "websocket").header("Sec-WebSocket-Version", "13");
+    Ok(request.header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==").send().await?.status().as_u16())
 }
 
 async fn team_keys(http: &reqwest::Client, team: &str) -> Result<usize> {
@@ -351,4 +433,19 @@ fn ahead(date: Option<&str>) -> Option<i64> {
 
 fn bracketed(address: &str) -> String {
     if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Exit code 3 comes within 5 s.
+    const BLIND: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_home_that_cannot_be_reached_is_told_in_time() {
+        // The first look at the cluster and those from outside run together, and nothing follows one that failed.
+        assert!(LOOK + Duration::from_millis(500) < BLIND, "{LOOK:?}");
+    }
+
 }

@@ -60,10 +60,24 @@ pub struct Evidence {
     pub guard_metrics: BTreeMap<String, f64>,
     /// The public host name.
     pub host: Option<String>,
-    /// The addresses of the public host name.
+    /// The addresses of the public host name, as this computer's resolver says.
     pub addresses: Look<Vec<String>>,
+    /// The addresses of the public host name, A and AAAA, as each public resolver says.
+    pub public_addresses: BTreeMap<String, Look<Vec<String>>>,
+    /// The addresses of the name at home (the host of `LAN_URL`), where that is a name.
+    pub lan_addresses: Look<Vec<String>>,
     /// The answer from outside to a request without a token.
     pub edge: Look<EdgeAnswer>,
+    /// The answer from outside to a request with a phone's token.
+    pub phone: Look<EdgeAnswer>,
+    /// The status of a WebSocket from outside with a phone's token; 101 is right.
+    pub websocket: Look<u16>,
+    /// The last lines of Immich's server, where it runs.
+    pub server_log: String,
+    /// The commit in this folder, where it is a clone of the home's repository.
+    pub head: Option<String>,
+    /// What is on this computer.
+    pub local: Look<Local>,
     /// The number of keys at the team's address.
     pub team_keys: Look<usize>,
     /// The status of Immich at its address in the LAN.
@@ -112,6 +126,46 @@ pub struct EdgeAnswer {
     pub refusal: Option<String>,
     /// `cf-mitigated`.
     pub mitigated: Option<String>,
+}
+
+/// What is on this computer: the tools and the overlay.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Local {
+    /// The folder of the overlay.
+    pub overlay: String,
+    /// Whether it is there.
+    pub is_there: bool,
+    /// The versions of the tools, by name.
+    pub tools: BTreeMap<String, String>,
+    /// The number of objects that the overlay renders.
+    pub render: Look<usize>,
+    /// The policies that the render breaks.
+    pub findings: Vec<LintFinding>,
+    /// The name of the node for the server and the database.
+    pub nodes: Vec<String>,
+    /// The directory of the photos, as given.
+    pub library: Option<String>,
+    /// The directory of the database, as given.
+    pub database: Option<String>,
+    /// The file system below the photos, where this computer is the node: type and source.
+    pub mount: Option<(String, String)>,
+    /// The storage classes that volumes of the render ask for; an empty name asks for the default one.
+    pub storage_classes: Vec<String>,
+    /// Files of the overlay that Git tracks.
+    pub tracked: Vec<String>,
+}
+
+/// A policy that the render breaks.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LintFinding {
+    /// The policy.
+    pub id: String,
+    /// Whether it fails the lint.
+    pub is_error: bool,
+    /// What was found, where, and what is wanted.
+    pub text: String,
 }
 
 impl Evidence {

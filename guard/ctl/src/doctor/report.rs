@@ -82,7 +82,9 @@ impl Report {
 
     /// All checks, with what to do.
     pub fn table(&self, style: Style, verbose: bool) -> String {
-        let mut text = format!("{}\n", self.path_line(style));
+        // Before anything is applied there is no way yet.
+        let is_there = self.path.iter().any(|hop| hop.status != Status::Skip);
+        let mut text = if is_there { format!("{}\n", self.path_line(style)) } else { String::new() };
         let Summary { pass, warn, fail, skip } = self.summary;
         if self.ok {
             let _ =

@@ -35,6 +35,7 @@ pub(super) fn healthy() -> Value {
                 "ACCESS_TEAM": {"bytes": 6, "public": "family"},
                 "ACCESS_AUD": {"bytes": 64, "public": AUD},
                 "EXTERNAL_HOST": {"bytes": 18, "public": "photos.family.test"},
+                "LAN_URL": {"bytes": 29, "public": "http://photos.home.arpa:30283"},
             },
         },
         "tunnel": {"found": {"connections": 4, "config_version": -1, "services": ["http://immich-origin-proxy.immich-edge.svc.cluster.local:8080"]}},
@@ -44,7 +45,16 @@ pub(super) fn healthy() -> Value {
             "guard_memory_budget_bytes": 109_051_904.0, "guard_memory_reserved_bytes": 1_000_000.0,
         },
         "host": "photos.family.test",
-        "addresses": {"found": ["203.0.113.10", "2001:db8::10"]},
+        "addresses": {"found": ["104.16.132.229", "2606:4700::6810:84e5"]},
+        "public_addresses": {
+            "cloudflare-dns.com": {"found": ["104.16.132.229", "2606:4700::6810:84e5"]},
+            "dns.google": {"found": ["104.16.132.229", "2606:4700::6810:84e5"]},
+        },
+        "lan_addresses": {"found": ["fd00::10"]},
+        "phone": {"found": {"status": 200}},
+        "websocket": {"found": 101},
+        "server_log": "[Nest] 1 LOG Immich Server is listening\n",
+        "head": "1",
         "edge": {"found": {"status": 302, "location":
             format!("https://family.cloudflareaccess.com/cdn-cgi/access/login/photos.family.test?kid={AUD}&redirect_url=%2F")}},
         "team_keys": {"found": 2},
@@ -208,6 +218,49 @@ pub(super) fn variants() -> Vec<(&'static str, Value)> {
         ),
         ("Access answers an app with 401 or 403", with(|home| home["edge"]["found"] = json!({"status": 403}))),
         ("machine learning away", with(|home| home["objects"]["Deployment"][2]["status"]["readyReplicas"] = json!(0))),
+        ("Cilium", with(|home| home["objects"]["Node"][0]["spec"] = json!({"podCIDR": "10.0.0.0/24", "taints": []}))),
+        ("Calico", with(|home| home["objects"]["Node"][0]["spec"] = json!({"podCIDR": "192.168.0.0/16"}))),
+        (
+            "IPv6 only",
+            with(|home| {
+                home["objects"]["Node"][0]["status"]["addresses"][0]["address"] = json!("2001:db8::20");
+                home["addresses"]["found"] = json!(["2606:4700::6810:84e5"]);
+            }),
+        ),
+        (
+            "public resolvers that are blocked",
+            with(|home| home["public_addresses"] = json!({"dns.google": {"failed": "connection refused"}})),
+        ),
+        (
+            "one public resolver of two",
+            with(|home| home["public_addresses"]["dns.google"] = json!({"failed": "no answer within 4s"})),
+        ),
+        (
+            "without a phone's token",
+            with(|home| {
+                home["phone"] = json!("skipped");
+                home["websocket"] = json!("skipped");
+            }),
+        ),
+        (
+            "another front door than Cloudflare's",
+            with(|home| {
+                home["secrets"]["immich-edge/immich-edge"] = json!({
+                    "FRONT_DOOR": {"bytes": 12}, "AUTH_URL": {"bytes": 20}, "EXTERNAL_HOST": {"bytes": 18, "public": "photos.family.test"},
+                    "ACCESS_TEAM": {"bytes": 6}, "ACCESS_AUD": {"bytes": 64},
+                });
+                home["public_addresses"]["dns.google"]["found"] = json!(["203.0.113.10"]);
+                home["edge"]["found"] = json!({"status": 302, "location": "https://auth.family.test/"});
+                home["team_keys"] = json!("skipped");
+            }),
+        ),
+        ("a clone that is ahead of what Flux has", with(|home| home["head"] = json!("4a1c0f2e9b7d"))),
+        ("a folder that is no clone", with(|home| home["head"] = json!(null))),
+        (
+            "an upload that was too large",
+            with(|home| home["guard_metrics"]["guard_refusals_total{reason=\"body-too-large\"}"] = json!(2.0)),
+        ),
+        ("an address at home without a name", with(|home| home["lan_addresses"] = json!("skipped"))),
         ("three connections of four", with(|home| home["tunnel"]["found"]["connections"] = json!(3))),
         ("a clock that is three seconds off", with(|home| home["clock_edge"] = json!(3))),
     ]

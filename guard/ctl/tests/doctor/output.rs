@@ -32,6 +32,83 @@ fn broken() -> Value {
     home
 }
 
+/// A home before anything is applied.
+fn prepared() -> Value {
+    let mut home = home::healthy();
+    home["local"] = json!({"found": {
+        "overlay": "clusters/home.local", "is_there": true, "tools": {"kubectl": "v1.37.2", "git": "2.47.3"}, "render": {"found": 42},
+        "nodes": ["home"], "library": "/mnt/nas/immich", "database": "/srv/immich/postgres", "storage_classes": [""],
+    }});
+    home["objects"]["StorageClass"] =
+        json!([{"metadata": {"name": "local-path", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}]);
+    for object in ["Deployment", "Pod", "GitRepository", "Kustomization"] {
+        home["objects"][object] = json!([]);
+    }
+    home["secrets"] = json!({"immich/immich-postgres": {"POSTGRES_PASSWORD": {"bytes": 40}}});
+    home
+}
+
+/// What is wrong before anything is applied, and the check that says so.
+type Unprepared = (fn(&mut Value), &'static str, &'static str);
+
+#[rustfmt::skip]
+const UNPREPARED: &[Unprepared] = &[
+    (|home| home["local"]["found"]["tools"] = json!({}), "GD-LOCAL-01", "kubectl"),
+    (|home| home["local"]["found"]["tools"]["kubectl"] = json!("v1.28.2"), "GD-LOCAL-01", "kubectl"),
+    (|home| home["local"]["found"] = json!({"overlay": "clusters/home.local", "tools": {"kubectl": "v1.37.2"}}), "GD-LOCAL-02", "guardctl init"),
+    (|home| home["local"]["found"]["tracked"] = json!(["clusters/home.local/flux/nas.patch.yaml"]), "GD-LOCAL-03", "git rm -r --cached"),
+    (|home| home["local"]["found"]["render"] = json!({"failed": "no resource matches"}), "GD-LOCAL-04", "kubectl kustomize clusters/home.local"),
+    (|home| home["local"]["found"]["findings"] = json!([{"id": "placeholder-left", "is_error": true, "text": "x"}]), "GD-LOCAL-05", "nas.patch.yaml"),
+    (|home| home["local"]["found"]["findings"] = json!([{"id": "image-unpublished", "is_error": true, "text": "x"}]), "GD-LOCAL-06", "docs/image.md"),
+    (|home| home["local"]["found"]["findings"] = json!([{"id": "run-as-non-root", "is_error": true, "text": "x"}]), "GD-LOCAL-07", "guardctl lint"),
+    (|home| home["local"]["found"]["library"] = json!("photos"), "GD-LOCAL-08", "nas.patch.yaml"),
+    (|home| home["local"]["found"]["library"] = json!("/photos"), "GD-LOCAL-08", "nas.patch.yaml"),
+    (|home| home["local"]["found"]["database"] = json!("/mnt/nas/immich/postgres"), "GD-LOCAL-08", "nas.patch.yaml"),
+    (|home| home["local"]["found"]["mount"] = json!(["ext4", "/dev/vda"]), "GD-LOCAL-08", "sudo mount /mnt/nas"),
+    (|home| home["api"] = json!({"failed": "connection refused"}), "GD-K8S-01", "cluster-info"),
+    (|home| home["api"]["found"] = json!("v1.28.9+k3s1"), "GD-K8S-06", "upgrade"),
+    (|home| home["local"]["found"]["nodes"] = json!(["pi5"]), "GD-K8S-07", "kubectl get nodes"),
+    (|home| home["objects"]["StorageClass"] = json!([]), "GD-K8S-08", "get storageclass"),
+    (|home| home["objects"]["Namespace"] = json!([]), "GD-K8S-09", "namespace.yaml"),
+    (|home| home["secrets"] = json!({}), "GD-SECRET-01", "immich-postgres"),
+];
+
+#[test]
+fn what_is_missing_before_the_first_apply_is_named_alone() {
+    for (number, (change, id, cure)) in UNPREPARED.iter().enumerate() {
+        let mut home = prepared();
+        change(&mut home);
+        let output = doctor(&format!("pre-{number}"), &home, &["--pre", "-o", "json"]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["root_causes"], json!([id]), "{report:#}");
+        let checks = report["checks"].as_array().unwrap();
+        let fix = checks.iter().find(|check| check["id"] == *id).unwrap()["fix"].as_str().unwrap();
+        assert!(fix.contains(cure), "{id}: {fix}");
+    }
+}
+
+#[test]
+fn a_bundle_is_new_whole_and_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = std::env::temp_dir().join(format!("doctor-bundle-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("bundle.tar");
+    let mut home = broken();
+    let planted = format!("{}{}", "ghp_", "q7Zk2Lx9Vb4Nw8Rt6Ym3Hc5Jd1Gf0Psq7Zk2Lx9");
+    home["logs"] = json!({"immich-server-1/server": format!("a line!\n{planted}\n")});
+    let arguments = ["--bundle", path.to_str().unwrap()];
+    let output = doctor("bundle", &home, &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(std::fs::read(&path).unwrap()).unwrap();
+    assert!(!text.contains(&planted) && text.contains("a line") && text.contains("GD-NAS-41"));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    // Another one does not replace it, and nothing else is left in the folder.
+    assert_eq!(doctor("bundle-again", &home, &arguments).status.code(), Some(2));
+    assert_eq!(std::fs::read(&path).unwrap(), text.as_bytes());
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn reports_look_as_recorded() {
     for (name, home, arguments) in [
@@ -40,6 +117,8 @@ fn reports_look_as_recorded() {
         ("broken.json", broken(), &["-o", "json"]),
         ("broken.md", broken(), &["-o", "md"]),
         ("healthy.txt", home::healthy(), &[]),
+        ("pre.txt", prepared(), &["--pre"]),
+        ("pre-verbose.txt", prepared(), &["--pre", "--verbose"]),
         ("healthy-short.txt", home::healthy(), &["-o", "short"]),
     ] {
         let found = String::from_utf8(doctor(name, &home, arguments).stdout).unwrap();

@@ -47,7 +47,7 @@ fn planted() -> Vec<Sample> {
 type Encoding = (&'static str, fn(&Sample) -> String);
 
 fn percent(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).map(char::from).collect()
 }
 
 fn wrapped(text: &str, width: usize) -> String {
@@ -112,7 +112,7 @@ fn readable(text: &str) -> Vec<String> {
     let mut all = vec![text.to_owned(), text.lines().map(str::trim_start).collect()];
     for round in 0..3 {
         let known = all.clone();
-        for text in &known[if round == 0 { 0 } else { 1 }..] {
+        for text in &known[usize::from(round != 0)..] {
             all.extend(view::View::of(text).decoded().map(|view| view.text));
             all.extend(view::View::of(text).unpacked().into_iter().map(|view| view.text));
         }
@@ -125,7 +125,7 @@ fn readable(text: &str) -> Vec<String> {
 fn bundle(evidence: &Evidence, raw: &Raw) -> String {
     let report = Report::new(Vec::new());
     let files = files(evidence, &report, raw).expect("files");
-    files.into_iter().map(|(name, text)| format!("{name}\n{text}\n")).collect()
+    files.into_iter().flat_map(|(name, text)| [name, text]).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

@@ -65,3 +65,16 @@ pub(super) fn applied(evidence: &Evidence) -> Outcome {
         )),
     }
 }
+
+pub(super) fn head(evidence: &Evidence) -> Outcome {
+    let Some(source) = evidence.get("GitRepository", "flux-system", "home") else { return no_flux() };
+    let fetched = source["status"]["artifact"]["revision"].as_str().unwrap_or_default();
+    match &evidence.head {
+        None => Outcome::Skip("this folder is no clone of the home's repository".to_owned()),
+        Some(head) if fetched.ends_with(head.as_str()) => Outcome::Pass(head.clone()),
+        Some(head) => Outcome::Warn(Problem::new(
+            format!("this clone is at {}, and Flux has fetched {fetched}", head.get(..12).unwrap_or(head)),
+            "git push && flux reconcile source git home   # or, if this clone is behind: git pull",
+        )),
+    }
+}

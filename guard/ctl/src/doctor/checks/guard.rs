@@ -140,3 +140,38 @@ pub(super) fn tunnel_ends(evidence: &Evidence) -> Outcome {
         )),
     }
 }
+
+pub(super) fn too_large(evidence: &Evidence) -> Outcome {
+    let refused: f64 = evidence
+        .guard_metrics
+        .iter()
+        .filter(|(name, _)| name.starts_with("guard_refusals_total{reason=\"body-too-large\""))
+        .map(|(_, count)| *count)
+        .sum();
+    if refused == 0.0 {
+        return Outcome::Pass(String::new());
+    }
+    Outcome::Warn(Problem::new(
+        format!("{refused} uploads were refused since guard started: they are above the limit over the internet"),
+        "docs/large-files.md   # at home the app uses the address of the node; over the internet: GUARD_LARGE_UPLOADS=on",
+    ))
+}
+
+pub(super) fn tunnel_asks(evidence: &Evidence) -> Outcome {
+    let maps = evidence.all("ConfigMap").filter(|map| {
+        map["metadata"]["namespace"] == "immich-edge"
+            && map["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("cloudflared"))
+    });
+    let texts = maps.flat_map(|map| map["data"].as_object().into_iter().flatten()).filter_map(|(_, text)| text.as_str());
+    for text in texts {
+        let top = text.lines().skip_while(|line| !line.starts_with("originRequest:")).skip(1);
+        let mut inside = top.take_while(|line| line.starts_with([' ', '#']) || line.is_empty());
+        if inside.any(|line| line.trim_start().starts_with("access:")) {
+            return Outcome::Warn(Problem::new(
+                "the block `access` stands at the top of cloudflared's configuration, where cloudflared ignores it (cloudflared#784)",
+                "put originRequest.access under each rule of apps/networking/cloudflared/config.yaml; guard checks the token either way",
+            ));
+        }
+    }
+    Outcome::Pass(String::new())
+}

@@ -167,6 +167,20 @@ pub(super) fn io(evidence: &Evidence) -> Outcome {
     code(evidence, 50, |node, _, _| format!("on {node}: dmesg | tail -20   # then the NAS's own log"))
 }
 
+pub(super) fn times(evidence: &Evidence) -> Outcome {
+    let is_refused = |line: &&str| {
+        line.contains("utime") && ["EPERM", "EACCES", "operation not permitted"].iter().any(|word| line.contains(word))
+    };
+    let Some(line) = evidence.server_log.lines().rev().find(is_refused) else { return Outcome::Pass(String::new()) };
+    let path = server(evidence).map(path).unwrap_or_default();
+    Outcome::Fail(Problem::new(
+        format!("the share refuses to set the times of files, and uploads fail: {}", line.trim()),
+        format!(
+            "the files must belong to user 1000: mount SMB with uid=1000,gid=1000; NFS without all_squash to another user. Then: touch -d yesterday {path}/x"
+        ),
+    ))
+}
+
 pub(super) fn gate(evidence: &Evidence) -> Outcome {
     let Some(server) = evidence.get("Deployment", "immich", "immich-server") else {
         return Outcome::Skip("there is no server".to_owned());

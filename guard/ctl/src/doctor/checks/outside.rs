@@ -1,7 +1,6 @@
 //! Checks from outside: the public name, Cloudflare Access, and that nobody gets in without a sign-in. And the address at home.
 
-use std::net::IpAddr;
-
+use crate::doctor::dns::is_private;
 use crate::doctor::evidence::{EdgeAnswer, Evidence, Look};
 use crate::doctor::graph::{Outcome, Problem};
 
@@ -38,13 +37,7 @@ pub(super) fn name(evidence: &Evidence) -> Outcome {
 
 pub(super) fn addresses(evidence: &Evidence) -> Outcome {
     let Some(addresses) = evidence.addresses.found() else { return Outcome::Skip("not looked at from outside".to_owned()) };
-    let private = addresses.iter().find(|address| match address.parse() {
-        Ok(IpAddr::V4(address)) => address.is_private() || address.is_loopback() || address.is_link_local(),
-        Ok(IpAddr::V6(address)) => {
-            address.is_loopback() || (address.segments()[0] & 0xfe00) == 0xfc00 || (address.segments()[0] & 0xffc0) == 0xfe80
-        }
-        Err(_) => false,
-    });
+    let private = addresses.iter().find(|address| address.parse().is_ok_and(is_private));
     match private {
         None => Outcome::Pass(String::new()),
         Some(address) => Outcome::Warn(Problem::new(
@@ -130,6 +123,10 @@ pub(super) fn tunnel(evidence: &Evidence) -> Outcome {
             "Cloudflare finds no tunnel for this name (530, error 1033): its record leads to another tunnel",
             format!("cloudflared tunnel route dns --overwrite-dns photos {host}"),
         )),
+        Ok(EdgeAnswer { status: 503, refusal: None, .. }) => Outcome::Fail(Problem::new(
+            "503 from the edge: the tunnel has no rule for this name, because the dashboard's empty configuration replaced ours",
+            "kubectl -n immich-edge logs deploy/cloudflared | grep -i configuration   # then a tunnel that is managed here (quickstart, step 7)",
+        )),
         Ok(EdgeAnswer { status: status @ (502..=504 | 520..=526), .. }) => Outcome::Fail(Problem::new(
             format!("Cloudflare answers with {status} before anybody has signed in"),
             "kubectl -n immich-edge logs deploy/cloudflared --tail=20",
@@ -180,4 +177,52 @@ pub(super) fn same_audience(evidence: &Evidence) -> Outcome {
              kubectl -n immich-edge rollout restart deploy/immich-origin-proxy"
         ),
     ))
+}
+
+pub(super) fn phone(evidence: &Evidence) -> Outcome {
+    let answer = match &evidence.phone {
+        Look::Found(answer) => answer,
+        Look::Failed(reason) => return Outcome::Skip(format!("no answer: {reason}")),
+        Look::Skipped => return Outcome::Skip("no token of a phone was given (--phone FILE)".to_owned()),
+    };
+    let fail = |found: String, fix: &str| Outcome::Fail(Problem::new(found, fix));
+    match answer.status {
+        200..=299 => Outcome::Pass(format!("status {}", answer.status)),
+        300..=399 => fail(
+            "with a phone's token, Access still asks for a sign-in: the policy's action is Allow".to_owned(),
+            "Zero Trust > Access > Policies > phones: action Service Auth, include the service token (quickstart, step 7)",
+        ),
+        401 if answer.refusal.is_none() => fail(
+            "Access does not know this token: it is mistyped, has expired, or was deleted".to_owned(),
+            "Zero Trust > Access > Service credentials: look at its expiry, or make a new one, and enter it on the phone (docs/mobile.md)",
+        ),
+        403 if answer.refusal.is_none() => fail(
+            "Access knows this token, and no policy of the application includes it".to_owned(),
+            "Zero Trust > Access > Policies > phones: include this service token",
+        ),
+        403 => fail(
+            "guard knows this token, and it is not in ALLOW_SERVICE".to_owned(),
+            "add its client id to ALLOW_SERVICE in the Secret immich-edge; then: kubectl -n immich-edge rollout restart deploy/immich-origin-proxy",
+        ),
+        401 => fail(
+            "Access lets this token through, and guard refuses it".to_owned(),
+            "kubectl -n immich-edge logs deploy/immich-origin-proxy --tail=20   # ACCESS_TEAM or ACCESS_AUD is another one's",
+        ),
+        status => fail(
+            format!("with a phone's token, the answer is {status}"),
+            "kubectl -n immich-edge logs deploy/immich-origin-proxy --tail=20",
+        ),
+    }
+}
+
+pub(super) fn websocket(evidence: &Evidence) -> Outcome {
+    match &evidence.websocket {
+        Look::Found(101) => Outcome::Pass(String::new()),
+        Look::Found(status) => Outcome::Fail(Problem::new(
+            format!("a WebSocket gets {status}, wanted 101: the app says \"server offline\""),
+            "dashboard > your domain > Network > WebSockets: on",
+        )),
+        Look::Failed(reason) => Outcome::Skip(format!("no answer: {reason}")),
+        Look::Skipped => Outcome::Skip("no token of a phone was given (--phone FILE)".to_owned()),
+    }
 }

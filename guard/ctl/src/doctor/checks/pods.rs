@@ -161,6 +161,74 @@ pub(super) fn database_login(evidence: &Evidence) -> Outcome {
     }
 }
 
+pub(super) fn database_disk(evidence: &Evidence) -> Outcome {
+    let log = log(evidence, "immich", "immich-postgres");
+    match line(&log, &["No space left on device"]) {
+        None => Outcome::Pass(String::new()),
+        Some(line) => Outcome::Fail(Problem::new(
+            line,
+            format!(
+                "on {}: df -h /srv /var/lib   # make room on the disk of the database; images that nobody uses: crictl rmi --prune",
+                evidence
+                    .pods_of("immich", "immich-postgres")
+                    .next()
+                    .and_then(|pod| pod["spec"]["nodeName"].as_str())
+                    .unwrap_or("the node")
+            ),
+        )),
+    }
+}
+
+/// The values that only the example and the base have.
+const LEFT: [&str; 4] =
+    ["__NAS_LIBRARY_PATH__", "__POSTGRES_DATA_PATH__", "node.example.com", "00000000-0000-4000-8000-000000000000"];
+
+pub(super) fn placeholders(evidence: &Evidence) -> Outcome {
+    let found = evidence.all("Deployment").find_map(|deployment| {
+        let text = deployment["spec"]["template"].to_string();
+        Some((LEFT.iter().find(|left| text.contains(**left))?, deployment["metadata"]["name"].as_str().unwrap_or_default()))
+    });
+    match found {
+        None => Outcome::Pass(String::new()),
+        Some((left, name)) => Outcome::Fail(Problem::new(
+            format!("{name} still has {left}, which stands for a value of yours"),
+            if evidence.get("Kustomization", "flux-system", "home").is_some() {
+                "guardctl lint clusters/home.local/flux && kubectl apply -k clusters/home.local/flux"
+            } else {
+                "guardctl lint clusters/home.local && kubectl apply -k clusters/home.local"
+            },
+        )),
+    }
+}
+
+/// What containerd and runc say when the program to start is not in the image.
+const NO_PROGRAM: [&str; 3] = ["executable file not found", "no such file or directory: unknown", "exec format error"];
+
+pub(super) fn entry_point(evidence: &Evidence) -> Outcome {
+    for (namespace, workload) in WORKLOADS {
+        for pod in evidence.pods_of(namespace, workload) {
+            for status in statuses(pod) {
+                let ended = [&status["state"]["terminated"], &status["lastState"]["terminated"]];
+                let code = ended.iter().find_map(|ended| ended["exitCode"].as_i64()).filter(|_| status["ready"] != true);
+                let mut messages = ended.iter().map(|ended| &ended["message"]).chain([&status["state"]["waiting"]["message"]]);
+                let says =
+                    messages.find_map(|message| message.as_str().filter(|text| NO_PROGRAM.iter().any(|it| text.contains(it))));
+                if !matches!(code, Some(126 | 127)) && says.is_none() {
+                    continue;
+                }
+                let container = status["name"].as_str().unwrap_or_default();
+                let found = says.map_or_else(|| format!("exit code {}", code.unwrap_or_default()), str::to_owned);
+                return Outcome::Fail(Problem::new(
+                    format!("{workload}, container {container}: the image has no program as its manifest names it: {found}"),
+                    "compare `command:` in apps/media/immich/deployment.yaml with the entry point of the image \
+                     (docs/upgrades.md), or take the image of the last commit: git revert",
+                ));
+            }
+        }
+    }
+    Outcome::Pass(String::new())
+}
+
 /// Whether a workload has a ready pod; else its last words.
 pub(super) fn runs(evidence: &Evidence, namespace: &str, workload: &str) -> Outcome {
     let Some(deployment) = evidence.get("Deployment", namespace, workload) else {
