@@ -80,6 +80,9 @@ fn files(evidence: &Evidence, report: &Report, raw: &Raw) -> Result<Vec<(String,
     for (name, text) in &mut files {
         *name = redactor.text(name);
         *text = redactor.text(text);
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
     }
     files.insert(0, ("README.txt".to_owned(), README.to_owned()));
     Ok(files)

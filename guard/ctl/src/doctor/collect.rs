@@ -447,5 +447,4 @@ mod tests {
         // The first look at the cluster and those from outside run together, and nothing follows one that failed.
         assert!(LOOK + Duration::from_millis(500) < BLIND, "{LOOK:?}");
     }
-
 }

@@ -91,7 +91,8 @@ impl Report {
                 writeln!(text, "Everything that could be checked is right: {pass} checks, {warn} warnings, {skip} not checked.");
         } else {
             let cause = self.checks.iter().find(|finding| finding.status == Status::Fail);
-            let _ = writeln!(text, "Root cause: {}", cause.map_or_else(String::new, |it| format!("{} {}", it.id, it.detail)));
+            let cause = cause.map_or_else(String::new, |it| format!("{} {}", style.paint(Paint::Red, it.id), it.detail));
+            let _ = writeln!(text, "{} {cause}", style.paint(Paint::Bold, "Root cause:"));
         }
         for finding in &self.checks {
             let is_shown = verbose || matches!(finding.status, Status::Fail | Status::Warn);
@@ -100,16 +101,17 @@ impl Report {
                 continue;
             }
             let _ = writeln!(text, "{} {:13} {}", style.mark(finding.status), finding.id, finding.title);
+            let indent = " ".repeat(16);
             if let Some(cause) = finding.skipped_by {
-                let _ = writeln!(text, "                not checked, because of {cause}");
+                let _ = writeln!(text, "{indent}{}", style.paint(Paint::Dim, &format!("not checked, because of {cause}")));
             } else if !finding.detail.is_empty() {
-                let _ = writeln!(text, "                {}", finding.detail);
+                let _ = writeln!(text, "{indent}{}", finding.detail);
             }
             for line in finding.fix.iter().flat_map(|fix| fix.lines()) {
-                let _ = writeln!(text, "           fix: {line}");
+                let _ = writeln!(text, "           {} {line}", style.paint(Paint::Bold, "fix:"));
             }
             if finding.fix.is_some() {
-                let _ = writeln!(text, "                {}", finding.hint);
+                let _ = writeln!(text, "{indent}{}", style.paint(Paint::Dim, &finding.hint));
             }
         }
         let _ = writeln!(text, "{pass} passed, {warn} warnings, {fail} failed, {skip} not checked");
@@ -158,7 +160,24 @@ pub struct Style {
     pub colour: bool,
 }
 
+/// How a part of the text stands out on a terminal.
+#[derive(Clone, Copy, Debug)]
+enum Paint {
+    Bold,
+    Dim,
+    Red,
+}
+
 impl Style {
+    fn paint(self, paint: Paint, text: &str) -> String {
+        let code = match paint {
+            Paint::Bold => "1",
+            Paint::Dim => "2",
+            Paint::Red => "1;31",
+        };
+        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
     const fn mark(self, status: Status) -> &'static str {
         match (status, self.colour) {
             (Status::Pass, false) => "✓",

@@ -88,13 +88,18 @@ pub(super) fn placeholders(evidence: &Evidence) -> Outcome {
 }
 
 pub(super) fn image(evidence: &Evidence) -> Outcome {
-    of_lint(
+    let outcome = of_lint(
         evidence,
         |it| it.id == "image-unpublished",
         |_| {
             "make image, publish it, and put its name and digest under images: in clusters/home/kustomization.yaml (docs/image.md)".to_owned()
         },
-    )
+    );
+    // In Git it is a warning. What is applied with it never starts.
+    match outcome {
+        Outcome::Warn(problem) => Outcome::Fail(problem),
+        other => other,
+    }
 }
 
 pub(super) fn policies(evidence: &Evidence) -> Outcome {
