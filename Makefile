@@ -151,6 +151,10 @@ fuzz: need-cargo need-cargo-fuzz ## The mountinfo reader against the fuzzer for 
 fmt: need-cargo ## Formats the Rust code
 	cargo fmt --all
 
+.PHONY: recordings
+recordings: need-cargo need-cc need-python3 ## The pictures of docs/images, from what guardctl really prints
+	@cargo build -q --locked -p guardctl && tools/recordings $(TARGET_DIR)/debug/guardctl
+
 ##@ Build
 
 .PHONY: build

@@ -87,8 +87,11 @@ impl Report {
         let mut text = if is_there { format!("{}\n", self.path_line(style)) } else { String::new() };
         let Summary { pass, warn, fail, skip } = self.summary;
         if self.ok {
-            let _ =
-                writeln!(text, "Everything that could be checked is right: {pass} checks, {warn} warnings, {skip} not checked.");
+            let _ = writeln!(
+                text,
+                "Everything that could be checked is right: {pass} checks, {}, {skip} not checked.",
+                warnings(warn)
+            );
         } else {
             let cause = self.checks.iter().find(|finding| finding.status == Status::Fail);
             let cause = cause.map_or_else(String::new, |it| format!("{} {}", style.paint(Paint::Red, it.id), it.detail));
@@ -114,7 +117,7 @@ impl Report {
                 let _ = writeln!(text, "{indent}{}", style.paint(Paint::Dim, &finding.hint));
             }
         }
-        let _ = writeln!(text, "{pass} passed, {warn} warnings, {fail} failed, {skip} not checked");
+        let _ = writeln!(text, "{pass} passed, {}, {fail} failed, {skip} not checked", warnings(warn));
         text
     }
 
@@ -148,9 +151,13 @@ impl Report {
             );
         }
         let Summary { pass, warn, fail, skip } = self.summary;
-        let _ = writeln!(text, "\n{pass} passed, {warn} warnings, {fail} failed, {skip} not checked");
+        let _ = writeln!(text, "\n{pass} passed, {}, {fail} failed, {skip} not checked", warnings(warn));
         text
     }
+}
+
+fn warnings(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "warning" } else { "warnings" })
 }
 
 /// How text looks.

@@ -24,6 +24,8 @@ const PUBLIC: &[&str] = &[
     "quay.io",
     "gcr.io",
     "cloudflare.com",
+    "cloudflare-dns.com",
+    "dns.google",
     "cloudflare.net",
     "googleapis.com",
     "google.com",

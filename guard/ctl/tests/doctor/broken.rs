@@ -194,9 +194,12 @@ fn every_check_can_fail_or_warn() {
     assert_eq!(never, [""; 0], "checks that no home of these tests breaks");
 }
 
+/// What changes a healthy home.
+type Change = fn(&mut Value);
+
 /// Homes that work, and should be changed.
 #[rustfmt::skip]
-const WARNED: &[(fn(&mut Value), &str)] = &[
+const WARNED: &[(Change, &str)] = &[
     (|home| home["tunnel"]["found"]["connections"] = json!(2), "GD-TUNNEL-03"),
     (|home| home["addresses"]["found"] = json!(["fd00::10"]), "GD-DNS-02"),
     (|home| home["lan_addresses"]["found"] = json!(["203.0.113.10"]), "GD-DNS-05"),

@@ -50,7 +50,7 @@ pub(super) fn healthy() -> Value {
             "cloudflare-dns.com": {"found": ["104.16.132.229", "2606:4700::6810:84e5"]},
             "dns.google": {"found": ["104.16.132.229", "2606:4700::6810:84e5"]},
         },
-        "lan_addresses": {"found": ["fd00::10"]},
+        "lan_addresses": {"found": ["fe80::10"]},
         "phone": {"found": {"status": 200}},
         "websocket": {"found": 101},
         "server_log": "[Nest] 1 LOG Immich Server is listening\n",
@@ -218,7 +218,7 @@ pub(super) fn variants() -> Vec<(&'static str, Value)> {
         ),
         ("Access answers an app with 401 or 403", with(|home| home["edge"]["found"] = json!({"status": 403}))),
         ("machine learning away", with(|home| home["objects"]["Deployment"][2]["status"]["readyReplicas"] = json!(0))),
-        ("Cilium", with(|home| home["objects"]["Node"][0]["spec"] = json!({"podCIDR": "10.0.0.0/24", "taints": []}))),
+        ("Cilium", with(|home| home["objects"]["Node"][0]["spec"] = json!({"podCIDR": "10.0.0.0/8", "taints": []}))),
         ("Calico", with(|home| home["objects"]["Node"][0]["spec"] = json!({"podCIDR": "192.168.0.0/16"}))),
         (
             "IPv6 only",
