@@ -133,6 +133,13 @@ e2e: need-cargo need-cc tools ## Real kube-apiserver, Flux's controllers, cloudf
 	@$(TARGET_DIR)/debug/e2e $(STORIES)
 	cargo test -q --locked -p guard --test chain -- --include-ignored
 
+# The stories of a home on a real node, in namespaces of their own: root, and no cluster. STORIES='NAS' takes those with this word.
+.PHONY: home
+home: build need-home tools ## The whole home on a real node: a kubelet, network policies by packets, the NAS, a power cut (STORIES='NAS matrix')
+	@tools/postgres $(POSTGRES)
+	@cargo build -q --locked -p e2e
+	@GUARD_BIN=$(GUARD_BIN) POSTGRES_DIR=$(POSTGRES)/18 $(TARGET_DIR)/debug/e2e node $(STORIES)
+
 .PHONY: hooks
 hooks: ## Looks for what is private before each commit (git config core.hooksPath)
 	git config core.hooksPath tools/hooks
@@ -236,6 +243,15 @@ need-python3:
 	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "python3 with venv is missing: Debian: apt-get install python3-venv" >&2; exit 1; }
 need-npm:
 	$(call need,npm,install Node.js 20 or newer (Debian: apt-get install npm))
+need-home: need-npm need-python3
+	$(call need,containerd,install containerd and its plugins (Debian: apt-get install containerd containernetworking-plugins))
+	$(call need,ip,install iproute2 (Debian: apt-get install iproute2))
+	$(call need,nft,install nftables (Debian: apt-get install nftables))
+	$(call need,iptables,install iptables (Debian: apt-get install iptables))
+	$(call need,ipset,install ipset (Debian: apt-get install ipset))
+	$(call need,redis-server,install Redis (Debian: apt-get install redis-server))
+	$(call need,psql,install a client of Postgres (Debian: apt-get install postgresql-client))
+	$(call need,mkfs.ext4,install e2fsprogs (Debian: apt-get install e2fsprogs))
 need-haproxy:
 	$(call need,haproxy,install HAProxy 2.5 or newer (Debian: apt-get install haproxy))
 need-jq:

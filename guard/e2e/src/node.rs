@@ -44,6 +44,9 @@ const PODS_OF_NODE: &str = "10.244.0.0/24";
 /// The name of the site, and of the key server of its Access team.
 const SITE: &str = "photos.example.com";
 const KEY_SERVER: &str = "family.cloudflareaccess.com";
+/// What the node has for pods: a small machine.
+const CORES: u64 = 2;
+const MEMORY: u64 = 4 << 30;
 /// Where the NAS belongs, and the library on it.
 const MOUNT_POINT: &str = "/mnt/nas";
 const LIBRARY: &str = "/mnt/nas/immich";
@@ -215,6 +218,7 @@ impl Home {
             "clusterDNS": ["10.96.0.10"], "clusterDomain": "cluster.local",
             "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": false}, "x509": {"clientCAFile": at("ca.crt")}},
             "nodeStatusUpdateFrequency": "2s", "maxPods": 60,
+            "enforceNodeAllocatable": ["pods"], "systemReserved": all_but_a_small_node()?,
             // How full the machine's disk is, is none of the home's business.
             "imageGCHighThresholdPercent": 100, "imageGCLowThresholdPercent": 99,
         });
@@ -228,6 +232,27 @@ impl Home {
             propagation: "slave",
         }));
         Ok(())
+    }
+
+    /// A power cut: everything on the node ends at once, and its kernel forgets. The NAS, which is another machine, is unmounted with it.
+    pub(crate) fn cut_power(&mut self) -> Result<()> {
+        self.node = None;
+        self.proxy = None;
+        self.policies = None;
+        run(Command::new("nft").args(["flush", "ruleset"]))?;
+        run(Command::new("ipset").arg("destroy"))?;
+        for volatile in ["state", "containerd.sock"] {
+            let path = self.dir.join("node").join(volatile);
+            drop(std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path)));
+        }
+        self.unplug_nas()
+    }
+
+    /// The power is back; the NAS is not yet.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        self.start_node()?;
+        self.proxy = Some(agents::kube_proxy(self)?);
+        self.enforce(Agent::KubeRouter)
     }
 
     /// Puts this agent in force, and ends the one before.
@@ -280,6 +305,16 @@ impl Home {
         Ok(listed["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
     }
 
+    /// The release binary.
+    pub(crate) fn guard(&self) -> &Path {
+        &self.programs.guard
+    }
+
+    /// The directory of this controller in the node's cgroup.
+    pub(crate) fn cgroup_of(&self, controller: &str) -> Option<PathBuf> {
+        self.node.as_ref().map(|node| node.cgroup_of(controller))
+    }
+
     /// The newest pod of Immich's server.
     pub(crate) fn server(&self) -> Result<Value> {
         let of_server = |pod: &Value| pod["metadata"]["labels"]["app.kubernetes.io/name"] == "immich-server";
@@ -310,6 +345,16 @@ impl Home {
         }
         format!("{pods}\n{events}\n{words}")
     }
+}
+
+/// What of this machine no pod may have, so that the rest is a small node.
+fn all_but_a_small_node() -> Result<Value> {
+    let table = std::fs::read_to_string("/proc/meminfo")?;
+    let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:")).context("no MemTotal in /proc/meminfo")?;
+    let total = total.trim().trim_end_matches(" kB").parse::<u64>()?;
+    let cores = u64::try_from(std::thread::available_parallelism()?.get())?;
+    let (memory, cores) = (total.saturating_sub(MEMORY >> 10), cores.saturating_sub(CORES));
+    Ok(json!({"memory": format!("{memory}Ki"), "cpu": cores.to_string()}))
 }
 
 /// Serves the key set of an Access team by HTTPS under its own name, and returns the authority that signed the certificate, as PEM.

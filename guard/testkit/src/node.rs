@@ -4,9 +4,9 @@
 //! kubelet's ports are the same for every node.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -87,12 +87,8 @@ pub struct Node {
 impl Node {
     /// Starts containerd, imports the images of the folder, and starts the kubelet.
     pub fn start(setup: &Setup) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
         let folder = setup.folder.to_owned();
-        let cgroup = format!("guard-node-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        for root in cgroups(&cgroup) {
-            fs::create_dir(root).expect("a new cgroup");
-        }
+        let cgroup = new_cgroup();
         for name in ["cni", "images"] {
             fs::create_dir_all(folder.join(name)).expect("a directory");
         }
@@ -167,6 +163,21 @@ pub fn add_image(folder: &Path, name: &str, image: &Image, reference: &str, name
     let lines = names.iter().fold(String::new(), |lines, other| lines + reference + " " + other + "\n");
     fs::write(images.join(format!("{name}.tar.names")), lines).expect("a file");
     image.save(&images.join(format!("{name}.tar")), reference);
+}
+
+/// Makes a cgroup that no other node has. A process id is no name: two nodes can each be process 1 of their namespaces.
+fn new_cgroup() -> String {
+    let is_new = |name: &String| match fs::create_dir(&cgroups(name)[0]) {
+        Ok(()) => true,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
+        Err(error) => panic!("a new cgroup {name}: {error}"),
+    };
+    let name = (0..).map(|number| format!("guard-node-{number}")).find(is_new).expect("a free number");
+    for root in &cgroups(&name)[1..] {
+        // One that a killed run has left is as good as a new one.
+        fs::create_dir_all(root).expect("a new cgroup");
+    }
+    name
 }
 
 /// A cgroup's directories: one, or one in each hierarchy of version 1.

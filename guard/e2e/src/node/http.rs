@@ -21,7 +21,7 @@ pub(crate) fn request(
     host: &str,
     path: &str,
     fields: &[(&str, &str)],
-    body: Vec<u8>,
+    body: impl Into<Bytes>,
 ) -> Result<Request<Full<Bytes>>> {
     let mut request = Request::builder().method(method).uri(path).header("host", host);
     for (name, value) in fields {

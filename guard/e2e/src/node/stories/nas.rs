@@ -20,8 +20,13 @@ pub(super) async fn pulled(home: &mut Home) -> Result<String> {
     let began = Instant::now();
     home.unplug_nas()?;
     let seen = began.elapsed() + until_server(home, "not Ready", |pod| !is_ready(pod)).await?;
-    let refused =
-        until_server(home, "refused by the gate", |pod| last_message(pod, "containerStatuses").starts_with("NAS_")).await?;
+    // The probe that saw it leaves its own words; then the next container is refused.
+    let ended = until_server(home, "ended", |pod| last_message(pod, "containerStatuses").starts_with("NAS_STALE (49)")).await?;
+    let refused = ended
+        + until_server(home, "refused by the gate", |pod| {
+            last_message(pod, "containerStatuses").starts_with("NAS_NOT_MOUNTED (41)")
+        })
+        .await?;
     let refused = seen + refused;
     let described =
         home.world.cluster.kubectl(&["-n", "immich", "describe", "pod", "-l", "app.kubernetes.io/name=immich-server"])?;
@@ -164,8 +169,9 @@ fn last_message<'p>(pod: &'p Value, list: &str) -> &'p str {
 fn as_troubleshooting_says(home: &Home, shown: &str, anchor: &str) -> Result<()> {
     let page = std::fs::read_to_string(home.world.repo.tree.join("troubleshooting.md"))?;
     let heading = page.lines().find(|line| line.contains(&format!("<a id=\"{anchor}\">"))).context("a row")?;
-    let (code, name) = (heading.split_whitespace().nth(3), heading.split('`').nth(1));
-    let (code, name) = (code.context("a code")?, name.context("a name")?);
+    let title = heading.split("</a>").nth(1).context("a title")?;
+    let (code, name) = title.split_once(' ').context("a code and a name")?;
+    let name = name.trim_matches('`');
     ensure!(shown.contains(&format!("{name} ({code})")), "troubleshooting.md says {name} ({code}), the pod shows:\n{shown}");
     Ok(())
 }

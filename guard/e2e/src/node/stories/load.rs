@@ -1,0 +1,181 @@
+//! What a family does all day, by the tunnel: phones upload, look at photos and hold a WebSocket, until they are told to stop.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use hyper::StatusCode;
+use testkit::ws;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::node::http::{form, photo, request, send, sha256};
+use crate::node::{Home, SITE};
+
+/// As many phones of each kind.
+const PHONES: usize = 4;
+/// The size of their photos.
+const PHOTO: usize = 512 << 10;
+/// Between two actions of a phone: a client that is refused does not ask again at once.
+const PAUSE: Duration = Duration::from_millis(100);
+/// No other run of phones has the same photos.
+static SEED: AtomicU64 = AtomicU64::new(1000);
+
+/// Phones at work.
+pub(super) struct Load {
+    stop: Arc<AtomicBool>,
+    phones: JoinSet<Tally>,
+}
+
+/// What came of it. Status 0 is a connection that broke before an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// SHA-256 of the photos that were accepted.
+    pub accepted: Vec<String>,
+    /// Uploads by status.
+    pub uploads: BTreeMap<u16, usize>,
+    /// Downloads by status; a photo that is not whole counts as 0.
+    pub downloads: BTreeMap<u16, usize>,
+    /// WebSockets that were opened, and that ended before their phone stopped.
+    pub websockets: (usize, usize),
+    /// The longest time in which somebody who looked at a photo did not see it.
+    pub away: Duration,
+}
+
+impl Load {
+    /// Starts the phones. The photo that they look at is `shown`, which must be stored.
+    pub(super) fn start(home: &Home, shown: &[u8]) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let front = home.edge.front();
+        let token = home.issuer.token_for("family@example.com");
+        let mut phones = JoinSet::new();
+        let shown = Arc::new((sha256(shown), shown.to_vec()));
+        for _ in 0..PHONES {
+            let phone = || (front, token.clone(), Arc::clone(&stop));
+            let (to, token, stopped) = phone();
+            phones.spawn(async move { upload(to, &token, &stopped).await });
+            let (to, token, stopped) = phone();
+            let shown = Arc::clone(&shown);
+            phones.spawn(async move { look_at(to, &token, &shown, &stopped).await });
+            let (to, token, stopped) = phone();
+            phones.spawn(async move { hold_websocket(to, &token, &stopped).await });
+        }
+        Self { stop, phones }
+    }
+
+    /// Lets everybody finish, and returns what came of it.
+    pub(super) async fn end(mut self) -> Tally {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut all = Tally::default();
+        while let Some(tally) = self.phones.join_next().await {
+            all.add(tally.unwrap_or_default());
+        }
+        all
+    }
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.accepted.extend(other.accepted);
+        for (all, some) in [(&mut self.uploads, other.uploads), (&mut self.downloads, other.downloads)] {
+            for (status, count) in some {
+                *all.entry(status).or_default() += count;
+            }
+        }
+        self.websockets.0 += other.websockets.0;
+        self.websockets.1 += other.websockets.1;
+        self.away = self.away.max(other.away);
+    }
+
+    /// Fails unless every accepted photo is on the NAS, whole.
+    pub(super) fn all_on_nas(&self, home: &Home) -> Result<()> {
+        let nas = home.nas.as_ref().context("a NAS")?;
+        for id in &self.accepted {
+            let found = nas.read(&format!("immich/library/{id}")).map(|photo| sha256(&photo));
+            ensure!(found.as_ref() == Some(id), "accepted, and not on the NAS as it was sent: {id}, found {found:?}");
+        }
+        Ok(())
+    }
+
+    /// Uploads and downloads that got another answer than a good one.
+    pub(super) fn failed(&self) -> usize {
+        let bad = |all: &BTreeMap<u16, usize>| {
+            all.iter().filter(|(status, _)| !matches!(status, 200 | 201)).map(|(_, n)| n).sum::<usize>()
+        };
+        bad(&self.uploads) + bad(&self.downloads)
+    }
+
+    /// In words.
+    pub(super) fn told(&self) -> String {
+        format!(
+            "uploads {:?}, downloads {:?}, {} WebSockets of which {} were ended",
+            self.uploads, self.downloads, self.websockets.0, self.websockets.1
+        )
+    }
+}
+
+/// Uploads one photo by the tunnel.
+pub(super) async fn upload_one(to: SocketAddr, token: &str, photo: &[u8]) -> Result<StatusCode> {
+    let (kind, body) = form("IMG_0003.jpg", photo);
+    let fields = [("content-type", kind.as_str()), ("cf-access-jwt-assertion", token)];
+    Ok(send(TcpStream::connect(to).await?, request("POST", SITE, "/api/assets", &fields, body)?).await?.status)
+}
+
+async fn upload(to: SocketAddr, token: &str, stopped: &AtomicBool) -> Tally {
+    let mut tally = Tally::default();
+    while !stopped.load(Ordering::Relaxed) {
+        let photo = photo(SEED.fetch_add(1, Ordering::Relaxed), PHOTO);
+        let status = upload_one(to, token, &photo).await.map_or(0, |status| status.as_u16());
+        *tally.uploads.entry(status).or_default() += 1;
+        if matches!(status, 200 | 201) {
+            tally.accepted.push(sha256(&photo));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    tally
+}
+
+async fn look_at(to: SocketAddr, token: &str, (id, photo): &(String, Vec<u8>), stopped: &AtomicBool) -> Tally {
+    let mut tally = Tally::default();
+    let path = format!("/api/assets/{id}/original");
+    let look = async || {
+        let request = request("GET", SITE, &path, &[("cf-access-jwt-assertion", token)], Vec::new())?;
+        send(TcpStream::connect(to).await?, request).await
+    };
+    let mut last_seen = Instant::now();
+    while !stopped.load(Ordering::Relaxed) {
+        let status = match look().await {
+            Ok(answer) if answer.status == StatusCode::OK && answer.body != *photo => 0,
+            Ok(answer) => answer.status.as_u16(),
+            Err(_) => 0,
+        };
+        *tally.downloads.entry(status).or_default() += 1;
+        if status == 200 {
+            tally.away = tally.away.max(last_seen.elapsed());
+            last_seen = Instant::now();
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    tally
+}
+
+async fn hold_websocket(to: SocketAddr, token: &str, stopped: &AtomicBool) -> Tally {
+    let mut tally = Tally::default();
+    'open: while !stopped.load(Ordering::Relaxed) {
+        tokio::time::sleep(PAUSE).await;
+        let fields = [("cf-access-jwt-assertion", token), ("host", SITE)];
+        let Ok(mut socket) = ws::try_connect_with(to, ws::SOCKET_IO, &fields).await else { continue };
+        tally.websockets.0 += 1;
+        while !stopped.load(Ordering::Relaxed) {
+            if !ws::echoes(&mut socket, "40").await {
+                tally.websockets.1 += 1;
+                continue 'open;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    tally
+}
