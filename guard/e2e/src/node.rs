@@ -19,6 +19,7 @@ use anyhow::{Context as _, Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
+use testkit::google::{CloudRun, Google};
 use testkit::nas::FakeNas;
 use testkit::node::{Node, Setup};
 use testkit::{Edge, Issuer};
@@ -44,6 +45,9 @@ const PODS_OF_NODE: &str = "10.244.0.0/24";
 /// The name of the site, and of the key server of its Access team.
 const SITE: &str = "photos.example.com";
 const KEY_SERVER: &str = "family.cloudflareaccess.com";
+/// Who gives identity tokens, and who wants one.
+const TOKEN_SERVER: &str = "oauth2.googleapis.com";
+const CLOUD_RUN: &str = "ml-abc.a.run.app";
 /// What the node has for pods: a small machine.
 const CORES: u64 = 2;
 const MEMORY: u64 = 4 << 30;
@@ -64,6 +68,8 @@ pub(crate) struct Home {
     pub edge: Edge,
     /// Who signs the assertions.
     pub issuer: Issuer,
+    /// Google: who gives identity tokens, and a service that wants them.
+    pub google: (Google, CloudRun),
     /// The NAS, while it is mounted.
     pub nas: Option<FakeNas>,
     /// What was on it when it went.
@@ -124,7 +130,9 @@ impl Home {
         let edge = Edge::over(networks.internet.listen(SocketAddr::from((INTERNET_ADDRESS, 7844)))?).await;
         let issuer = Issuer::start().await;
         let listener = networks.internet.listen(SocketAddr::from((INTERNET_ADDRESS, 443)))?;
-        let authority = serve_keys(listener, issuer.addr())?;
+        let (tokens, cloud_run) = testkit::google::google();
+        let served = [(KEY_SERVER, issuer.addr()), (TOKEN_SERVER, tokens.host().parse()?), (CLOUD_RUN, cloud_run.address())];
+        let authority = serve_by_tls(listener, &served)?;
         let references = images::references(&crate::objects::render(&world.kustomize, &world.repo.tree.join("clusters/home"))?);
         let trust = Authorities { keys: &authority, edge: edge.authority() };
         images::add_all(&dir.join("node"), &programs, &trust, &references)?;
@@ -136,6 +144,7 @@ impl Home {
             networks,
             edge,
             issuer,
+            google: (tokens, cloud_run),
             nas: None,
             kept: Vec::new(),
             nas_id: String::new(),
@@ -357,26 +366,29 @@ fn all_but_a_small_node() -> Result<Value> {
     Ok(json!({"memory": format!("{memory}Ki"), "cpu": cores.to_string()}))
 }
 
-/// Serves the key set of an Access team by HTTPS under its own name, and returns the authority that signed the certificate, as PEM.
-fn serve_keys(listener: TcpListener, issuer: SocketAddr) -> Result<String> {
+/// Serves these names by HTTPS, each from its own stand-in, and returns the authority that signed the certificate, as PEM.
+fn serve_by_tls(listener: TcpListener, served: &[(&'static str, SocketAddr)]) -> Result<String> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(vec![KEY_SERVER.to_owned()])?.signed_by(&key, &authority)?;
+    let certificate = CertificateParams::new(served.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>())?
+        .signed_by(&key, &authority)?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let config = builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key)?;
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let served = served.to_vec();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
+            let (acceptor, served) = (acceptor.clone(), served.clone());
             tokio::spawn(async move {
                 // A client may go away at any point.
-                let (Ok(mut inside), Ok(mut outside)) = (TcpStream::connect(issuer).await, acceptor.accept(stream).await) else {
-                    return;
-                };
+                let Ok(mut outside) = acceptor.accept(stream).await else { return };
+                let asked = outside.get_ref().1.server_name();
+                let Some((_, address)) = served.iter().find(|(name, _)| asked == Some(name)) else { return };
+                let Ok(mut inside) = TcpStream::connect(address).await else { return };
                 drop(tokio::io::copy_bidirectional(&mut outside, &mut inside).await);
             });
         }

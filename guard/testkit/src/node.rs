@@ -172,7 +172,7 @@ fn new_cgroup() -> String {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
         Err(error) => panic!("a new cgroup {name}: {error}"),
     };
-    let name = (0..).map(|number| format!("guard-node-{number}")).find(is_new).expect("a free number");
+    let name = (0..u16::MAX).map(|number| format!("guard-node-{number}")).find(is_new).expect("a free number");
     for root in &cgroups(&name)[1..] {
         // One that a killed run has left is as good as a new one.
         fs::create_dir_all(root).expect("a new cgroup");

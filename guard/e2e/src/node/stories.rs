@@ -70,6 +70,7 @@ const ALL: &[Story] = &[
     story!("many large uploads at once", limits::large_uploads),
     story!("a container is out of memory", limits::out_of_memory),
     story!("the backup and its drill, on a second disk", components::db_backup),
+    story!("machine learning on Cloud Run", components::cloud_run),
 ];
 
 /// Tells all stories, or those whose title contains one of the words. Returns whether all were true.

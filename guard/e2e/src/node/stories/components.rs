@@ -1,14 +1,19 @@
 //! Components that are switched on by their one line, and do their work with the real programs.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
 
 use crate::flux::text;
-use crate::node::Home;
+use crate::node::http::{request, send};
+use crate::node::netns::Netns;
+use crate::node::{CLOUD_RUN, Home, TOKEN_SERVER};
 use crate::process::run;
 
 /// Where docs/backup.md has the disk.
@@ -69,7 +74,57 @@ pub(super) async fn db_backup(home: &mut Home) -> Result<String> {
     ))
 }
 
-/// Runs a job of a CronJob now, waits until it ends as it should, and returns the log of one container.
+/// guard on the way to Cloud Run: Immich reaches it, with a token, and nobody else does.
+pub(super) async fn cloud_run(home: &mut Home) -> Result<String> {
+    let url = format!("https://{CLOUD_RUN}");
+    home.google.1.accept_audience(&url);
+    let mut key = home.google.0.key_file();
+    key["token_uri"] = format!("https://{TOKEN_SERVER}/token").into();
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "idtoken-google", "namespace": "immich"},
+        "stringData": {"credentials.json": key.to_string(), "UPSTREAM_SERVER_URL": url},
+    });
+    home.world.cluster.kubectl_stdin(&["apply", "-f", "-"], &secret.to_string())?;
+    switch_on(home, "cloud-run-ml")?;
+    let commit = home.world.repo.commit("Machine learning on Cloud Run")?;
+    home.world.applied(&commit).await?;
+    home.world.as_rendered().await?;
+
+    let address = home.world.cluster.kubectl(&["-n", "immich", "get", "svc/cloud-run-ml", "-o", "jsonpath={.spec.clusterIP}"])?;
+    let to = SocketAddr::new(address.parse()?, 8080);
+    let pods = Netns::of_pods()?;
+    let from = |name: &str| -> Result<Netns> {
+        let all = home.pods("immich")?.into_iter().chain(home.pods("immich-edge")?);
+        let mut named = all.filter(|pod| text(pod, "/metadata/labels/app.kubernetes.io~1name") == name);
+        let address: Ipv4Addr = text(&named.next().context("a pod")?, "/status/podIP").parse()?;
+        pods.get(&address).cloned().with_context(|| format!("no network namespace of {name}"))
+    };
+    let stream = from("immich-server")?.connect(to, Duration::from_secs(10)).context("cloud-run-ml, from Immich")?;
+    stream.set_nonblocking(true)?;
+    let request = request("GET", "cloud-run-ml:8080", "/ping", &[], Vec::new())?;
+    let answer = send(TcpStream::from_std(stream)?, request).await?;
+    ensure!(answer.status.is_success(), "found {} {:?}, wanted the answer of Cloud Run", answer.status, answer.body);
+    let reached = home.google.1.last().context("nothing reached the container of Cloud Run")?;
+    for stranger in ["immich-machine-learning", "cloudflared"] {
+        let connected = from(stranger)?.connect(to, Duration::from_millis(1500));
+        ensure!(connected.is_err(), "{stranger} reaches cloud-run-ml");
+    }
+    home.world.repo.edit("clusters/home/kustomization.yaml", "\n  - ../../apps/components/cloud-run-ml", "")?;
+    let commit = home.world.repo.commit("At home again")?;
+    home.world.applied(&commit).await?;
+    Ok(format!("{:?} reached Cloud Run with a token; refused: machine learning, cloudflared", reached.line))
+}
+
+/// Writes the one line that switches a component on.
+fn switch_on(home: &Home, component: &str) -> Result<()> {
+    let file = "clusters/home/kustomization.yaml";
+    let text = fs::read_to_string(home.world.repo.tree.join(file))?;
+    let (empty, list) = ("components: []", "components:");
+    let from = if text.contains(empty) { empty } else { list };
+    home.world.repo.edit(file, from, &format!("{list}\n  - ../../apps/components/{component}"))
+}
+
+/// Runs a job of a `CronJob` now, waits until it ends as it should, and returns the log of one container.
 fn job(home: &Home, cronjob: &str, name: &str, container: &str, ends: &str) -> Result<String> {
     let kubectl = |words: &[&str]| home.world.cluster.kubectl(&[&["-n", "immich"], words].concat());
     kubectl(&["create", "job", &format!("--from=cronjob/{cronjob}"), name])?;

@@ -54,8 +54,7 @@ pub(super) async fn away_at_start(home: &mut Home) -> Result<String> {
     // What an earlier start may have left on the bare mount point.
     drop(std::fs::remove_dir(Path::new("/mnt/nas/immich")));
     home.restart_server()?;
-    let missing = "hostPath type check failed: /mnt/nas/immich is not a directory";
-    until_event(home, missing).await?;
+    until_event(home, &row(home, "pod-hostpath")?).await?;
     std::fs::create_dir("/mnt/nas/immich")?;
     std::os::unix::fs::chown("/mnt/nas/immich", Some(1000), Some(1000))?;
     until_server(home, "refused by the gate", |pod| {
@@ -136,7 +135,7 @@ pub(super) async fn until_server(home: &mut Home, what: &str, holds: impl Fn(&Va
     Ok(start.elapsed())
 }
 
-/// Waits until an event about a pod of the server contains these words.
+/// Waits until an event about a pod of the server contains these words, with anything in the place of each `…`.
 async fn until_event(home: &mut Home, words: &str) -> Result<()> {
     until(&format!("an event with {words:?}"), LIMIT, async || {
         home.alive()?;
@@ -148,7 +147,8 @@ async fn until_event(home: &mut Home, words: &str) -> Result<()> {
             "-o",
             "jsonpath={range .items[*]}{.message}{'\\n'}{end}",
         ])?;
-        Ok(if events.contains(words) { Look::Done(()) } else { Look::NotYet(events) })
+        let says_so = |event: &str| words.split(" … ").all(|part| event.contains(part));
+        Ok(if events.lines().any(says_so) { Look::Done(()) } else { Look::NotYet(events) })
     })
     .await
 }
@@ -167,13 +167,17 @@ fn last_message<'p>(pod: &'p Value, list: &str) -> &'p str {
 
 /// The row of troubleshooting.md names what the pod shows.
 fn as_troubleshooting_says(home: &Home, shown: &str, anchor: &str) -> Result<()> {
-    let page = std::fs::read_to_string(home.world.repo.tree.join("troubleshooting.md"))?;
-    let heading = page.lines().find(|line| line.contains(&format!("<a id=\"{anchor}\">"))).context("a row")?;
-    let title = heading.split("</a>").nth(1).context("a title")?;
+    let title = row(home, anchor)?;
     let (code, name) = title.split_once(' ').context("a code and a name")?;
-    let name = name.trim_matches('`');
     ensure!(shown.contains(&format!("{name} ({code})")), "troubleshooting.md says {name} ({code}), the pod shows:\n{shown}");
     Ok(())
+}
+
+/// The title of this row of troubleshooting.md, as plain text.
+fn row(home: &Home, anchor: &str) -> Result<String> {
+    let page = std::fs::read_to_string(home.world.repo.tree.join("troubleshooting.md"))?;
+    let heading = page.lines().find(|line| line.contains(&format!("<a id=\"{anchor}\">"))).context("a row")?;
+    Ok(heading.split("</a>").nth(1).context("a title")?.replace('`', ""))
 }
 
 /// Flux's own status says which part of the home is not well. Its patience is shortened for this one look.

@@ -33,7 +33,7 @@ pub(super) async fn heals(home: &mut Home) -> Result<String> {
     half.send(&body[..body.len() / 2]).await;
     until("an upload that is half on the NAS", Duration::from_secs(30), async || {
         let stored = home.nas.as_ref().context("a NAS")?.list("immich/library");
-        let parts = stored.iter().filter(|name| name.ends_with(".part")).count();
+        let parts = stored.iter().filter(|name| name.contains(".part")).count();
         Ok(if parts > 0 && stored.len() > 8 { Look::Done(()) } else { Look::NotYet(format!("{stored:?}")) })
     })
     .await?;
