@@ -39,11 +39,9 @@ pub fn until_ok(config: &NasConfig, reporter: &mut Reporter) -> CheckResult {
 /// is definitely wrong with it is over with the next container only, so this one does not wait. Its end is also what `kubectl describe`
 /// shows: a container that waits shows nothing.
 pub fn until_ok_or_final(config: &NasConfig, reporter: &mut Reporter) -> CheckResult {
-    until(config, reporter, |result| {
-        let is_bound =
-            || read_table(config).is_ok_and(|(table, mount)| table.at(&config.path).is_some() && !mount.receives_mounts());
-        result.code().is_some_and(Code::is_definite) && is_bound()
-    })
+    // Before the first check: what is mounted there later was waited for.
+    let is_bound = read_table(config).is_ok_and(|(table, mount)| table.at(&config.path).is_some() && !mount.receives_mounts());
+    until(config, reporter, |result| is_bound && result.code().is_some_and(Code::is_definite))
 }
 
 fn until(config: &NasConfig, reporter: &mut Reporter, is_final: impl Fn(&CheckResult) -> bool) -> CheckResult {
