@@ -1,7 +1,7 @@
 //! The gate's story: mounted, it starts; pulled, it refuses; plugged in again, it goes on by itself. In a mount namespace of its own,
 //! with a small memory file system in the NAS's place, so that it needs neither a NAS nor a cluster and leaves nothing behind.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -83,10 +83,16 @@ impl Story {
         self.pull()?;
 
         let mut waiting = self.command("second.jpg");
-        let waiting = waiting.env("GUARD_NAS_WAIT", "60s").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut waiting = waiting.env("GUARD_NAS_WAIT", "60s").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        // It has looked, and says that it waits.
+        let mut said = String::new();
+        let mut lines = BufReader::new(waiting.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?);
+        lines.read_line(&mut said)?;
         self.plug(SHARE)?;
         let again = self.guard(&["init"]).env("GUARD_NAS_ID", &self.id).output()?;
         self.step("Immich waits, and the NAS is plugged in again", 0, &again, "");
+        // Nothing of it is lost in a full pipe.
+        lines.read_to_string(&mut said)?;
         let healed = waiting.wait_with_output()?;
         self.step("nobody did anything else", 0, &healed, "it goes on by itself");
         let stored = self.share.join("second.jpg").exists();
