@@ -34,7 +34,9 @@ pub(super) async fn db_backup(home: &mut Home) -> Result<String> {
     let _disk = Disk::mount(&home.dir)?;
     let mut init = Command::new(home.guard());
     let id = run(init.args(["nas", "init", "--path", FOLDER, "--fstypes", "ext4", "--label", "dumps"]))?.trim().to_owned();
-    let query = format!(r#"psql --host /var/run/postgresql --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" --quiet <<'SQL'{TABLES}SQL"#);
+    let query = format!(
+        r#"psql --host /var/run/postgresql --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" --quiet <<'SQL'{TABLES}SQL"#
+    );
     home.world.cluster.kubectl(&["-n", "immich", "exec", "deploy/immich-postgres", "--", "sh", "-c", &query])?;
 
     let patch = home.world.repo.tree.join("clusters/home.local/flux/nas.patch.yaml");

@@ -1,6 +1,6 @@
 //! What a family does all day, by the tunnel: phones upload, look at photos and hold a WebSocket, until they are told to stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use testkit::ws;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::node::http::{form, photo, request, send, sha256};
+use crate::node::http::{Answer, form, photo, request, send, sha256};
 use crate::node::{Home, SITE};
 
 /// As many phones of each kind.
@@ -39,6 +39,8 @@ pub(super) struct Tally {
     pub uploads: BTreeMap<u16, usize>,
     /// Downloads by status; a photo that is not whole counts as 0.
     pub downloads: BTreeMap<u16, usize>,
+    /// What those who did not get what they wanted were told, each text once.
+    pub refusals: BTreeSet<String>,
     /// WebSockets that were opened, and that ended before their phone stopped.
     pub websockets: (usize, usize),
     /// The longest time in which somebody who looked at a photo did not see it.
@@ -80,6 +82,7 @@ impl Load {
 impl Tally {
     fn add(&mut self, other: Self) {
         self.accepted.extend(other.accepted);
+        self.refusals.extend(other.refusals);
         for (all, some) in [(&mut self.uploads, other.uploads), (&mut self.downloads, other.downloads)] {
             for (status, count) in some {
                 *all.entry(status).or_default() += count;
@@ -88,6 +91,17 @@ impl Tally {
         self.websockets.0 += other.websockets.0;
         self.websockets.1 += other.websockets.1;
         self.away = self.away.max(other.away);
+    }
+
+    /// The status, 0 without an answer. Keeps what a refusal says.
+    fn status_of(&mut self, answer: Result<Answer>) -> u16 {
+        let (status, said) = match answer {
+            Ok(answer) if answer.status.is_success() => return answer.status.as_u16(),
+            Ok(answer) => (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).chars().take(160).collect::<String>()),
+            Err(error) => (0, format!("{error:#}")),
+        };
+        self.refusals.insert(format!("{status} {said}"));
+        status
     }
 
     /// Fails unless every accepted photo is on the NAS, whole.
@@ -111,24 +125,32 @@ impl Tally {
     /// In words.
     pub(super) fn told(&self) -> String {
         format!(
-            "uploads {:?}, downloads {:?}, {} WebSockets of which {} were ended",
-            self.uploads, self.downloads, self.websockets.0, self.websockets.1
+            "uploads {:?}, downloads {:?}, {} WebSockets of which {} were ended{}",
+            self.uploads,
+            self.downloads,
+            self.websockets.0,
+            self.websockets.1,
+            self.refusals.iter().fold(String::new(), |told, refusal| told + "; told: " + refusal)
         )
     }
 }
 
 /// Uploads one photo by the tunnel.
 pub(super) async fn upload_one(to: SocketAddr, token: &str, photo: &[u8]) -> Result<StatusCode> {
+    Ok(upload_for_answer(to, token, photo).await?.status)
+}
+
+async fn upload_for_answer(to: SocketAddr, token: &str, photo: &[u8]) -> Result<Answer> {
     let (kind, body) = form("IMG_0003.jpg", photo);
     let fields = [("content-type", kind.as_str()), ("cf-access-jwt-assertion", token)];
-    Ok(send(TcpStream::connect(to).await?, request("POST", SITE, "/api/assets", &fields, body)?).await?.status)
+    send(TcpStream::connect(to).await?, request("POST", SITE, "/api/assets", &fields, body)?).await
 }
 
 async fn upload(to: SocketAddr, token: &str, stopped: &AtomicBool) -> Tally {
     let mut tally = Tally::default();
     while !stopped.load(Ordering::Relaxed) {
         let photo = photo(SEED.fetch_add(1, Ordering::Relaxed), PHOTO);
-        let status = upload_one(to, token, &photo).await.map_or(0, |status| status.as_u16());
+        let status = tally.status_of(upload_for_answer(to, token, &photo).await);
         *tally.uploads.entry(status).or_default() += 1;
         if matches!(status, 200 | 201) {
             tally.accepted.push(sha256(&photo));
@@ -147,11 +169,11 @@ async fn look_at(to: SocketAddr, token: &str, (id, photo): &(String, Vec<u8>), s
     };
     let mut last_seen = Instant::now();
     while !stopped.load(Ordering::Relaxed) {
-        let status = match look().await {
-            Ok(answer) if answer.status == StatusCode::OK && answer.body != *photo => 0,
-            Ok(answer) => answer.status.as_u16(),
-            Err(_) => 0,
-        };
+        let answer = look().await.and_then(|answer| {
+            ensure!(answer.status != StatusCode::OK || answer.body == *photo, "the photo is not whole");
+            Ok(answer)
+        });
+        let status = tally.status_of(answer);
         *tally.downloads.entry(status).or_default() += 1;
         if status == 200 {
             tally.away = tally.away.max(last_seen.elapsed());

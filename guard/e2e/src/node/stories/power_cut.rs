@@ -96,8 +96,7 @@ pub(super) async fn heals(home: &mut Home) -> Result<String> {
 
 /// Fails if the database names a photo that is not on the NAS. Returns how many it names.
 pub(super) fn no_row_without_file(home: &Home) -> Result<usize> {
-    let query =
-        "psql --host /var/run/postgresql --username \"$POSTGRES_USER\" --dbname \"$POSTGRES_DB\" --tuples-only --no-align --command 'select id from asset'";
+    let query = "psql --host /var/run/postgresql --username \"$POSTGRES_USER\" --dbname \"$POSTGRES_DB\" --tuples-only --no-align --command 'select id from asset'";
     let said = home.world.cluster.kubectl(&["-n", "immich", "exec", "deploy/immich-postgres", "--", "sh", "-c", query])?;
     let nas = home.nas.as_ref().context("a NAS")?;
     let files = nas.list("immich/library");
