@@ -123,6 +123,17 @@ validate: need-cargo need-cc $(KUSTOMIZE_BUILT) ## Renders every way in, holds e
 	@cargo build -q --locked -p guardctl
 	@KUSTOMIZE='$(KUSTOMIZE)' GUARDCTL='$(TARGET_DIR)/debug/guardctl' tools/validate
 
+# Not part of `test` either: Prometheus' own promtool judges the rules, on made-up series and on what the real guard exports while it is broken.
+.PHONY: test-alerts
+test-alerts: need-cargo need-cc tools/bin/promtool ## The alerts of the component monitoring, judged by promtool: each fires in a home that is broken that way
+	PROMTOOL=$(abspath tools/bin/promtool) cargo test --locked -p guardctl --test alerts -- --include-ignored
+
+tools/bin/promtool:
+	@tools/build promtool
+
+tools/bin/crds/monitoring.coreos.com_podmonitors.yaml:
+	@tools/build prometheus-operator-crds
+
 tools/bin/kustomize:
 	@tools/build kustomize
 
@@ -146,7 +157,7 @@ hooks: ## Looks for what is private before each commit (git config core.hooksPat
 
 # Not part of `validate`, which needs no Python: the same objects, judged by the schemas that Kubernetes publishes.
 .PHONY: schemas
-schemas: need-python3 validate ## Every render of `validate` against the strict schemas of three Kubernetes minors
+schemas: need-python3 validate tools/bin/crds/monitoring.coreos.com_podmonitors.yaml ## Every render of `validate` against the strict schemas of three Kubernetes minors
 	@awk 'FNR == 1 { print "---" } { print }' target/validate/renders/*.yaml | tools/schemas/check $(TARGET_DIR)/schemas
 
 # A stable compiler will do: the sanitizers are off, since no line of ours is unsafe.

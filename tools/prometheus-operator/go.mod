@@ -1,0 +1,6 @@
+// Only the CRDs in this module are used: no package of it is built.
+module tools/prometheus-operator
+
+go 1.26.0
+
+require github.com/prometheus-operator/prometheus-operator v0.85.0
