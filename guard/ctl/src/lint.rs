@@ -15,6 +15,7 @@ pub mod inventory;
 pub mod network;
 pub mod object;
 pub mod policies;
+mod prometheus;
 pub mod quantity;
 pub mod read;
 pub mod report;

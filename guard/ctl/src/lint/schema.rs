@@ -5,6 +5,7 @@ use k8s_openapi::api::{admissionregistration, apps, batch, core, networking, pol
 use serde_json::Value;
 
 use super::flux;
+use super::prometheus;
 use super::strict::{Fault, decode};
 
 macro_rules! kinds {
@@ -14,7 +15,7 @@ macro_rules! kinds {
             $(if api_version == <$type as Resource>::API_VERSION && kind == <$type as Resource>::KIND {
                 return Some(decode::<$type>(value).1);
             })+
-            flux::faults(api_version, kind, value)
+            flux::faults(api_version, kind, value).or_else(|| prometheus::faults(api_version, kind, value))
         }
     };
 }

@@ -43,6 +43,10 @@ const PRIVATE_V6: [&str; 1] = ["fc00::/7"];
 /// The one workload that each tunnel may connect to, beside Cloudflare. So no hostname can bypass guard.
 const ENDS: [(Role, Role); 2] = [(Role::Tunnel, Role::Guard), (Role::ShareTunnel, Role::PublicProxy)];
 
+/// The metrics port of the workloads that Prometheus may scrape, and the label of the namespace that it runs in.
+const SCRAPED: [(Role, i32); 2] = [(Role::Guard, 9090), (Role::Tunnel, 2000)];
+const SCRAPES: &str = "guard.immich/scrapes";
+
 const DNS: i32 = 53;
 /// cloudflared's connections to Cloudflare.
 const TUNNEL_PORT: i32 = 7844;
@@ -106,7 +110,8 @@ pub fn peers(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                         sink.add(object, format!("{field}.from"), "no peers, which means everybody", &wanted);
                     }
                     for (place, peer) in from.iter().enumerate() {
-                        if !is_allowed(inventory, peer, &object.namespace, target, allowed) {
+                        let is_scrape = is_prometheus(peer) && is_metrics_port(target, rule.ports.as_deref());
+                        if !is_scrape && !is_allowed(inventory, peer, &object.namespace, target, allowed) {
                             sink.add(object, format!("{field}.from[{place}]"), describe(peer), &wanted);
                         }
                     }
@@ -120,6 +125,22 @@ fn wanted(target: Role, allowed: &[Role]) -> String {
     let mut names: Vec<_> = allowed.iter().map(|role| format!("{role:?}")).collect();
     names.extend((target == Role::Server).then(|| "address blocks of the LAN".to_owned()));
     if names.is_empty() { "no peer".to_owned() } else { format!("{} only", names.join(", ")) }
+}
+
+/// Whether a peer matches named pods in namespaces with the label for Prometheus, and no others.
+fn is_prometheus(peer: &NetworkPolicyPeer) -> bool {
+    let is_labelled = peer.namespace_selector.as_ref().and_then(|selector| selector.match_labels.as_ref()?.get(SCRAPES));
+    is_labelled.is_some_and(|value| value == "true")
+        && peer.pod_selector.as_ref().is_some_and(|selector| !is_everything(selector))
+}
+
+/// Whether a rule opens the metrics port of a workload, and no other port.
+fn is_metrics_port(target: Role, ports: Option<&[NetworkPolicyPort]>) -> bool {
+    let Some((_, metrics)) = SCRAPED.iter().find(|(role, _)| *role == target) else { return false };
+    ports.is_some_and(|ports| {
+        let is_metrics = |port: &NetworkPolicyPort| port.port == Some(IntOrString::Int(*metrics)) && port.end_port.is_none();
+        !ports.is_empty() && ports.iter().all(is_metrics)
+    })
 }
 
 fn is_allowed(inventory: &Inventory<'_>, peer: &NetworkPolicyPeer, namespace: &str, target: Role, allowed: &[Role]) -> bool {
