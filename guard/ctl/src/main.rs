@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use guardctl::{doctor, lint, oidc, scan};
+use guardctl::{dashboard, doctor, lint, oidc, scan};
 
 /// Check a home with Immich behind guard: its state, its manifests and its configuration
 #[derive(Parser)]
@@ -15,6 +15,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write the Grafana dashboard of the component monitoring
+    Dashboard(dashboard::DashboardArgs),
     Doctor(Box<doctor::DoctorArgs>),
     /// Check Kubernetes manifests against the policies of docs/policies.md
     Lint(lint::LintArgs),
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => ("doctor", Err(error)),
         },
+        Command::Dashboard(args) => ("dashboard", dashboard::run(&args)),
         Command::Lint(args) => ("lint", lint::run(&args)),
         Command::Oidc(args) => ("oidc", oidc::run(&args)),
         Command::Scan(args) => ("scan", scan::run(&args)),
