@@ -236,6 +236,17 @@ fn every_page_is_listed_and_says_its_question() -> std::io::Result<()> {
     Ok(())
 }
 
+#[test]
+fn every_alert_leads_to_a_place_in_the_pages() -> std::io::Result<()> {
+    let places = values(&page("apps/components/monitoring/prometheusrule.yaml")?, "runbook");
+    assert!(places.len() > 10, "{places:?}");
+    for place in places {
+        let (name, anchor) = place.split_once('#').unwrap_or((&place, ""));
+        assert!(anchors(&page(name)?).contains(anchor), "an alert leads to {place}, which is not there");
+    }
+    Ok(())
+}
+
 /// Every key that a manifest takes from the Secret of guard is one at which guard starts.
 #[test]
 fn guard_starts_with_every_key_of_its_secret_that_a_manifest_reads() -> std::io::Result<()> {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 const SHARE: &str = "public-share";
 const FRONT_DOOR: &str = "authentik-front-door";
+const MONITORING: &str = "monitoring";
 const CLOUDFLARED: &str =
     "docker.io/cloudflare/cloudflared:2026.10.0@sha256:1111111111111111111111111111111111111111111111111111111111111111";
 
@@ -77,7 +78,7 @@ fn broken(component: &str, slip: Option<(&str, &str, &str)>) -> BTreeSet<&'stati
 
 #[test]
 fn the_components_keep_every_rule() {
-    for component in [SHARE, FRONT_DOOR] {
+    for component in [SHARE, FRONT_DOOR, MONITORING] {
         assert_eq!(broken(component, None), BTreeSet::new(), "{component}");
     }
 }
@@ -162,6 +163,20 @@ fn a_slip_that_would_open_more_is_found() {
             "              value: correct-horse\n",
             &["literal-credential"],
         ),
+        // Prometheus reaches the metrics, and not the port that serves the photos.
+        (MONITORING, "networkpolicy-origin-proxy.yaml", "port: 9090", "port: 8080", &["network-peers"]),
+        (MONITORING, "networkpolicy-origin-proxy.yaml", "port: 9090}", "port: 9090, endPort: 9999}", &["network-peers"]),
+        (MONITORING, "networkpolicy-cloudflared.yaml", "port: 2000", "port: 9090", &["network-peers"]),
+        (MONITORING, "networkpolicy-origin-proxy.yaml", "guard.immich/scrapes: \"true\"", "team: any", &["network-peers"]),
+        (
+            MONITORING,
+            "networkpolicy-origin-proxy.yaml",
+            "          podSelector:\n            matchLabels:\n              app.kubernetes.io/name: prometheus\n",
+            "",
+            &["network-peers"],
+        ),
+        (MONITORING, "podmonitor-cloudflared.yaml", "interval:", "intervall:", &["unknown-field"]),
+        (MONITORING, "prometheusrule.yaml", "          for: 5m", "          fore: 5m", &["unknown-field"]),
         (FRONT_DOOR, "service.yaml", "type: ClusterIP", "type: NodePort", &["node-port"]),
     ] {
         let found = broken(component, Some((file, before, after)));
