@@ -126,7 +126,7 @@ validate: need-cargo need-cc $(KUSTOMIZE_BUILT) ## Renders every way in, holds e
 # Not part of `test` either: Prometheus' own promtool judges the rules, on made-up series and on what the real guard exports while it is broken.
 .PHONY: test-alerts
 test-alerts: need-cargo need-cc tools/bin/promtool ## The alerts of the component monitoring, judged by promtool: each fires in a home that is broken that way
-	PROMTOOL=$(abspath tools/bin/promtool) cargo test --locked -p guardctl --test alerts -- --include-ignored
+	PROMTOOL=$(abspath tools/bin/promtool) cargo test --locked -p guardctl -p guard --test alerts --test monitoring -- --include-ignored
 
 tools/bin/promtool:
 	@tools/build promtool

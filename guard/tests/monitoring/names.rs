@@ -1,9 +1,7 @@
 //! The component `monitoring` and the real binary know the same metrics: every name and label value in the dashboard, the alerts and their
-//! tests is one that guard exports, and every metric of guard is on the dashboard. Each alert leads to a place in the pages.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed at that line")]
+//! tests is one that guard exports, and every metric of guard is on the dashboard.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Duration;
 
 use testkit::admin;
@@ -12,6 +10,8 @@ use testkit::google::{self, Folder, Via};
 use testkit::process::OriginProcess;
 use testkit::{Issuer, TestEnvironment};
 use tokio::time::Instant;
+
+use crate::text;
 
 /// Metrics that are not on the dashboard, and why.
 const LEFT_OUT: [(&str, &str); 1] =
@@ -24,10 +24,6 @@ const FILES: [&str; 4] = [
     "guard/ctl/tests/alerts/home.rs",
     "docs/monitoring.md",
 ];
-
-fn text(path: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).expect(path)
-}
 
 /// The names of metrics of guard in a text, each with what follows it.
 fn mentions(text: &str) -> Vec<(String, &str)> {
