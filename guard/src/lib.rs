@@ -30,6 +30,7 @@
 
 pub mod allow_list;
 pub mod assertion;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod cookies;

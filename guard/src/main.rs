@@ -2,36 +2,19 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::Parser as _;
+use guard::cli::{self, Cli, Command};
 use guard::config::secret_keys;
 use guard::config::{LogConfig, OriginArgs, Problems};
 use guard::idtoken;
 use guard::idtoken::config::IdtokenArgs;
-use guard::nas::{self, NasCli};
+use guard::nas;
 use guard::origin;
 use guard::telemetry::log::Log;
 use tokio::signal::unix::{SignalKind, signal};
 
 const ORIGIN: &str = "guard origin";
 const IDTOKEN: &str = "guard idtoken";
-
-/// Protects a family's Immich: authenticates requests, checks the NAS mount, attaches identity tokens.
-#[derive(Parser)]
-#[command(name = "guard", version, propagate_version = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Forward a request to Immich only if it is authenticated and not too large
-    Origin(Box<OriginArgs>),
-    /// Keep Immich from starting, or writing, while the NAS is not mounted
-    Nas(Box<NasCli>),
-    /// Forward requests with an identity token, to Cloud Run or another backend that requires one
-    Idtoken(Box<IdtokenArgs>),
-}
 
 fn main() -> ExitCode {
     match Cli::parse().command {
@@ -107,7 +90,7 @@ fn warn_of_unknown_variables() {
 
 /// Every variable that a subcommand reads.
 fn known_variables() -> Vec<String> {
-    let command = Cli::command();
+    let command = cli::command();
     let names = command.get_subcommands().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_env);
     names.map(|name| name.to_string_lossy().into_owned()).collect()
 }

@@ -46,16 +46,27 @@ pub struct NasCli {
 #[derive(Subcommand, Debug)]
 enum NasCommand {
     /// Check once that the path is on the NAS and can be written to
+    #[command(after_help = "Examples:
+  guard nas check --path /mnt/nas/immich
+  guard nas check --path /mnt/nas/immich --id ID --source 'nas.example.com:/*'")]
     Check,
     /// Check, and wait until the NAS is mounted
+    #[command(after_help = "Examples:
+  guard nas wait --path /mnt/nas/immich --wait 2m")]
     Wait,
     /// Wait, check, then replace this process by COMMAND, in the same mount namespace
+    #[command(after_help = "Examples:
+  guard nas exec --path /data -- node dist/main.js")]
     Exec {
         /// The command and its arguments
         #[arg(last = true, required = true)]
         command: Vec<std::ffi::OsString>,
     },
     /// Check without writing: for readiness probes, and with --definite for liveness probes
+    #[command(after_help = "Examples:
+  guard nas probe
+  guard nas probe --definite
+  guard nas probe --http http://127.0.0.1:2283/api/server/ping")]
     Probe {
         /// Fail only on failures that a running process cannot recover from (exit codes 40-44 and 49)
         #[arg(long)]
@@ -65,6 +76,8 @@ enum NasCommand {
         http: Option<http::HttpCheck>,
     },
     /// Write the sentinel file once, on the real NAS, and print its id
+    #[command(after_help = "Examples:
+  guard nas init --path /mnt/nas/immich --label photos")]
     Init {
         /// Overwrite the sentinel of another id
         #[arg(long)]
@@ -74,6 +87,8 @@ enum NasCommand {
         label: String,
     },
     /// Copy this binary into a volume, for the container that will run it
+    #[command(after_help = "Examples:
+  guard nas install --to /guard/guard --check")]
     Install {
         /// The file to write
         #[arg(long, value_name = "FILE")]
@@ -83,6 +98,8 @@ enum NasCommand {
         check: bool,
     },
     /// List files on the node's own disk below the mount point, as root on the node; it only reads
+    #[command(after_help = "Examples:
+  sudo guard nas strays --path /mnt/nas/immich")]
     Strays,
     /// One check of the file system, in a process that may hang (guard starts it itself)
     #[command(hide = true)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
 /// The modules of `guard/src`, from the lowest layer to the highest. A module may import modules of lower layers only.
-const LAYERS: [&[&str]; 14] = [
+const LAYERS: [&[&str]; 15] = [
     &["clock", "cookies", "header_fields", "html", "identity", "key", "memory", "percent", "random", "tls"],
     &["allow_list"],
     &["refusal"],
@@ -19,6 +19,7 @@ const LAYERS: [&[&str]; 14] = [
     &["proxy"],
     &["uploads"],
     &["origin", "idtoken"],
+    &["cli"],
     &["lib"],
     &["main"],
 ];

@@ -92,7 +92,7 @@ fn dashboard() -> Value {
         let height = row.panels.iter().map(|panel| panel.form.height()).max().unwrap_or(LINES_HEIGHT);
         for (column, panel) in row.panels.iter().enumerate() {
             let place = json!({"h": height, "w": width, "x": column * width, "y": y});
-            panels.push(panel.json(panels.len() + 1, place));
+            panels.push(panel.json(panels.len() + 1, &place));
         }
         y += height;
     }
@@ -137,7 +137,7 @@ impl Form {
 }
 
 impl Panel {
-    fn json(&self, id: usize, place: Value) -> Value {
+    fn json(&self, id: usize, place: &Value) -> Value {
         let targets: Vec<_> = ('A'..='Z')
             .zip(self.queries)
             .map(|(letter, (expr, legend))| {

@@ -12,7 +12,6 @@ mod phone;
 pub mod report;
 mod tools;
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -23,7 +22,9 @@ use clap::{Args, ValueEnum};
 pub use checks::{CHECKS, PRE};
 use evidence::{Evidence, Look};
 use guard::config::units::read_positive_duration;
-use report::{Report, Style};
+use report::Report;
+
+use crate::terminal::{Progress, Style};
 
 /// How the report is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -38,10 +39,7 @@ enum Output {
     Md,
 }
 
-/// Say what is wrong with a home, and how to cure it; it only reads
-///
-/// The first line is the path from a phone to the NAS, then the root cause. Exit codes: 0 nothing failed, 1 something failed, 2 wrong usage,
-/// 3 nothing could be looked at.
+/// The arguments of `guardctl doctor`.
 #[derive(Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(
@@ -133,7 +131,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
         );
         std::thread::sleep(PAUSE);
     };
-    let style = Style { colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() };
+    let style = Style::of(&std::io::stdout());
     match args.output {
         Output::Table => print!("{}", report.table(style, args.verbose)),
         Output::Short => print!("{}", report.short(style)),
@@ -144,6 +142,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
         let raw = if args.evidence.is_some() {
             bundle::Raw::default()
         } else {
+            let _progress = Progress::start("collecting for the archive");
             in_runtime(bundle::collect(args.context.clone(), &evidence))?
         };
         let (files, bytes) = bundle::write(path, &evidence, &report, &raw)?;
@@ -177,6 +176,7 @@ fn examine(args: &DoctorArgs) -> Result<(Evidence, Report)> {
 }
 
 fn look(args: &DoctorArgs) -> Result<Evidence> {
+    let _progress = Progress::start(if args.edge { "looking from outside" } else { "looking at the cluster and from outside" });
     // A second one does nothing: the first counts.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let scope = collect::Scope {

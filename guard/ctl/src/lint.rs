@@ -34,8 +34,14 @@ use inventory::Inventory;
 use object::Object;
 use policies::{POLICIES, Policy};
 
+use crate::terminal::{Progress, Style};
+
 /// The arguments of `guardctl lint`.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  guardctl lint clusters/home.local                 # your home, before you push
+  kustomize build clusters/home | guardctl lint -
+  guardctl lint --explain network-peers")]
 pub struct LintArgs {
     /// What to check: - for standard input, a YAML file, a directory with a kustomization.yaml (rendered first with $KUSTOMIZE,
     /// kustomize or kubectl), or a directory of YAML files
@@ -78,6 +84,7 @@ pub enum Output {
 /// If the input cannot be read, or is not a stream of Kubernetes objects.
 pub fn run(args: &LintArgs) -> anyhow::Result<bool> {
     let mut out = std::io::stdout().lock();
+    let style = Style::of(&out);
     if args.list {
         for policy in POLICIES {
             writeln!(out, "{:<26} {:<8} {}", policy.id, policy.severity.label(), policy.sentence)?;
@@ -98,6 +105,7 @@ pub fn run(args: &LintArgs) -> anyhow::Result<bool> {
         writeln!(out, "exception annotation {}: \"{}: REASON\"", exception::ANNOTATION, policy.id)?;
         return Ok(true);
     }
+    let progress = Progress::start("reading and checking the manifests");
     let mut findings = Vec::new();
     let mut count = 0;
     // Each path is a separate cluster: a Service in one path never selects a pod in another.
@@ -107,9 +115,10 @@ pub fn run(args: &LintArgs) -> anyhow::Result<bool> {
         count += objects.len();
         findings.extend(check(&objects));
     }
+    drop(progress);
     findings.retain(|finding| !(args.allow_placeholders && finding.id == policies::placeholder::ID));
     match args.output {
-        Output::Table => report::table(&mut out, &findings, count)?,
+        Output::Table => report::table(&mut out, style, &findings, count)?,
         Output::Json => report::json(&mut out, &findings, count, args.strict)?,
     }
     Ok(passes(&findings, args.strict))

@@ -1,39 +1,29 @@
 //! Parses the arguments and runs a subcommand. Exit codes: 0 success, 1 findings, 2 wrong usage or input that cannot be read.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use guardctl::{dashboard, doctor, lint, oidc, scan};
-
-/// Check a home with Immich behind guard: its state, its manifests and its configuration
-#[derive(Parser)]
-#[command(name = "guardctl", version, propagate_version = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Write the Grafana dashboard of the component monitoring
-    Dashboard(dashboard::DashboardArgs),
-    Doctor(Box<doctor::DoctorArgs>),
-    /// Check Kubernetes manifests against the policies of docs/policies.md
-    Lint(lint::LintArgs),
-    /// Write or check the configuration file for Immich's sign-in with OIDC
-    Oidc(oidc::OidcArgs),
-    /// Find private identifiers and secrets in the files that Git tracks or would track
-    Scan(scan::ScanArgs),
-}
+use guardctl::cli::{self, Command};
+use guardctl::{dashboard, doctor, lint, oidc, scan, shell};
 
 fn main() -> ExitCode {
-    let (name, outcome) = match Cli::parse().command {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_default();
+    let program = Path::new(&program).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let arguments: Vec<_> = arguments.collect();
+    if program == shell::KUBECTL_COMPLETE {
+        return shell::complete_for_kubectl(&arguments);
+    }
+    let cli = cli::parse(&program, &arguments).unwrap_or_else(|error| error.exit());
+    let (name, outcome) = match cli.command {
         Command::Doctor(args) => match doctor::run(&args) {
             Ok(code) => return code,
             Err(error) => ("doctor", Err(error)),
         },
+        Command::Completions(args) => ("completions", shell::completions(&args)),
         Command::Dashboard(args) => ("dashboard", dashboard::run(&args)),
         Command::Lint(args) => ("lint", lint::run(&args)),
+        Command::Man(args) => ("man", shell::man(&args)),
         Command::Oidc(args) => ("oidc", oidc::run(&args)),
         Command::Scan(args) => ("scan", scan::run(&args)),
     };

@@ -26,6 +26,9 @@ pub const MAX_BYTES: u64 = 1024 * 1024;
 
 /// The arguments of `guardctl oidc`.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  guardctl oidc render --help
+  guardctl oidc check immich.yaml")]
 pub struct OidcArgs {
     #[command(subcommand)]
     command: Command,
@@ -34,8 +37,16 @@ pub struct OidcArgs {
 #[derive(Subcommand)]
 enum Command {
     /// Write the configuration file immich.yaml for the Secret immich-oidc
+    #[command(after_help = "Examples:
+  guardctl oidc render --external-url https://photos.example.com --client-id immich \\
+    --issuer https://auth.example.com/application/o/immich/ \\
+    --client-secret-file secret --output immich.yaml")]
     Render(Box<RenderArgs>),
     /// Check a configuration file (YAML or JSON) against the keys and types of Immich v3
+    #[command(after_help = "Examples:
+  guardctl oidc check immich.yaml
+  kubectl -n immich get secret immich-oidc -o jsonpath='{.data.immich\\.yaml}' | base64 -d \\
+    | guardctl oidc check -")]
     Check {
         /// The file to check, or - for standard input
         file: PathBuf,

@@ -18,11 +18,16 @@ use allow::AllowList;
 pub(crate) use hosts::{is_private_host, is_public_address};
 use kind::Kind;
 
+use crate::terminal::{Colour, Progress, Style};
+
 /// The marker that allows all findings on its line. A reason must follow it.
 const MARKER: &str = "scan:allow ";
 
 /// The arguments of `guardctl scan`.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  guardctl scan
+  guardctl scan --staged   # in a pre-commit hook: make hooks")]
 pub struct ScanArgs {
     /// The directory to scan, in a Git work tree
     #[arg(default_value = ".")]
@@ -49,21 +54,25 @@ pub struct Hit {
 /// # Errors
 /// If Git fails, if a file cannot be read, or if the allow file has an invalid entry.
 pub fn run(args: &ScanArgs) -> anyhow::Result<bool> {
+    let progress = Progress::start("reading the files that Git tracks");
     let files = if args.staged { files::staged(&args.dir)? } else { files::tracked(&args.dir)? };
     let mut allowed = AllowList::read(&args.dir)?;
     let mut out = std::io::stdout().lock();
-    let mut count = 0;
+    let style = Style::of(&out);
+    let mut found = Vec::new();
     for (path, bytes) in &files {
         // A file with a NUL byte is binary, as in Git.
         if bytes.contains(&0) {
             continue;
         }
-        for hit in text(path, &String::from_utf8_lossy(bytes)) {
-            if !allowed.covers(hit.kind, path) {
-                count += 1;
-                writeln!(out, "{path}:{}: {}: {}", hit.line, hit.kind.label(), hit.redacted)?;
-            }
-        }
+        let hits = text(path, &String::from_utf8_lossy(bytes)).into_iter();
+        found.extend(hits.filter(|hit| !allowed.covers(hit.kind, path)).map(|hit| (path, hit)));
+    }
+    drop(progress);
+    let mut count = found.len();
+    for (path, hit) in found {
+        let kind = style.paint(Colour::Red, hit.kind.label());
+        writeln!(out, "{path}:{}: {kind}: {}", hit.line, hit.redacted)?;
     }
     // With --staged, an entry may be needed by a file that is not staged.
     for entry in allowed.unused().filter(|_| !args.staged) {

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::terminal::Colour;
+
 /// The severity of a finding: whether it fails the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -13,6 +15,14 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Returns its colour on a terminal.
+    pub const fn colour(self) -> Colour {
+        match self {
+            Self::Error => Colour::Red,
+            Self::Warning => Colour::Yellow,
+        }
+    }
+
     /// Returns the severity as it is printed.
     pub const fn label(self) -> &'static str {
         match self {

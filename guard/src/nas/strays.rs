@@ -4,10 +4,11 @@
 //! It only reads. A view of the disk without what is mounted on it is made for this process alone (`open_tree`(2), Linux 5.2), and is gone with it.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal as _, Read};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -43,6 +44,35 @@ struct Stray {
     path: PathBuf,
     bytes: u64,
     on_nas: OnNas,
+}
+
+/// Counts the files on a terminal, once a second: large files take long to compare.
+struct Progress {
+    is_terminal: bool,
+    shown: Instant,
+    has_text: bool,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { is_terminal: io::stderr().is_terminal(), shown: Instant::now(), has_text: false }
+    }
+
+    fn show(&mut self, files: usize) {
+        if self.is_terminal && self.shown.elapsed() >= Duration::from_secs(1) {
+            eprint!("\r{files} files compared");
+            (self.shown, self.has_text) = (Instant::now(), true);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.has_text {
+            // Back to the start of the line, and delete it.
+            eprint!("\r\u{1b}[K");
+        }
+    }
 }
 
 /// Lists the files. Exit code 0: there are none; 1: there are some; 2: they could not be looked at.
@@ -83,7 +113,9 @@ fn list(config: &NasConfig, reporter: &mut Reporter) -> Result<bool, String> {
     // A NAS that hangs must not hang this process: it is asked by a child process first.
     let answers = is_nas && check(config, &mut Prober::default(), reporter, false).failure.is_none();
     let mut strays = Vec::new();
+    let mut progress = Progress::new();
     walk(&directory, Path::new(""), 0, &mut |path, stray| {
+        progress.show(strays.len());
         let on_nas = if answers { compare(stray, &Path::new(&point).join(path)) } else { OnNas::Unknown };
         strays.push(Stray {
             path: path.to_owned(),
@@ -92,6 +124,7 @@ fn list(config: &NasConfig, reporter: &mut Reporter) -> Result<bool, String> {
         });
     })
     .map_err(|error| format!("the disk below {point} cannot be read: {error}"))?;
+    drop(progress);
     print(&point, &strays, answers, &copy);
     Ok(strays.is_empty())
 }

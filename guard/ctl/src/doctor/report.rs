@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::graph::{Finding, Hop, Status};
+use crate::terminal::{Colour, Style};
 
 /// A report.
 #[derive(Clone, Debug, Serialize)]
@@ -75,7 +76,7 @@ impl Report {
         let mut line = "phone".to_owned();
         for PathHop { hop, status } in &self.path {
             // Writing into a String cannot fail.
-            let _ = write!(line, " → {} {}", hop.name(), style.mark(*status));
+            let _ = write!(line, " → {} {}", hop.name(), mark(style, *status));
         }
         line
     }
@@ -94,8 +95,8 @@ impl Report {
             );
         } else {
             let cause = self.checks.iter().find(|finding| finding.status == Status::Fail);
-            let cause = cause.map_or_else(String::new, |it| format!("{} {}", style.paint(Paint::Red, it.id), it.detail));
-            let _ = writeln!(text, "{} {cause}", style.paint(Paint::Bold, "Root cause:"));
+            let cause = cause.map_or_else(String::new, |it| format!("{} {}", style.paint(Colour::BoldRed, it.id), it.detail));
+            let _ = writeln!(text, "{} {cause}", style.paint(Colour::Bold, "Root cause:"));
         }
         for finding in &self.checks {
             let is_shown = verbose || matches!(finding.status, Status::Fail | Status::Warn);
@@ -103,18 +104,18 @@ impl Report {
             if !is_shown && !is_consequence {
                 continue;
             }
-            let _ = writeln!(text, "{} {:13} {}", style.mark(finding.status), finding.id, finding.title);
+            let _ = writeln!(text, "{} {:13} {}", mark(style, finding.status), finding.id, finding.title);
             let indent = " ".repeat(16);
             if let Some(cause) = finding.skipped_by {
-                let _ = writeln!(text, "{indent}{}", style.paint(Paint::Dim, &format!("not checked, because of {cause}")));
+                let _ = writeln!(text, "{indent}{}", style.paint(Colour::Dim, &format!("not checked, because of {cause}")));
             } else if !finding.detail.is_empty() {
                 let _ = writeln!(text, "{indent}{}", finding.detail);
             }
             for line in finding.fix.iter().flat_map(|fix| fix.lines()) {
-                let _ = writeln!(text, "           {} {line}", style.paint(Paint::Bold, "fix:"));
+                let _ = writeln!(text, "           {} {line}", style.paint(Colour::Bold, "fix:"));
             }
             if finding.fix.is_some() {
-                let _ = writeln!(text, "{indent}{}", style.paint(Paint::Dim, &finding.hint));
+                let _ = writeln!(text, "{indent}{}", style.paint(Colour::Dim, &finding.hint));
             }
         }
         let _ = writeln!(text, "{pass} passed, {}, {fail} failed, {skip} not checked", warnings(warn));
@@ -144,7 +145,7 @@ impl Report {
             let _ = writeln!(
                 text,
                 "| {} | {} {} | {} | {fix} |",
-                style.mark(finding.status),
+                mark(style, finding.status),
                 finding.id,
                 finding.title,
                 cell(&finding.detail)
@@ -160,41 +161,13 @@ fn warnings(count: usize) -> String {
     format!("{count} {}", if count == 1 { "warning" } else { "warnings" })
 }
 
-/// How text looks.
-#[derive(Clone, Copy, Debug)]
-pub struct Style {
-    /// Whether the terminal shows colours.
-    pub colour: bool,
-}
-
-/// How a part of the text stands out on a terminal.
-#[derive(Clone, Copy, Debug)]
-enum Paint {
-    Bold,
-    Dim,
-    Red,
-}
-
-impl Style {
-    fn paint(self, paint: Paint, text: &str) -> String {
-        let code = match paint {
-            Paint::Bold => "1",
-            Paint::Dim => "2",
-            Paint::Red => "1;31",
-        };
-        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-
-    const fn mark(self, status: Status) -> &'static str {
-        match (status, self.colour) {
-            (Status::Pass, false) => "✓",
-            (Status::Warn, false) => "!",
-            (Status::Fail, false) => "✗",
-            (Status::Skip, false) => "–",
-            (Status::Pass, true) => "\u{1b}[32m✓\u{1b}[0m",
-            (Status::Warn, true) => "\u{1b}[33m!\u{1b}[0m",
-            (Status::Fail, true) => "\u{1b}[31m✗\u{1b}[0m",
-            (Status::Skip, true) => "\u{1b}[2m–\u{1b}[0m",
-        }
-    }
+/// The mark of a status.
+fn mark(style: Style, status: Status) -> String {
+    let (colour, text) = match status {
+        Status::Pass => (Colour::Green, "✓"),
+        Status::Warn => (Colour::Yellow, "!"),
+        Status::Fail => (Colour::Red, "✗"),
+        Status::Skip => (Colour::Dim, "–"),
+    };
+    style.paint(colour, text)
 }

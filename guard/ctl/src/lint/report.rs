@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::finding::{Finding, passes};
 use crate::severity::Severity;
+use crate::terminal::Style;
 
 /// The version of the JSON report. New fields do not change it; it changes only when a field is removed or its meaning changes.
 const SCHEMA: &str = "guardctl.lint/v1";
@@ -31,7 +32,7 @@ fn summary(findings: &[Finding], objects: usize) -> Summary {
 }
 
 /// Prints the findings as a table, grouped by object.
-pub fn table(out: &mut dyn Write, findings: &[Finding], objects: usize) -> std::io::Result<()> {
+pub fn table(out: &mut dyn Write, style: Style, findings: &[Finding], objects: usize) -> std::io::Result<()> {
     let mut last = None;
     for finding in findings {
         let object = (&finding.object, &finding.source);
@@ -39,7 +40,8 @@ pub fn table(out: &mut dyn Write, findings: &[Finding], objects: usize) -> std::
             writeln!(out, "{}  ({})", finding.object, finding.source)?;
             last = Some(object);
         }
-        writeln!(out, "  {:<8} {}  {}", finding.severity.label(), finding.id, finding.field)?;
+        let severity = style.paint(finding.severity.colour(), &format!("{:<8}", finding.severity.label()));
+        writeln!(out, "  {severity} {}  {}", finding.id, finding.field)?;
         writeln!(out, "    found   {}", finding.found)?;
         writeln!(out, "    wanted  {}", finding.wanted)?;
         writeln!(out, "    why     {}\n", finding.link)?;
