@@ -169,9 +169,12 @@ fn examine(args: &DoctorArgs) -> Result<(Evidence, Report)> {
     if let Some(path) = &args.record {
         std::fs::write(path, serde_json::to_vec_pretty(&evidence)?).with_context(|| path.display().to_string())?;
     }
-    let checks = if args.pre { PRE } else { CHECKS };
-    let report =
-        Report::new(graph::run(checks, &evidence).into_iter().filter(|finding| is_wanted(finding.id, &args.only)).collect());
+    let findings = match (args.pre, args.edge) {
+        (true, _) => graph::run(PRE, &evidence),
+        (_, true) => graph::run(checks::from_outside(), &evidence),
+        _ => graph::run(CHECKS, &evidence),
+    };
+    let report = Report::new(findings.into_iter().filter(|finding| is_wanted(finding.id, &args.only)).collect());
     Ok((evidence, report))
 }
 

@@ -25,6 +25,15 @@ const fn check(
     Check { id, title, hop, needs, anchor, run }
 }
 
+/// The checks that need nothing but the public host name: with `--edge`, the cluster is not looked at.
+pub(super) fn from_outside() -> impl Iterator<Item = &'static Check> {
+    let is_outside = |check: &&Check| {
+        let category = check.id.split('-').nth(1).unwrap_or_default();
+        ["DNS", "EDGE", "ACCESS"].contains(&category) || check.id == "GD-K8S-02"
+    };
+    CHECKS.iter().filter(is_outside)
+}
+
 /// All checks.
 #[rustfmt::skip]
 pub static CHECKS: &[Check] = &[

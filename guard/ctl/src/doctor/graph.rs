@@ -124,9 +124,9 @@ pub struct Finding {
 }
 
 /// Runs the checks in their order. A check that needs one which failed, or was skipped because of one, is skipped because of the same.
-pub fn run(checks: &[Check], evidence: &Evidence) -> Vec<Finding> {
+pub fn run<'c>(checks: impl IntoIterator<Item = &'c Check>, evidence: &Evidence) -> Vec<Finding> {
     let mut cause: BTreeMap<&str, &'static str> = BTreeMap::new();
-    let mut findings = Vec::with_capacity(checks.len());
+    let mut findings = Vec::new();
     for check in checks {
         let skipped_by = check.needs.iter().find_map(|needed| cause.get(needed).copied());
         let outcome = match skipped_by {

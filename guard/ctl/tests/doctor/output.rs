@@ -202,3 +202,32 @@ fn the_json_has_the_fields_of_its_schema() {
     }
     assert_eq!(report["schema"], schema["properties"]["schema"]["const"]);
 }
+
+/// What `--edge` finds where nobody looked at a cluster: this answer from outside.
+fn seen_from_outside(answer: &Value) -> Value {
+    json!({
+        "host": "photos.family.test",
+        "addresses": {"found": ["104.16.0.1"]},
+        "edge": {"found": answer},
+        "clock_edge": 0,
+    })
+}
+
+/// A scheduled job runs this (.github/workflows/gated.yaml), where there is no cluster.
+#[test]
+fn from_outside_the_exit_code_says_whether_the_site_is_gated() {
+    let sign_in = json!({"status": 302, "location": "https://family.cloudflareaccess.com/cdn-cgi/access/login/x"});
+    let open = json!({"status": 200});
+    let bypassed = json!({"status": 401, "refusal": "unauthorized"});
+    let arguments = ["--edge", "--host", "photos.family.test", "-v"];
+    for (name, answer, code) in [("gated", sign_in, 0), ("open", open, 1), ("bypassed", bypassed, 1)] {
+        let output = doctor(&format!("edge-{name}"), &seen_from_outside(&answer), &arguments);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{name}:\n{text}");
+        assert_eq!(text.contains("Root cause: GD-EDGE-02"), code == 1, "{name}:\n{text}");
+        // Nothing is said about a cluster that nobody looked at.
+        assert!(!text.contains("GD-NAS") && !text.contains("GD-K8S-05") && text.contains("NAS –"), "{name}:\n{text}");
+    }
+    let nothing = json!({"host": "photos.family.test", "addresses": {"failed": "dns"}, "edge": {"failed": "dns"}});
+    assert_eq!(doctor("edge-nothing", &nothing, &arguments).status.code(), Some(3), "what was not seen is not proven");
+}
