@@ -40,6 +40,12 @@ demo-idtoken: need-cargo need-cc ## guard idtoken on loopback, with stand-ins of
 demo-nas: need-cargo need-cc ## guard nas on a stand-in of a NAS: mounted, away, back again; takes seconds, needs no cluster
 	@$(BUILD_DEMO) && $(GUARD_DEMO) nas
 
+PREFIX ?= $(HOME)/.local
+.PHONY: install
+install: need-cargo need-cc ## guardctl, its kubectl plugin, and completions and man pages of guardctl and guard, below PREFIX (~/.local)
+	cargo build --release --locked -p guardctl
+	@tools/install $(TARGET_DIR)/release/guardctl $(PREFIX)
+
 ##@ Check
 
 .PHONY: test
@@ -191,6 +197,10 @@ image: build ## The container image, by buildah, podman or docker (IMAGE_ARCHIVE
 image-check: image need-cargo ## The image in a container: read-only root, no capabilities, non-root
 	@cargo build -q --locked -p guard-demo
 	@tools/image-check $(IMAGE):$(TAG) $(GUARD_BIN) $(GUARD_DEMO)
+
+.PHONY: docs
+docs: need-cargo need-cc need-python3 need-npm ## The documentation site from the repository's pages, with search; checks every link and anchor of it
+	@tools/docs/build $(TARGET_DIR)
 
 .PHONY: sbom
 sbom: need-cargo need-jq ## What is in the binary, as CycloneDX JSON
