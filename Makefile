@@ -42,8 +42,9 @@ demo-nas: need-cargo need-cc ## guard nas on a stand-in of a NAS: mounted, away,
 
 PREFIX ?= $(HOME)/.local
 .PHONY: install
+# Without link-time optimisation, which takes minutes and makes no command faster.
 install: need-cargo need-cc ## guardctl, its kubectl plugin, and completions and man pages of guardctl and guard, below PREFIX (~/.local)
-	cargo build --release --locked -p guardctl
+	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 cargo build --release --locked -p guardctl
 	@tools/install $(TARGET_DIR)/release/guardctl $(PREFIX)
 
 ##@ Check

@@ -228,9 +228,9 @@ fn the_readme_states_the_figures_that_hold() -> std::io::Result<()> {
 #[test]
 fn every_page_is_listed_and_says_its_question() -> std::io::Result<()> {
     let list = page("docs/README.md")?;
-    let mut pages = Vec::new();
-    files(&Path::new(ROOT).join("docs"), "md", &mut pages)?;
-    for name in pages.iter().filter_map(|path| path.file_name()?.to_str()).filter(|name| *name != "README.md") {
+    let (docs, mut pages) = (Path::new(ROOT).join("docs"), Vec::new());
+    files(&docs, "md", &mut pages)?;
+    for name in pages.iter().filter_map(|path| path.strip_prefix(&docs).ok()?.to_str()).filter(|name| *name != "README.md") {
         assert!(list.contains(&format!("]({name})")), "docs/README.md has no row of {name}");
     }
     Ok(())

@@ -126,22 +126,42 @@ fn each_policy_has_one_fixture_and_each_fixture_a_policy() {
     assert_eq!(fixtures, known);
 }
 
+/// The ids of the anchors of a page, in their order.
+fn anchors(page: &str) -> Vec<&str> {
+    page.split("<a id=\"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(id, _)| id).collect()
+}
+
 #[test]
-fn each_policy_has_its_anchor_in_the_docs_and_each_anchor_a_policy() {
-    let page = text("../../docs/policies.md");
-    let anchors: Vec<_> = page.split("<a id=\"").skip(1).filter_map(|rest| rest.split_once('"')).map(|(id, _)| id).collect();
+fn each_policy_has_its_row_and_its_section_in_the_docs_and_each_of_them_a_policy() {
+    let list = text("../../docs/policies.md");
     let known: Vec<_> = POLICIES.iter().map(|policy| policy.id).collect();
     for (place, policy) in POLICIES.iter().enumerate() {
+        let id = policy.id;
         let before = place.checked_sub(1).map_or("the first heading", |before| POLICIES[before].id);
+        let row = list.lines().find(|line| line.starts_with(&format!("| <a id=\"{id}\"></a>[{id}](")));
+        let page = row.and_then(|row| row.split_once("](")?.1.split_once('#')).map(|(page, _)| page);
+        let Some((row, page)) = row.zip(page) else {
+            panic!(
+                "docs/policies.md has no row for `{id}`. Write this one after `{before}`, where GROUP is one of docs/policies/:\n\n\
+                 | <a id=\"{id}\"></a>[{id}](policies/GROUP.md#{id}) | {} |",
+                policy.sentence
+            )
+        };
+        assert!(row.replace('`', "").ends_with(&format!(" | {} |", policy.sentence)), "{row}\nwanted: {}", policy.sentence);
+        let section = text(&format!("../../docs/{page}"));
+        let section = section.split(&format!("# <a id=\"{id}\"></a>{id}")).nth(1).and_then(|rest| rest.split("\n#").next());
         assert!(
-            anchors.contains(&policy.id),
-            "docs/policies.md has no section for `{0}`. Write this one after `{before}`, with the reason and the cure:\n\n\
-             ### <a id=\"{0}\"></a>{0}\n\n{1}\n\n- Why: REASON: [source](https://…).\n- Do: CURE.",
-            policy.id,
+            section.is_some_and(|section| section.contains("\n- Why: ") && section.contains("\n- Do: ")),
+            "docs/{page} has no section for `{id}`. Write this one, with the reason and the cure:\n\n\
+             ## <a id=\"{id}\"></a>{id}\n\n{}\n\n- Why: REASON: [source](https://…).\n- Do: CURE.",
             policy.sentence
         );
     }
-    assert_eq!(anchors, known, "docs/policies.md has the sections in the order of POLICIES");
+    assert_eq!(anchors(&list), known, "docs/policies.md has the rows in the order of POLICIES");
+    let pages = std::fs::read_dir(place("../../docs/policies")).expect("docs/policies is there");
+    let sections: usize =
+        pages.map(|page| anchors(&std::fs::read_to_string(page.expect("a page").path()).expect("a page of text")).len()).sum();
+    assert_eq!(sections, known.len(), "docs/policies/ has a section that belongs to no policy");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The table of policies: id, severity, one sentence, and the function that checks it. Ids are stable. Reasons and cures: docs/policies.md.
+//! The table of policies: id, severity, one sentence, and the function that checks it. Ids are stable. docs/policies.md lists them; reasons and cures: docs/policies/.
 
 pub mod blueprints;
 pub mod cloudflared;
