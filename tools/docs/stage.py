@@ -90,8 +90,8 @@ class Stage:
 
     def summary(self):
         """The order of LIST; a page below the folder of another page is its part."""
-        listed = [target(LIST, link) for line, _ in prose((ROOT / LIST).read_text()) if line.startswith("| [") for link in
-                  re.findall(r"^\| \[[^]]*\]\(([^)#]+)", line)]
+        rows = [line for line, _ in prose((ROOT / LIST).read_text()) if line.startswith("| [")]
+        listed = [target(LIST, re.match(r"\| \[[^]]*\]\(([^)#]+)", row)[1]) for row in rows]
         lines = ["# Summary", "", f"[{title('README.md')}](index.md)", f"[All pages]({staged(LIST)})", "", "# Use", ""]
         for page in [*listed, "troubleshooting.md"]:
             is_part = any(page.startswith(whole.removesuffix(".md") + "/") for whole in listed)
