@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIST = "docs/README.md"
 # Behind the pages that LIST names.
 PROJECT = ["CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
+PICTURES = (".webp", ".svg", ".png")
 SPECIFICATION = ("specs/", ".specify/")
 LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 
@@ -64,6 +65,10 @@ class Stage:
         path = target(page, file)
         if path in self.pages:
             place = staged(path)
+        elif path.endswith(PICTURES):
+            place = path
+            (self.source / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / path, self.source / place)
         elif path in self.tracked:
             place = path + ".txt"
             if place not in self.copied:
