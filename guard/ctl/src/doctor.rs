@@ -15,6 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 
 pub use checks::CHECKS;
+pub(crate) use collect::edge_values;
 use evidence::{Evidence, Look};
 use guard::config::units::read_positive_duration;
 use report::{Report, Style};

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use guardctl::{doctor, lint, oidc, scan};
+use guardctl::{cloudflare, doctor, lint, oidc, scan};
 
-/// Check a home with Immich behind guard: its state, its manifests and its configuration
+/// Set up and check a home with Immich behind guard: its state, its manifests, its configuration, and its account at Cloudflare
 #[derive(Parser)]
 #[command(name = "guardctl", version, propagate_version = true)]
 struct Cli {
@@ -15,6 +15,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Cloudflare(Box<cloudflare::CloudflareArgs>),
     Doctor(doctor::DoctorArgs),
     /// Check Kubernetes manifests against the policies of docs/policies.md
     Lint(lint::LintArgs),
@@ -26,6 +27,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let (name, outcome) = match Cli::parse().command {
+        Command::Cloudflare(args) => match cloudflare::run(*args) {
+            Ok(code) => return code,
+            Err(error) => ("cloudflare", Err(error)),
+        },
         Command::Doctor(args) => match doctor::run(&args) {
             Ok(code) => return code,
             Err(error) => ("doctor", Err(error)),
