@@ -91,7 +91,10 @@ impl Home {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(GUARDCTL);
         command.arg("cloudflare").args(arguments).current_dir(self.folder.path()).env_clear().stdin(Stdio::null());
-        let flags = ["--api-url", &self.api.url(), "--second", "1", "--timeout", "5s", "--settings", &self.settings];
+        let flags = ["--api-url", &self.api.url(), "--second", "1", "--settings", &self.settings];
+        if !arguments.contains(&"--timeout") {
+            command.args(["--timeout", "5s"]);
+        }
         command.args(flags).arg("--token-file").arg(self.path("token")).arg("--folder").arg(self.path("out"));
         command
     }
