@@ -85,6 +85,14 @@ test-immich-schema: need-cargo need-cc need-npm ## Immich's own types against wh
 	@cd $(IMMICH_SDK) && npm ci --silent --ignore-scripts
 	IMMICH_SDK=$(IMMICH_SDK) cargo test --locked -p guardctl --test oidc -- --ignored immich_schema
 
+# Not part of `test` either: the tests' Cloudflare, judged by the SDK that Cloudflare publishes.
+CLOUDFLARE_SDK = $(TARGET_DIR)/cloudflare-sdk
+.PHONY: test-cloudflare-sdk
+test-cloudflare-sdk: need-cargo need-cc need-python3 ## Cloudflare's own Python SDK against the tests' Cloudflare, and against each call of guardctl
+	@test -e $(CLOUDFLARE_SDK)/5.9.0 || { python3 -m venv --clear $(CLOUDFLARE_SDK) \
+	  && $(CLOUDFLARE_SDK)/bin/python -m pip install -q --disable-pip-version-check cloudflare==5.9.0 && touch $(CLOUDFLARE_SDK)/5.9.0; }
+	CLOUDFLARE_SDK_PYTHON=$(CLOUDFLARE_SDK)/bin/python cargo test --locked -p guardctl --test cloudflare -- --ignored the_sdk sdks_method
+
 # Not part of `test`, which runs the same with the one PostgreSQL of the machine. Elsewhere than in a home directory: the servers do not run as root.
 POSTGRES = /tmp/guard-postgres
 .PHONY: test-db-upgrade

@@ -61,14 +61,14 @@ fn holes() -> Vec<(&'static str, &'static str, Plant)> {
         ("CF-ACCESS-01", "fail", |state| app(state)["type"] = json!("bookmark")),
         ("CF-ACCESS-02", "fail", |state| app(state)["policies"] = json!([])),
         ("CF-ACCESS-03", "fail", |state| {
-            attach(state, json!({"name": "open", "decision": "bypass", "include": [{"email": {"email": "a@example.com"}}]}))
+            attach(state, json!({"name": "open", "decision": "bypass", "include": [{"email": {"email": "a@example.com"}}]}));
         }),
         ("CF-ACCESS-04", "fail", |state| policy(state, "allow")["include"] = json!([{"everyone": {}}])),
         ("CF-ACCESS-04", "fail", |state| {
             attach(
                 state,
                 json!({"name": "all", "decision": "allow", "include": [{"everyone": {}}], "require": [{"geo": {"country_code": "CH"}}]}),
-            )
+            );
         }),
         ("CF-ACCESS-04", "fail", |state| policy(state, "allow")["include"] = json!([{"email_domain": {"domain": "Gmail.com"}}])),
         ("CF-ACCESS-04", "fail", |state| {
@@ -125,8 +125,7 @@ fn holes() -> Vec<(&'static str, &'static str, Plant)> {
         ("CF-TUNNEL-02", "fail", |state| {
             state.tunnels[0]["config_src"] = json!("cloudflare");
             let id = state.tunnels[0]["id"].as_str().unwrap().to_owned();
-            let ingress =
-                json!([{"hostname": HOST, "service": "http://immich-server.immich:2283"}, {"service": "http_status:404"}]);
+            let ingress = json!([{"hostname": HOST, "service": "http://immich-server.immich.svc.cluster.local:2283"}, {"service": "http_status:404"}]);
             state.configurations.insert(id, json!({"ingress": ingress}));
         }),
         ("CF-TUNNEL-03", "warn", |state| state.tunnels[0]["status"] = json!("down")),
@@ -268,4 +267,12 @@ async fn whatever_is_open_from_outside_is_a_failed_check() {
         let is_open = !home.api.open_moments().is_empty();
         assert!(!is_open || run.code == Some(1), "{id}: {:?}", home.api.open_moments());
     }
+}
+
+#[test]
+fn the_page_has_a_row_of_each_check() {
+    let page = include_str!("../../../../docs/cloudflare.md");
+    let row = |id: &str| format!("| <a id=\"{}\"></a>{id} |", id.to_ascii_lowercase());
+    let missing: Vec<_> = CHECKS.iter().map(|check| check.id).filter(|id| !page.contains(&row(id))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

@@ -27,8 +27,7 @@ pub(super) fn answer(state: &mut State, asked: &Asked, path: &[&str]) -> Reply {
             }
             Reply::ok(&state.bots)
         }
-        // This list has no pages: whatever is asked for, all of it comes.
-        [_, "ssl", "certificate_packs"] => Reply::ok(&json!(state.certificates)),
+        [_, "ssl", "certificate_packs"] => Reply::page(asked, &state.certificates),
         _ => no_route(asked),
     }
 }
