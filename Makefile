@@ -155,6 +155,16 @@ build: need-cargo need-cc ## The release binary, checked: statically linked and 
 image: build ## The container image, by buildah, podman or docker (IMAGE_ARCHIVE=guard.tar writes an OCI archive, too)
 	@tools/image $(GUARD_BIN) $(IMAGE) $(TAG) $(IMAGE_ARCHIVE)
 
+# The digest is the index's: with one architecture in it, or with more.
+PUBLISHED = $(TARGET_DIR)/image
+.PHONY: image-publish
+image-publish: need-cargo need-jq ## IMAGE=REGISTRY/guard: builds the image, pushes it, and writes its digest into the overlay
+	@case '$(IMAGE)' in localhost/*) echo 'IMAGE: found $(IMAGE), wanted REGISTRY/NAME; without a registry: guardctl image load' >&2; exit 2;; esac
+	@mkdir -p $(PUBLISHED)
+	@$(MAKE) --no-print-directory image IMAGE_ARCHIVE=$(PUBLISHED)/guard.tar
+	@tools/image-publish $(IMAGE) $(TAG) $(PUBLISHED)/guard.tar >$(PUBLISHED)/digests && cat $(PUBLISHED)/digests
+	@cargo run -q --locked -p guardctl -- image set $(IMAGE):$(TAG)@$$(sed -n 's/^index //p' $(PUBLISHED)/digests)
+
 .PHONY: image-check
 image-check: image need-cargo ## The image in a container: read-only root, no capabilities, non-root
 	@cargo build -q --locked -p guard-demo
