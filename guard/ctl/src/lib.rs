@@ -1,10 +1,12 @@
 //! The library of the operator's tool `guardctl`. [`lint`] checks manifests against the policies of this project (docs/policies.md).
 //! [`scan`] finds private identifiers and secrets before they get into Git. [`oidc`] writes and checks Immich's configuration file.
-//! [`doctor`] looks at a cluster and at the public name, and only reads. [`cloudflare`] sets the account at Cloudflare up. [`image`] brings guard's image to
+//! [`doctor`] looks at a cluster and at the public name, and only reads. [`cloudflare`] sets the account at Cloudflare up. [`dump`] reads a dump of
+//! another Immich. [`image`] brings guard's image to
 //! the node. `guard` does not depend on this crate.
 
 pub mod cloudflare;
 pub mod doctor;
+pub mod dump;
 pub mod image;
 pub mod lint;
 pub mod oidc;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use guardctl::{cloudflare, doctor, image, lint, oidc, scan};
+use guardctl::{cloudflare, doctor, dump, image, lint, oidc, scan};
 
 /// Set up and check a home with Immich behind guard: its state, its manifests, its configuration, and its account at Cloudflare
 #[derive(Parser)]
@@ -17,6 +17,7 @@ struct Cli {
 enum Command {
     Cloudflare(Box<cloudflare::CloudflareArgs>),
     Doctor(doctor::DoctorArgs),
+    Dump(dump::DumpArgs),
     Image(image::ImageArgs),
     /// Check Kubernetes manifests against the policies of docs/policies.md
     Lint(lint::LintArgs),
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
             Ok(code) => return code,
             Err(error) => ("doctor", Err(error)),
         },
+        Command::Dump(args) => ("dump", dump::run(&args)),
         Command::Image(args) => ("image", image::run(args)),
         Command::Lint(args) => ("lint", lint::run(&args)),
         Command::Oidc(args) => ("oidc", oidc::run(&args)),
