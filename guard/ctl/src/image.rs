@@ -141,7 +141,7 @@ fn write(place: &Path, name: &str, tag: &str, digest: &str) -> Result<()> {
     let is_changed = kustomization::set_image(place, name, &format!("{tag}@{digest}"))?;
     println!("✓ {}: {name}:{tag}@{digest}{}", place.display(), if is_changed { "" } else { " (as it was)" });
     if is_changed {
-        let folder = place.parent().unwrap_or(place);
+        let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // Git ignores the operator's own folder.
         if folder.ends_with("home.local") {
             println!("next: kubectl apply -k {}", folder.display());

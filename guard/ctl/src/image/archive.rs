@@ -58,6 +58,11 @@ impl Archive {
         }
     }
 
+    /// The name that it has after an import.
+    pub(super) fn tagged(&self) -> String {
+        format!("{}:{}", self.name, self.tag)
+    }
+
     /// The name by which a pinned pod asks for it: the kubelet leaves the tag out where there is a digest.
     pub(super) fn pinned(&self) -> String {
         format!("{}@{}", self.name, self.digest)

@@ -135,17 +135,22 @@ impl Node {
             let more = more.iter().map(|&word| word.to_owned());
             runtime.0.iter().cloned().chain(["images".to_owned()]).chain(more).collect::<Vec<_>>()
         };
-        // Without --digests only the tag becomes a name, and the kubelet does not find the image by its digest.
-        let import = words(&["import", "--base-name", &archive.name, "--digests", "-"]);
+        let import = words(&["import", "-"]);
         println!("  {}: {} < {}", self.name(), import.join(" "), path.display());
         std::io::stdout().flush()?;
         let file = File::open(path).with_context(|| format!("{}: cannot be read", path.display()))?;
         self.run(&import, Stdio::from(file))?;
-        let pinned = archive.pinned();
-        let listed = self.run(&words(&["list", "--quiet", &format!("name=={pinned}")]), Stdio::null())?;
+        // The import makes the tag a name, and the kubelet looks for the digest. `import --digests` has other code behind it in containerd 2, `tag` has not.
+        let (tagged, pinned) = (archive.tagged(), archive.pinned());
+        self.run(&words(&["tag", "--force", &tagged, &pinned]), Stdio::null())?;
+        let listed = self.run(&words(&["list", &format!("name=={pinned}")]), Stdio::null())?;
+        let is_right = |line: &str| {
+            let mut columns = line.split_whitespace();
+            columns.next() == Some(&pinned) && columns.any(|column| column == archive.digest)
+        };
         ensure!(
-            String::from_utf8_lossy(&listed.stdout).lines().any(|line| line == pinned),
-            "{}: {pinned} was imported, and is not listed; is the containerd of the kubelet another one? wanted --socket PATH",
+            String::from_utf8_lossy(&listed.stdout).lines().any(is_right),
+            "{}: {pinned} was imported, and is not listed with this digest; is the containerd of the kubelet another one? wanted --socket PATH",
             self.name()
         );
         println!("✓ {}: {pinned}", self.name());
