@@ -21,7 +21,7 @@ IMAGE_ARCHIVE ?=
 help: ## This list
 	@awk 'BEGIN { FS = ":.*## "; print "usage: make TARGET" } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # The demo starts the real guard binary beside it.
 BUILD_DEMO = { test -x $(TARGET_DIR)/debug/guard || echo 'building guard: a few minutes the first time'; } \

@@ -1,4 +1,4 @@
-//! Reads a dump of another Immich's database and says how it gets into this home; [`convert`] writes it as SQL that this home's database takes.
+//! Reads a dump of another Immich's database and says how it gets into this home; `convert` writes it as SQL that this home's database takes.
 //!
 //! ```text
 //! dump.sql, dump.sql.gz ─→ input ─→ scan ─┬─→ facts ─→ report
