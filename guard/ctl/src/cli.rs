@@ -4,12 +4,12 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::{dashboard, doctor, lint, oidc, scan, shell};
+use crate::{cloudflare, dashboard, doctor, dump, image, lint, oidc, scan, shell};
 
 /// The name under which kubectl starts the program for `kubectl guard`.
 pub const PLUGIN: &str = "kubectl-guard";
 
-/// Check a home with Immich behind guard: its state, its manifests and its configuration
+/// Set up and check a home with Immich behind guard: its state, its manifests, its configuration, and its account at Cloudflare
 #[derive(Parser)]
 #[command(name = "guardctl", version, propagate_version = true)]
 #[command(after_help = "Examples:
@@ -27,6 +27,11 @@ pub struct Cli {
 /// The subcommands of `guardctl`.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Set Cloudflare up for this home, and find holes in what is there
+    ///
+    /// Exit codes: 0 nothing to change or nothing wrong, 1 something is in the way or wrong, 2 wrong usage, 3 Cloudflare could not be asked, 4 plan has
+    /// changes. How to make the API token, and what each step does: docs/cloudflare.md.
+    Cloudflare(Box<cloudflare::CloudflareArgs>),
     /// Print the completions of guardctl, or of guard, for a shell
     Completions(shell::CompletionsArgs),
     /// Write the Grafana dashboard of the component monitoring
@@ -36,6 +41,10 @@ pub enum Command {
     /// The first line is the path from a phone to the NAS, then the root cause. Exit codes: 0 nothing failed, 1 something failed, 2 wrong usage,
     /// 3 nothing could be looked at.
     Doctor(Box<doctor::DoctorArgs>),
+    /// Look at a dump of another Immich's database, and bring it here (docs/migrate.md)
+    Dump(dump::DumpArgs),
+    /// Bring guard's image to the node, and write its name and digest into the overlay
+    Image(image::ImageArgs),
     /// Check Kubernetes manifests against the policies of docs/policies.md
     Lint(lint::LintArgs),
     /// Write the man pages of guardctl and guard, one for each subcommand

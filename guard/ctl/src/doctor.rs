@@ -20,6 +20,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 
 pub use checks::{CHECKS, PRE};
+pub(crate) use collect::edge_values;
 use evidence::{Evidence, Look};
 use guard::config::units::read_positive_duration;
 use report::Report;

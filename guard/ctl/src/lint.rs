@@ -20,6 +20,7 @@ pub mod quantity;
 pub mod read;
 pub mod report;
 pub mod schema;
+pub mod sops;
 pub mod strict;
 pub mod workload;
 pub mod yaml;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use guardctl::cli::{self, Command};
-use guardctl::{dashboard, doctor, lint, oidc, scan, shell};
+use guardctl::{cloudflare, dashboard, doctor, dump, image, lint, oidc, scan, shell};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
@@ -16,12 +16,18 @@ fn main() -> ExitCode {
     }
     let cli = cli::parse(&program, &arguments).unwrap_or_else(|error| error.exit());
     let (name, outcome) = match cli.command {
+        Command::Cloudflare(args) => match cloudflare::run(*args) {
+            Ok(code) => return code,
+            Err(error) => ("cloudflare", Err(error)),
+        },
         Command::Doctor(args) => match doctor::run(&args) {
             Ok(code) => return code,
             Err(error) => ("doctor", Err(error)),
         },
         Command::Completions(args) => ("completions", shell::completions(&args)),
         Command::Dashboard(args) => ("dashboard", dashboard::run(&args)),
+        Command::Dump(args) => ("dump", dump::run(&args)),
+        Command::Image(args) => ("image", image::run(args)),
         Command::Lint(args) => ("lint", lint::run(&args)),
         Command::Man(args) => ("man", shell::man(&args)),
         Command::Oidc(args) => ("oidc", oidc::run(&args)),

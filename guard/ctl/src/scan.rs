@@ -96,6 +96,13 @@ pub fn run(args: &ScanArgs) -> anyhow::Result<bool> {
 pub fn text(path: &str, text: &str) -> Vec<Hit> {
     let is_yaml = [".yaml", ".yml"].iter().any(|extension| path.ends_with(extension));
     let mut hits = Vec::new();
+    // The name says that it is encrypted, and so nobody looks.
+    if is_yaml
+        && path.rsplit('/').next().is_some_and(|name| name.trim_start_matches('.').contains(".sops."))
+        && !text.contains("ENC[AES256_GCM,")
+    {
+        hits.push(Hit { kind: Kind::Unencrypted, line: 1, redacted: "wanted a file as `sops encrypt` writes it".to_owned() });
+    }
     for (index, line) in text.lines().enumerate() {
         let marked = line.split_once(MARKER).is_some_and(|(_, reason)| !reason.trim().is_empty());
         if !marked {

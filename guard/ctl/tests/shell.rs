@@ -108,7 +108,7 @@ fn every_command_has_a_man_page() {
 fn bash_completes_subcommands_flags_and_values() {
     let script = directory("bash").join("completions");
     for (program, words, wanted) in [
-        ("guardctl", "guardctl d", "dashboard doctor"),
+        ("guardctl", "guardctl co", "completions"),
         ("guardctl", "guardctl doctor --edg", "--edge"),
         ("guardctl", "guardctl doctor --output m", "md"),
         ("guardctl", "guardctl completions f", "fish"),
@@ -164,7 +164,7 @@ fn kubectl_gets_candidates_with_descriptions_and_a_directive() {
     ] {
         assert_eq!(printed(&complete, words), wanted, "{words:?}");
     }
-    assert!(printed(&complete, &[""]).starts_with("completions\t"));
+    assert!(printed(&complete, &[""]).contains("\ncompletions\t"));
 }
 
 #[test]

@@ -13,6 +13,7 @@
 
 pub mod admin;
 pub mod browser;
+pub mod cloudflare_api;
 mod deadline;
 pub mod edge;
 pub mod environment;
@@ -33,6 +34,7 @@ pub mod signer;
 pub mod wait;
 pub mod ws;
 
+pub use cloudflare_api::CloudflareApi;
 pub use edge::Edge;
 pub use environment::TestEnvironment;
 pub use google::CloudRunSetup;

@@ -103,6 +103,17 @@ pub(super) async fn collect(scope: &Scope) -> Evidence {
     evidence
 }
 
+/// The public values of the Secret of guard.
+pub(crate) async fn edge_values(context: Option<String>) -> Result<BTreeMap<String, String>> {
+    let read = async {
+        let client = connect(context).await?;
+        let path = "/api/v1/namespaces/immich-edge/secrets/immich-edge";
+        let secret: Value = client.request(Request::get(path).body(Vec::new())?).await?;
+        Ok(facts(&secret).into_iter().filter_map(|(key, facts)| Some((key, facts.public?))).collect())
+    };
+    timeout(LOOK, read).await.unwrap_or_else(|_| Err(anyhow!("no answer within {LOOK:?}")))
+}
+
 /// What is seen of the public name.
 #[derive(Default)]
 struct Outside {

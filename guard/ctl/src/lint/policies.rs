@@ -152,7 +152,7 @@ pub static POLICIES: &[Policy] = &[
     error("namespace-security", "Namespaces warn about pods that violate the level restricted; immich-edge refuses them.", namespaces::security),
 
     // Secrets and private values
-    error("secret-object", "No Secret is among the manifests.", secrets::object),
+    error("secret-object", "No Secret is among the manifests, unless sops has encrypted it.", secrets::object),
     error("literal-credential", "No password, token or key is written in a manifest.", secrets::literal),
     error("private-identifier", "Hostnames, the team and the AUD come from Secrets, not from manifests.", secrets::private_identifier),
 

@@ -47,6 +47,10 @@ kinds! {
     HomePath = "home-path",
     /// A public hostname that is not in the list of public domains.
     Hostname = "hostname",
+    /// A private key of age, which decrypts what sops has encrypted.
+    AgeKey = "age-key",
+    /// A file that is named as one that sops has encrypted, and is not.
+    Unencrypted = "unencrypted",
 }
 
 impl Kind {

@@ -29,6 +29,7 @@ pub(crate) fn samples() -> Vec<(Kind, String)> {
     vec![
         (Kind::PrivateKey, format!("-----BEGIN {} KEY-----", "RSA PRIVATE")),
         (Kind::PrivateKey, format!("\"private_key\": \"-----BEGIN {} KEY-----\\nMII\"", "PRIVATE")),
+        (Kind::AgeKey, format!("{}{}", "AGE-SECRET-KEY-1", random(64).to_uppercase())),
         (Kind::Jwt, format!("{0}{1}.{0}{1}.{1}", "eyJ", random(20))),
         (Kind::TunnelToken, format!("token: {}", tunnel(&random(40)))),
         (Kind::TunnelCredentials, format!("{{\"TunnelSecret\":\"{}\"}}", random(44))),
@@ -123,4 +124,13 @@ fn an_allow_entry_covers_a_kind_below_a_path_and_is_needed() {
         let error = AllowList::parse(text).err().expect("refused");
         assert!(error.to_string().contains(wanted), "{error}");
     }
+}
+
+#[test]
+fn a_file_that_is_named_as_encrypted_is_encrypted() {
+    let plain = "kind: Secret\nstringData:\n  POSTGRES_PASSWORD: x\n";
+    assert_eq!(kinds("clusters/home/secrets/immich-postgres.sops.yaml", plain), [Kind::Unencrypted]);
+    assert_eq!(kinds("clusters/home/secrets/immich-postgres.yaml", plain), []);
+    assert_eq!(kinds("a.sops.yaml", "stringData:\n  POSTGRES_PASSWORD: ENC[AES256_GCM,data:x,iv:y,tag:z,type:str]\n"), []);
+    assert_eq!(kinds(".sops.yaml", "creation_rules: []\n"), [], "the rules of sops are no Secret");
 }

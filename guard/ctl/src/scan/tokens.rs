@@ -12,6 +12,8 @@ const PEM: (&str, &str) = (
     "-----BEGIN",
     "PRIVATE KEY-----",
 );
+/// The begin of a private key of age, in Bech32, and its length.
+const AGE: (&str, usize) = ("AGE-SECRET-KEY-", 74);
 const HEX_256_BITS: usize = 64;
 /// The length of an older token for the Cloudflare API, which has no prefix.
 const API_TOKEN: usize = 40;
@@ -54,6 +56,9 @@ fn runs(line: &str) -> impl Iterator<Item = &str> {
 
 fn kind(word: &str, lower: &str) -> Option<Kind> {
     let bare = word.trim_matches(['.', ':', '=', '/']);
+    if bare.starts_with(AGE.0) && bare.len() >= AGE.1 {
+        return Some(Kind::AgeKey);
+    }
     if is_jwt(bare) {
         return Some(Kind::Jwt);
     }

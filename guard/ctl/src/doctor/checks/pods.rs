@@ -52,7 +52,7 @@ pub(super) fn images(evidence: &Evidence) -> Outcome {
                 if image.contains(&"0".repeat(64)) {
                     return Outcome::Fail(Problem::new(
                         format!("{image}: a digest of zeros means that the image is not published yet"),
-                        "publish guard's image, and put its digest under images: in clusters/home/kustomization.yaml (docs/image.md)",
+                        "guardctl image load --node NODE   # without a registry; with one: make image-publish IMAGE=REGISTRY/guard; then apply or commit (docs/image.md)",
                     ));
                 }
                 return Outcome::Fail(Problem::new(

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
+use crate::lint::object::Object;
+use crate::lint::sops::{Encryption, encryption};
 
 const LABELS: [&str; 3] = ["app.kubernetes.io/name", "app.kubernetes.io/component", "app.kubernetes.io/part-of"];
 
 /// `common-labels`
 pub fn common_labels(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
-    for object in inventory.objects.iter().filter(|object| object.is_built_in()) {
+    // An encrypted Secret is as `kubectl create secret` wrote it, and a Secret that was made by hand has no labels either.
+    let is_encrypted = |object: &&Object| object.kind == "Secret" && encryption(&object.value) == Encryption::Whole;
+    for object in inventory.objects.iter().filter(|object| object.is_built_in() && !is_encrypted(object)) {
         for label in LABELS.iter().filter(|label| object.metadata("labels", label).is_none()) {
             sink.add(object, "metadata.labels", format!("no {label}"), *label);
         }

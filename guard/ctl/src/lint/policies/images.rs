@@ -53,7 +53,7 @@ pub fn unpublished(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
                 workload.object,
                 container.field("image"),
                 format!("`{reference}`"),
-                "the digest of a published image, or an imported image with a name below localhost/",
+                "the image that you built: guardctl image load (without a registry), or make image-publish IMAGE=REGISTRY/guard",
             );
         }
     }

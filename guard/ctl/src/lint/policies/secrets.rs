@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::lint::finding::Sink;
 use crate::lint::inventory::Inventory;
+use crate::lint::sops::{Encryption, encryption};
 use crate::lint::strict::join;
 use crate::lint::yaml;
 
@@ -34,8 +35,29 @@ const PRIVATE: [&str; 15] = [
 
 /// `secret-object`
 pub fn object(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
+    let others = inventory.objects.iter().any(|object| object.kind != "Secret");
     for secret in inventory.of_kind("Secret") {
-        sink.add(secret, "kind", "a Secret", "no Secret among the manifests: create it by hand with kubectl create secret");
+        match encryption(&secret.value) {
+            Encryption::None => sink.add(
+                secret,
+                "kind",
+                "a Secret",
+                "no Secret among the manifests: create it by hand with kubectl create secret, or encrypt it with sops (docs/sops.md)",
+            ),
+            Encryption::Broken(path) => sink.add(
+                secret,
+                path,
+                "a Secret that is not encrypted as a whole",
+                "a Secret as `sops encrypt` writes it; change the values that were committed",
+            ),
+            Encryption::Whole if others => sink.add(
+                secret,
+                "kind",
+                "an encrypted Secret beside other objects",
+                "a folder for encrypted Secrets only, which Flux decrypts (docs/sops.md): kubectl apply -k would write the ciphertext",
+            ),
+            Encryption::Whole => {}
+        }
     }
 }
 

@@ -114,12 +114,10 @@ impl Tally {
         Ok(())
     }
 
-    /// Uploads and downloads that got another answer than a good one.
-    pub(super) fn failed(&self) -> usize {
-        let bad = |all: &BTreeMap<u16, usize>| {
-            all.iter().filter(|(status, _)| !matches!(status, 200 | 201)).map(|(_, n)| n).sum::<usize>()
-        };
-        bad(&self.uploads) + bad(&self.downloads)
+    /// Whether every upload and download got a good answer, or one of these.
+    pub(super) fn failed_only_with(&self, allowed: &[u16]) -> bool {
+        let mut all = self.uploads.keys().chain(self.downloads.keys());
+        all.all(|status| matches!(status, 200 | 201) || allowed.contains(status))
     }
 
     /// In words.

@@ -13,16 +13,19 @@ use crate::wait::{Look, until};
 /// A rollout takes at most this long: the old pod may use its whole grace period.
 const LIMIT: &str = "--timeout=240s";
 
-/// Nothing fails but what has to: the WebSockets of the old pod, and with Immich itself what comes while it is away.
+/// Nothing that was accepted is lost, and nothing fails but what has to: the WebSockets of the old pod; requests that a connector sends to a
+/// guard that has begun to drain (503, docs/origin.md); and with Immich itself what comes while it is away.
 pub(super) async fn under_load(home: &mut Home) -> Result<String> {
     home.edge.wait_for_tunnels(1).await;
     let token = home.issuer.token_for("family@example.com");
     let shown = photo(20, 1 << 20);
     ensure!(upload_one(home.edge.front(), &token, &shown).await?.is_success(), "the first photo was not stored");
     let mut told = Vec::new();
-    for (namespace, deployment, may_be_away) in
-        [("immich-edge", "immich-origin-proxy", false), ("immich-edge", "cloudflared", false), ("immich", "immich-server", true)]
-    {
+    for (namespace, deployment, may_fail) in [
+        ("immich-edge", "immich-origin-proxy", &[503][..]),
+        ("immich-edge", "cloudflared", &[]),
+        ("immich", "immich-server", &[502, 503, 504]),
+    ] {
         let load = Load::start(home, &shown);
         let start = Instant::now();
         let outcome = roll(home, namespace, deployment).await;
@@ -30,8 +33,7 @@ pub(super) async fn under_load(home: &mut Home) -> Result<String> {
         let tally = load.end().await;
         outcome?;
         tally.all_on_nas(home)?;
-        ensure!(may_be_away || tally.failed() == 0, "{deployment}: {}", tally.told());
-        ensure!(!tally.uploads.contains_key(&500) && !tally.downloads.contains_key(&500), "{deployment}: {}", tally.told());
+        ensure!(tally.failed_only_with(may_fail), "{deployment}: {}", tally.told());
         told.push(format!("{deployment} in {:.0} s: {}", took.as_secs_f32(), tally.told()));
     }
     let rows = no_row_without_file(home)?;
