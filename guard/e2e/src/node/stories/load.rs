@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use hyper::StatusCode;
+use serde_json::Value;
 use testkit::ws;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::flux::text;
 use crate::node::http::{Answer, form, photo, request, send, sha256};
 use crate::node::{Home, SITE};
 
@@ -97,7 +99,10 @@ impl Tally {
     fn status_of(&mut self, answer: Result<Answer>) -> u16 {
         let (status, said) = match answer {
             Ok(answer) if answer.status.is_success() => return answer.status.as_u16(),
-            Ok(answer) => (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).chars().take(160).collect::<String>()),
+            Ok(answer) => {
+                let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                (answer.status.as_u16(), text(&body, "/message").to_owned())
+            }
             Err(error) => (0, format!("{error:#}")),
         };
         self.refusals.insert(format!("{status} {said}"));
