@@ -6,6 +6,8 @@ HOST = $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 # Absolute: `cargo bench` runs a bench in its crate's folder.
 TARGET_DIR = $(abspath $(or $(CARGO_TARGET_DIR),target))
 GUARD_BIN = $(TARGET_DIR)/$(HOST)/release/guard
+ARM64 = aarch64-unknown-linux-gnu
+GUARD_ARM64 = $(TARGET_DIR)/$(ARM64)/release/guard
 MAX_BINARY_BYTES = 7400000
 DEMO_ARGS ?=
 # The one on PATH, else kubectl's, else the pinned one, built from tools/.
@@ -21,7 +23,7 @@ IMAGE_ARCHIVE ?=
 help: ## This list
 	@awk 'BEGIN { FS = ":.*## "; print "usage: make TARGET" } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	  /^[a-z0-9-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # The demo starts the real guard binary beside it.
 BUILD_DEMO = { test -x $(TARGET_DIR)/debug/guard || echo 'building guard: a few minutes the first time'; } \
@@ -101,6 +103,13 @@ pictures: pages-node ## Makes the pictures in docs/images from the pages
 .PHONY: test-pod
 test-pod: build ## The shipped pod of immich-server in runc, and by a kubelet and containerd where they are installed
 	GUARD_BIN=$(GUARD_BIN) cargo test --locked -p guard --test shipped_pod -- --include-ignored
+
+# Not part of `test` either. Only guard is built for arm64: the demo, the NAS and the containers around it are this machine's.
+.PHONY: test-arm64
+test-arm64: build-arm64 need-qemu ## The binary for arm64 under qemu where this machine is none: the demo's tour, and the gate's tests
+	@cargo build -q --locked -p guard-demo
+	tools/arm64 $(GUARD_DEMO) --tour --guard $(GUARD_ARM64)
+	GUARD_BIN=$(GUARD_ARM64) tools/arm64 cargo test --locked -p guard --test nas
 
 # Not part of `test` either: the table of `guardctl oidc check`, judged by the types that Immich publishes and by the YAML reader that it has.
 IMMICH_SDK = $(TARGET_DIR)/immich-sdk
@@ -196,27 +205,46 @@ recordings: need-cargo need-cc need-python3 ## The pictures of docs/images, from
 
 ##@ Build
 
+# $(call check-size,BINARY)
+check-size = @size=$$(wc -c < $(1)); echo "$(1): $$size bytes (limit $(MAX_BINARY_BYTES))"; test "$$size" -lt $(MAX_BINARY_BYTES)
+
 .PHONY: build
 build: need-cargo need-cc ## The release binary, checked: statically linked and below 7.4 MB
 	CFLAGS=-fno-asynchronous-unwind-tables RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target $(HOST) -p guard
 	@ldd $(GUARD_BIN) 2>&1 | grep -E 'statically linked|not a dynamic executable' \
 	  || { echo "$(GUARD_BIN) is linked dynamically:"; ldd $(GUARD_BIN); exit 1; }
-	@size=$$(wc -c < $(GUARD_BIN)); echo "$(GUARD_BIN): $$size bytes (limit $(MAX_BINARY_BYTES))"; \
-	  test "$$size" -lt $(MAX_BINARY_BYTES)
+	$(call check-size,$(GUARD_BIN))
+
+.PHONY: build-arm64
+build-arm64: need-cargo need-arm64 ## The same for arm64, such as a Raspberry Pi, by a cross compiler
+	CFLAGS=-fno-asynchronous-unwind-tables RUSTFLAGS='-C target-feature=+crt-static' CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc \
+	  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc cargo build --release --locked --target $(ARM64) -p guard
+	@aarch64-linux-gnu-readelf --file-header $(GUARD_ARM64) | grep Machine
+	@! aarch64-linux-gnu-readelf --program-headers --dynamic $(GUARD_ARM64) | grep -E 'INTERP|NEEDED' \
+	  || { echo "$(GUARD_ARM64) is linked dynamically"; exit 1; }
+	$(call check-size,$(GUARD_ARM64))
 
 .PHONY: image
 image: build ## The container image, by buildah, podman or docker (IMAGE_ARCHIVE=guard.tar writes an OCI archive, too)
 	@tools/image $(GUARD_BIN) $(IMAGE) $(TAG) $(IMAGE_ARCHIVE)
 
 # The digest is the index's: with one architecture in it, or with more.
-PUBLISHED = $(TARGET_DIR)/image
+PACKED = $(TARGET_DIR)/image
 .PHONY: image-publish
 image-publish: need-cargo need-jq ## IMAGE=REGISTRY/guard: builds the image, pushes it, and writes its digest into the overlay
 	@case '$(IMAGE)' in localhost/*) echo 'IMAGE: found $(IMAGE), wanted REGISTRY/NAME; without a registry: guardctl image load' >&2; exit 2;; esac
-	@mkdir -p $(PUBLISHED)
-	@$(MAKE) --no-print-directory image IMAGE_ARCHIVE=$(PUBLISHED)/guard.tar
-	@tools/image-publish $(IMAGE) $(TAG) $(PUBLISHED)/guard.tar >$(PUBLISHED)/digests && cat $(PUBLISHED)/digests
-	@cargo run -q --locked -p guardctl -- image set $(IMAGE):$(TAG)@$$(sed -n 's/^index //p' $(PUBLISHED)/digests)
+	@mkdir -p $(PACKED)
+	@$(MAKE) --no-print-directory image IMAGE_ARCHIVE=$(PACKED)/guard.tar
+	@tools/image-publish $(IMAGE) $(TAG) $(PACKED)/guard.tar >$(PACKED)/digests && cat $(PACKED)/digests
+	@cargo run -q --locked -p guardctl -- image set $(IMAGE):$(TAG)@$$(sed -n 's/^index //p' $(PACKED)/digests)
+
+# Each image is made as `make image` makes it, and keeps its digest in the index. The binaries are held against those that were built.
+.PHONY: image-index
+image-index: build build-arm64 ## One OCI archive with the images of amd64 and arm64, and the index of both (IMAGE_ARCHIVE, guard.tar)
+	@mkdir -p $(PACKED)
+	@IMAGE_PLATFORM=linux/arm64 tools/image $(GUARD_ARM64) $(IMAGE)-arm64 $(TAG) $(PACKED)/arm64.tar
+	@IMAGE_PLATFORM=linux/amd64 tools/image $(GUARD_BIN) $(IMAGE) $(TAG) $(PACKED)/amd64.tar
+	@tools/image-index $(IMAGE):$(TAG) $(or $(IMAGE_ARCHIVE),guard.tar) amd64=$(PACKED)/amd64.tar=$(GUARD_BIN) arm64=$(PACKED)/arm64.tar=$(GUARD_ARM64)
 
 .PHONY: image-check
 image-check: image need-cargo ## The image in a container: read-only root, no capabilities, non-root
@@ -276,7 +304,7 @@ bench-idtoken: build ## What `guard idtoken` adds to the time of a request to a 
 # $(call need,COMMAND,HOW TO GET IT)
 need = @command -v $(1) >/dev/null || { echo "$(1) is missing: $(2)" >&2; exit 1; }
 
-.PHONY: need-cargo need-cc need-cargo-deny need-cargo-fuzz need-python3 need-npm need-haproxy need-jq
+.PHONY: need-cargo need-cc need-cargo-deny need-cargo-fuzz need-python3 need-npm need-haproxy need-jq need-arm64 need-qemu
 need-cargo:
 	$(call need,cargo,install Rust from https://rustup.rs)
 need-cc:
@@ -302,3 +330,10 @@ need-haproxy:
 	$(call need,haproxy,install HAProxy 2.5 or newer (Debian: apt-get install haproxy))
 need-jq:
 	$(call need,jq,install jq (Debian: apt-get install jq))
+need-arm64: need-cargo
+	$(call need,aarch64-linux-gnu-gcc,install a cross compiler (Debian: apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross))
+	@test -d "$$(rustc --print target-libdir --target $(ARM64))" || rustup target add $(ARM64) \
+	  || { echo "Rust's library for $(ARM64) is missing: with rustup, rustup target add $(ARM64); else your distribution's package of it" >&2; exit 1; }
+need-qemu:
+	@test "$$(uname -m)" = aarch64 || command -v qemu-aarch64-static >/dev/null \
+	  || { echo 'qemu-aarch64-static is missing: Debian: apt-get install qemu-user-static' >&2; exit 1; }

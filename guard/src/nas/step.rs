@@ -126,10 +126,12 @@ fn is_held_by_another_user(name: &SocketAddr) -> bool {
 /// Opens the directory and checks that it is on the mount that stage 1 checked.
 fn open_on(path: &str, mount_id: u64) -> Result<OwnedFd, Failure> {
     let directory = open(path)?;
-    // Linux 5.8 and newer say which mount a descriptor is on; older ones leave the field out.
+    // Linux 5.8 and newer say which mount a descriptor is on; older ones leave the field out, and qemu-user 7 leaves a zero in it, which is the
+    // id of no mount but the kernel's first.
     let known = fs::statx(&directory, c"", AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC, StatxFlags::MNT_ID);
     if let Ok(facts) = known
         && facts.stx_mask & StatxFlags::MNT_ID.bits() != 0
+        && facts.stx_mnt_id != 0
         && facts.stx_mnt_id != mount_id
     {
         let found = format!("{path} was mounted again during the check");

@@ -6,8 +6,10 @@ use testkit::tests;
 
 use super::{host, proved, refused};
 
+/// Not under an emulator.
+pub(super) const NATIVE: &[(&str, fn())] = tests![it_becomes_the_command];
+
 pub(super) const TESTS: &[(&str, fn())] = tests![
-    it_becomes_the_command,
     arguments_and_variables_reach_the_command_untouched,
     signals_reach_the_command,
     the_commands_exit_code_is_the_gates,

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use testkit::nas::Propagation;
 use testkit::tests;
 
-use super::{host, proved, refused};
+use super::{guard, host, proved, refused};
 
 pub(super) const TESTS: &[(&str, fn())] =
     tests![the_copy_works, unproved_nothing_is_installed, a_copy_is_replaced_as_a_whole, where_it_cannot_go_it_says_so];
@@ -21,7 +21,7 @@ fn the_copy_works() {
     proved(&outcome);
     let copy = container.pod().join("guard/guard");
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o7777, 0o755);
-    assert!(fs::read(&copy).unwrap() == fs::read(env!("CARGO_BIN_EXE_guard")).unwrap(), "another binary");
+    assert!(fs::read(&copy).unwrap() == fs::read(guard()).unwrap(), "another binary");
     proved(&container.program("/guard/guard", &["nas", "exec", "--", "true"]).run());
     assert_eq!(fs::read_dir(container.pod().join("guard")).unwrap().count(), 1, "nothing else is left");
 }

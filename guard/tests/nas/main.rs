@@ -13,6 +13,9 @@ mod strays;
 mod swap;
 mod writing;
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use testkit::nas::{Host, Outcome, Trials};
@@ -24,17 +27,43 @@ fn main() -> ExitCode {
         .add("sentinel", sentinel::TESTS)
         .add("writing", writing::TESTS)
         .add("exec", exec::TESTS)
+        .add_unless(emulated("qemu-user does not pass on which signals are ignored"), "exec", exec::NATIVE)
         .add("program", program::TESTS)
+        .add_unless(emulated("a start under qemu may take longer than its 0.3 s"), "program", program::NATIVE)
         .add("install", install::TESTS)
-        .add("swap", swap::TESTS)
-        .add("strays", strays::TESTS)
-        .add_unless(automount::why_not().as_deref(), "automount", automount::TESTS)
-        .add_unless(runc::why_no_runc().as_deref(), "runc", runc::RUNC)
+        .add_unless(emulated("qemu-user 7 does not say which mount a descriptor is on (statx)"), "swap", swap::TESTS)
+        .add_unless(emulated("qemu-user 7 has no open_tree"), "strays", strays::TESTS)
+        .add_unless(
+            emulated("tools/arm64 has a user namespace, which mounts no autofs").or(automount::why_not().as_deref()),
+            "automount",
+            automount::TESTS,
+        )
+        .add_unless(
+            emulated("tools/arm64 has a user namespace, where runc may not write a cgroup's devices")
+                .or(runc::why_no_runc().as_deref()),
+            "runc",
+            runc::RUNC,
+        )
         .run()
 }
 
+/// `GUARD_BIN` (`make test-arm64`: the static release binary of another architecture), else cargo's.
+fn guard() -> PathBuf {
+    std::env::var_os("GUARD_BIN").map_or_else(|| env!("CARGO_BIN_EXE_guard").into(), PathBuf::from)
+}
+
+/// This reason, where guard is a program for another machine than this test (the machine of an ELF file is in its bytes 18 and 19).
+fn emulated(reason: &str) -> Option<&str> {
+    let machine = |path: &Path| {
+        let mut head = [0; 20];
+        File::open(path).and_then(|mut file| file.read_exact(&mut head)).expect("a program");
+        [head[18], head[19]]
+    };
+    (machine(&guard()) != machine(Path::new("/proc/self/exe"))).then_some(reason)
+}
+
 fn host() -> Host {
-    Host::new(env!("CARGO_BIN_EXE_guard"))
+    Host::new(guard())
 }
 
 /// It proved the mount, and said so.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use testkit::nas::{Host, Mode};
 use testkit::tests;
 
-use super::host;
+use super::{guard, host};
 
 pub(super) const RUNC: &[(&str, fn())] =
     tests![the_installed_copy_runs_without_privileges_on_a_read_only_root, sigterm_ends_a_wait_that_is_pid_1];
@@ -62,11 +62,7 @@ impl Bundle {
             fs::create_dir_all(folder.join(part)).unwrap();
         }
         fs::write(folder.join("last-words"), "").unwrap();
-        let installed = Command::new(env!("CARGO_BIN_EXE_guard"))
-            .args(["nas", "install", "--to"])
-            .arg(folder.join("image/guard"))
-            .status()
-            .unwrap();
+        let installed = Command::new(guard()).args(["nas", "install", "--to"]).arg(folder.join("image/guard")).status().unwrap();
         assert!(installed.success());
         Self { folder }
     }

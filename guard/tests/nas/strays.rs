@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use testkit::nas::Host;
 use testkit::tests;
 
-use super::host;
+use super::{guard, host};
 
 pub(super) const TESTS: &[(&str, fn())] = tests![
     files_below_the_mount_are_found_and_the_printed_command_brings_them_to_the_nas,
@@ -17,7 +17,7 @@ pub(super) const TESTS: &[(&str, fn())] = tests![
 
 /// Runs it on the node itself.
 fn strays(host: &Host) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_guard"))
+    Command::new(guard())
         .args(["nas", "strays", "--path"])
         .arg(host.point())
         .args(["--source", "nas.lan:*", "--timeout", "1s"])
