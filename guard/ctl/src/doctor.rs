@@ -196,7 +196,11 @@ fn look(args: &DoctorArgs) -> Result<Evidence> {
 }
 
 fn in_runtime<T>(what: impl Future<Output = T>) -> Result<T> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(what))
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let found = runtime.block_on(what);
+    // The system's resolver blocks a thread for as long as it likes, past the deadline of the look: nobody waits for it.
+    runtime.shutdown_background();
+    Ok(found)
 }
 
 /// Whether neither the cluster nor the outside could be seen.

@@ -78,6 +78,7 @@ pub static CHECKS: &[Check] = &[
 
     // Pods: the database and the cache before Immich, Immich before guard, guard before the tunnel
     check("GD-POD-01", "Everything that should run is there.", None, &["GD-K8S-05", "GD-FLUX-03"], "pods-that-do-not-run", pods::present),
+    check("GD-POD-05", "The network policies are there.", None, &["GD-POD-01"], "policies-missing", pods::policies),
     check("GD-POD-02", "Every image can be pulled.", None, &["GD-K8S-05"], "pod-pull", pods::images),
     check("GD-POD-03", "Every pod has a node.", None, &["GD-K8S-05", "GD-K8S-03"], "pod-affinity", pods::scheduled),
     check("GD-DB-01", "The database finds data that it can read.", Some(Hop::Immich), &["GD-POD-02", "GD-POD-03"], "postgres-major", pods::database_data),

@@ -205,6 +205,7 @@ async fn cluster(scope: &Scope, evidence: &mut Evidence) -> Option<Client> {
             ("Event", format!("/api/v1/namespaces/{namespace}/events")),
             ("CronJob", format!("/apis/batch/v1/namespaces/{namespace}/cronjobs")),
             ("ConfigMap", format!("/api/v1/namespaces/{namespace}/configmaps")),
+            ("NetworkPolicy", format!("/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies")),
             ("Secret", format!("/api/v1/namespaces/{namespace}/secrets")),
         ]);
     }

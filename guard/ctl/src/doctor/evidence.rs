@@ -44,7 +44,7 @@ impl<T> Look<T> {
 pub struct Evidence {
     /// The version of the API server.
     pub api: Look<String>,
-    /// Objects by kind: `Node`, `Namespace`, `Deployment`, `Pod`, `Event`, `CronJob`, `ConfigMap`, `GitRepository`, `Kustomization`.
+    /// Objects by kind: `Node`, `Namespace`, `Deployment`, `Pod`, `Event`, `CronJob`, `ConfigMap`, `NetworkPolicy`, `GitRepository`, `Kustomization`.
     pub objects: BTreeMap<String, Vec<Value>>,
     /// Kinds that could not be listed, and why.
     pub unreadable: BTreeMap<String, String>,

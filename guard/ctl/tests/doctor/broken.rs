@@ -38,6 +38,22 @@ fn event(home: &mut Value, pod: &str, message: &str) {
     home["objects"]["Event"] = json!([{"type": "Warning", "involvedObject": {"name": pod}, "message": message}]);
 }
 
+/// A server that runs and is not ready, with what its probes said, the oldest first; without a code it is the program that does not answer.
+fn probed(home: &mut Value, said: &[(&str, &str)]) {
+    let pod = stopped(home, SERVER, json!({"name": "server", "ready": false, "restartCount": 0, "state": {"running": {}}}));
+    let pod = pod["metadata"]["name"].clone();
+    let events = said.iter().enumerate().map(|(minute, (exit, name))| {
+        let message = match exit.parse::<u64>() {
+            Ok(exit) => json!({"event": "nas_gate", "exit": exit, "code": name, "fstype": "nfs4", "source": "nas:/photos", "message": "x"}),
+            Err(_) => json!({"event": "nas_probe_http", "message": "no response within 1 s"}),
+        };
+        json!({"type": "Warning", "involvedObject": {"name": pod}, "lastTimestamp": format!("2026-11-25T18:0{minute}:00Z"),
+            "message": format!("Readiness probe failed: {message}")})
+    });
+    // The API server lists them by name, not by time.
+    home["objects"]["Event"] = events.rev().collect();
+}
+
 const POSTGRES: usize = 0;
 const REDIS: usize = 1;
 const SERVER: usize = 3;
@@ -87,6 +103,11 @@ const CASES: &[Case] = &[
     ("another NAS", |home| { stopped(home, SERVER, gate(44, "NAS_SENTINEL_OTHER", "x")); }, "GD-NAS-44", "findmnt"),
     ("a read-only NAS", |home| { stopped(home, SERVER, gate(45, "NAS_READ_ONLY", "x")); }, "GD-NAS-45", "remount,rw"),
     ("a full NAS", |home| { stopped(home, SERVER, gate(46, "NAS_NO_SPACE", "x")); }, "GD-NAS-46", "df -h"),
+    ("a NAS that has become read-only under a server that runs", |home| { probed(home, &[("45", "NAS_READ_ONLY")]); }, "GD-NAS-45", "remount,rw"),
+    ("a NAS that hangs under a server that runs", |home| { probed(home, &[("46", "NAS_NO_SPACE"), ("48", "NAS_HUNG")]); }, "GD-NAS-48", "timeout 5 ls"),
+    ("a NAS that was away once, and a server that does not answer", |home| { probed(home, &[("48", "NAS_HUNG"), ("", "")]); }, "GD-APP-01", "logs deploy/immich-server"),
+    ("the policy that lets guard reach Immich was deleted", |home| home["objects"]["NetworkPolicy"].as_array_mut().unwrap().retain(|it| it["metadata"]["name"] != "immich-server"), "GD-POD-05", "flux reconcile kustomization home"),
+    ("no policy at all", |home| home["objects"]["NetworkPolicy"] = json!([]), "GD-POD-05", "kubectl apply -k"),
     ("root squash", |home| { stopped(home, SERVER, gate(47, "NAS_NOT_WRITABLE", "x")); }, "GD-NAS-47", "stat -c"),
     ("a NAS that hangs", |home| { stopped(home, SERVER, gate(48, "NAS_HUNG", "x")); }, "GD-NAS-48", "timeout 5 ls"),
     ("a stale NAS", |home| { stopped(home, SERVER, gate(49, "NAS_STALE", "x")); }, "GD-NAS-49", "umount -l"),
@@ -102,12 +123,12 @@ const CASES: &[Case] = &[
     ("the preload was lost", |home| { stopped(home, POSTGRES, crashed(1)); log(home, "immich-postgres-1/main", "ERROR:  vchord must be loaded via shared_preload_libraries."); }, "GD-DB-02", "ALTER SYSTEM RESET"),
     ("an index of an older VectorChord", |home| { stopped(home, SERVER, crashed(1)); log(home, "immich-server-1/server", "deserialization: bad version number; after upgrading VectorChord, please use REINDEX"); }, "GD-DB-03", "REINDEX INDEX face_index"),
     ("another password in the database", |home| { stopped(home, SERVER, crashed(1)); log(home, "immich-server-1/server", "error: password authentication failed for user \"immich\""); }, "GD-DB-04", "ALTER USER immich"),
-    ("a database whose owner is postgres", |home| { stopped(home, SERVER, crashed(1)); log(home, "immich-server-1/server", "must be owner of extension vchord"); }, "GD-DB-04", "REASSIGN OWNED"),
+    ("a database whose owner is postgres", |home| { stopped(home, SERVER, crashed(1)); log(home, "immich-server-1/server", "must be owner of extension vchord"); }, "GD-DB-04", "ALTER ROLE immich SUPERUSER"),
     ("the database crashes", |home| { stopped(home, POSTGRES, crashed(1)); log(home, "immich-postgres-1/main", "FATAL: could not open file: Permission denied"); stopped(home, SERVER, crashed(1)); }, "GD-DB-05", "logs deploy/immich-postgres"),
     ("the cache is away", |home| { stopped(home, REDIS, crashed(1)); }, "GD-DB-06", "logs deploy/immich-redis"),
     ("Immich crashes", |home| { stopped(home, SERVER, crashed(1)); log(home, "immich-server-1/server", "Error: Missing .immich file"); }, "GD-APP-01", "logs deploy/immich-server"),
     ("Immich was scaled to 0", |home| { home["objects"]["Deployment"][SERVER]["spec"]["replicas"] = json!(0); home["objects"]["Deployment"][SERVER]["status"] = json!({}); }, "GD-APP-01", "--replicas=1"),
-    ("the command of the image without the gate", |home| home["objects"]["Deployment"][SERVER]["spec"]["template"]["spec"]["containers"][0]["command"] = json!(["tini", "--"]), "GD-APP-02", "reconcile"),
+    ("the command of the image without the gate", |home| home["objects"]["Deployment"][SERVER]["spec"]["template"]["spec"]["containers"][0]["command"] = json!(["tini", "--"]), "GD-APP-02", "on home: sudo guard nas strays --path /mnt/nas"),
     ("the NodePort answers with an error", |home| home["lan"] = json!({"found": 502}), "GD-LAN-01", "endpointslices"),
     ("guard crashes", |home| { stopped(home, GUARD, crashed(1)); }, "GD-GUARD-01", "logs deploy/immich-origin-proxy"),
     ("guard has no keys", |home| home["guard_ready"] = json!({"failed": "503 Service Unavailable"}), "GD-GUARD-02", "logs deploy/immich-origin-proxy"),
@@ -120,6 +141,8 @@ const CASES: &[Case] = &[
     ("ingress straight to Immich", |home| home["tunnel"]["found"]["services"] = json!(["http://immich-server.immich.svc.cluster.local:2283"]), "GD-TUNNEL-05", "--replicas=0"),
     ("ingress straight to Immich in Git", |home| home["objects"]["ConfigMap"][0]["data"]["config.yaml"] = json!("ingress:\n  - service: http://immich-server.immich.svc.cluster.local:2283\n"), "GD-TUNNEL-05", "--replicas=0"),
     ("no DNS record", |home| { home["addresses"] = json!({"failed": "no such host"}); home["edge"] = json!({"failed": "dns"}); }, "GD-DNS-01", "route dns"),
+    ("a computer that is offline", |home| { home["addresses"] = json!({"failed": "no answer within 4s"}); home["edge"] = json!({"failed": "dns"});
+        home["team_keys"] = json!("skipped"); home["public_addresses"] = json!({"dns.google": {"failed": "no answer within 4s"}}); }, "GD-DNS-01", "getent hosts"),
     ("a team that does not exist", |home| home["team_keys"] = json!({"failed": "status 404"}), "GD-ACCESS-01", "ACCESS_TEAM"),
     ("the internet is away", |home| { home["edge"] = json!({"failed": "no answer within 4s"}); home["team_keys"] = json!({"found": 2}); }, "GD-EDGE-01", "curl -sv"),
     ("a site that is open to everybody", |home| home["edge"]["found"] = json!({"status": 200}), "GD-EDGE-02", "--replicas=0"),

@@ -16,6 +16,7 @@ pub(super) fn healthy() -> Value {
             "Deployment": deployments,
             "Pod": pods,
             "Event": [],
+            "NetworkPolicy": policies(),
             "CronJob": [{"metadata": {"name": "immich-db-backup", "namespace": "immich"}, "status": {"lastSuccessfulTime": "2999-01-01T02:30:00Z"}}],
             "ConfigMap": [{"metadata": {"name": "cloudflared-abc", "namespace": "immich-edge"}, "data": {"config.yaml":
                 "ingress:\n  - service: http://immich-origin-proxy.immich-edge.svc.cluster.local:8080\n"}}],
@@ -75,6 +76,12 @@ const WORKLOADS: [(&str, &str); 6] = [
     ("immich-edge", "cloudflared"),
 ];
 
+fn policies() -> Vec<Value> {
+    let beside = [("immich", "default-deny"), ("immich", "dns"), ("immich-edge", "default-deny"), ("immich-edge", "dns")];
+    let all = beside.iter().chain(&WORKLOADS);
+    all.map(|(namespace, name)| json!({"metadata": {"name": name, "namespace": namespace}})).collect()
+}
+
 pub(super) fn node(name: &str) -> Value {
     json!({"metadata": {"name": name}, "status": {
         "addresses": [{"type": "InternalIP", "address": "192.0.2.10"}],
@@ -129,6 +136,21 @@ pub(super) fn variants() -> Vec<(&'static str, Value)> {
             with(|home| {
                 home["secrets"] = json!({});
                 home["unreadable"] = json!({"Secret": "forbidden"});
+            }),
+        ),
+        (
+            "a NAS that was away, that hung, and that is back: its events stay for an hour",
+            with(|home| {
+                let pod = &mut home["objects"]["Pod"][3];
+                pod["status"]["conditions"].as_array_mut().unwrap().push(json!({"type": "Ready", "status": "True"}));
+                let event = |message: &str| json!({"type": "Warning", "involvedObject": {"name": pod["metadata"]["name"]}, "message": message});
+                home["objects"]["Event"] = json!([
+                    event(
+                        "MountVolume.SetUp failed for volume \"library\" : hostPath type check failed, /mnt/nas/immich is not a directory"
+                    ),
+                    event("stat /mnt/nas/immich: stale NFS file handle"),
+                    event("Readiness probe failed: {\"event\":\"nas_gate\",\"exit\":48,\"code\":\"NAS_HUNG\"}"),
+                ]);
             }),
         ),
         ("without the backup component", with(|home| home["objects"]["CronJob"] = json!([]))),

@@ -28,6 +28,37 @@ fn a_healthy_home_passes_every_check() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Every policy of the base, and none of a component.
+#[test]
+fn the_policies_that_it_wants_are_those_of_the_base() {
+    let apps = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../apps");
+    let folders = ["media/immich", "networking/immich-edge", "networking/immich-origin-proxy", "networking/cloudflared"];
+    let files =
+        folders.iter().flat_map(|folder| std::fs::read_dir(apps.join(folder)).unwrap()).map(|entry| entry.unwrap().path());
+    let is_policy =
+        |path: &std::path::PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("networkpolicy"));
+    let mut names: Vec<_> = files
+        .filter(is_policy)
+        .map(|path| {
+            let text = std::fs::read_to_string(path).unwrap();
+            let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(&format!("  {name}: "))).unwrap().to_owned();
+            (field("namespace"), field("name"))
+        })
+        .collect();
+    names.sort();
+    let mut wanted: Vec<_> = home::healthy()["objects"]["NetworkPolicy"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|policy| {
+            let field = |name: &str| policy["metadata"][name].as_str().unwrap().to_owned();
+            (field("namespace"), field("name"))
+        })
+        .collect();
+    wanted.sort();
+    assert_eq!(names, wanted);
+}
+
 #[test]
 fn healthy_variants_raise_no_alarm() {
     let variants = home::variants();

@@ -29,9 +29,30 @@ fn mount_point(path: &str) -> String {
     path.rsplit_once('/').map(|(above, _)| above.to_owned()).filter(|above| !above.is_empty()).unwrap_or_else(|| path.to_owned())
 }
 
+/// The state of the pod's containers, the last and the one before.
+fn states(pod: &Value) -> impl Iterator<Item = &Value> {
+    ["initContainerStatuses", "containerStatuses"]
+        .into_iter()
+        .flat_map(|list| pod["status"][list].as_array().into_iter().flatten())
+        .flat_map(|status| [&status["state"], &status["lastState"]])
+}
+
+/// Whether a container of the pod has started: then its volumes were there, and what events say of them is over.
+fn has_started(pod: &Value) -> bool {
+    states(pod).any(|state| state["running"].is_object() || state["terminated"].is_object())
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().any(|it| it["type"] == "Ready" && it["status"] == "True")
+}
+
 pub(super) fn directory(evidence: &Evidence) -> Outcome {
     let Some(pod) = server(evidence) else { return Outcome::Skip("there is no pod of the server".to_owned()) };
     let (node, path) = (node(pod), path(pod));
+    if has_started(pod) {
+        return Outcome::Pass(String::new());
+    }
     match evidence.warnings(pod).find(|message| message.contains("hostPath type check failed")) {
         None => Outcome::Pass(String::new()),
         Some(message) => Outcome::Fail(Problem::new(
@@ -44,10 +65,11 @@ pub(super) fn directory(evidence: &Evidence) -> Outcome {
 pub(super) fn hangs(evidence: &Evidence) -> Outcome {
     let Some(pod) = server(evidence) else { return Outcome::Skip("there is no pod of the server".to_owned()) };
     let (node, path) = (node(pod), path(pod));
-    let statuses = ["initContainerStatuses", "containerStatuses"]
-        .iter()
-        .flat_map(|list| pod["status"][*list].as_array().into_iter().flatten());
-    let waiting = statuses.filter_map(|status| status["state"]["waiting"]["message"].as_str());
+    // Events outlive what they tell by an hour.
+    if is_ready(pod) {
+        return Outcome::Pass(String::new());
+    }
+    let waiting = states(pod).filter_map(|state| state["waiting"]["message"].as_str());
     let stale = waiting
         .chain(evidence.warnings(pod))
         .find(|message| message.contains("stale NFS file handle") || message.contains("stale file handle"));
@@ -69,16 +91,19 @@ pub(super) fn hangs(evidence: &Evidence) -> Outcome {
     }
 }
 
-/// What the gate said last, in any container of the server's pod: the object behind `GUARD-JSON`.
+/// What the gate said last, in any container of the server's pod: the object behind `GUARD-JSON`, or that of a probe.
 fn said(evidence: &Evidence) -> Option<(Value, Value)> {
     let pod = server(evidence)?;
     let lists = ["initContainerStatuses", "containerStatuses"];
+    // One that runs well has nothing to say any more.
     let statuses = lists.iter().flat_map(|list| pod["status"][*list].as_array().into_iter().flatten());
-    for status in statuses {
-        // One that runs well has nothing to say any more.
-        if status["ready"] == true {
-            continue;
-        }
+    let troubled: Vec<_> = statuses.filter(|status| status["ready"] != true).collect();
+    let is_running = troubled.iter().any(|status| status["name"] == "server" && status["state"]["running"].is_object());
+    // What ended a container before this one is older than what its probes say.
+    if is_running && let Some(said) = probed(evidence, pod) {
+        return Some((pod.clone(), said));
+    }
+    for status in troubled {
         for state in ["state", "lastState"] {
             let message = status[state]["terminated"]["message"].as_str().unwrap_or_default();
             if let Some(json) = message.lines().find_map(|line| line.strip_prefix("GUARD-JSON "))
@@ -94,6 +119,19 @@ fn said(evidence: &Evidence) -> Option<(Value, Value)> {
     let lines = logs.flat_map(|(_, log)| log.lines().rev());
     let said = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| line["event"] == "nas_gate");
     said.filter(|said| said["exit"].as_u64() != Some(0)).map(|said| (pod.clone(), said))
+}
+
+/// What the gate said in the newest failure of a probe: `Readiness probe failed: {"code":"NAS_HUNG",…}`.
+fn probed(evidence: &Evidence, pod: &Value) -> Option<Value> {
+    let is_of_pod = |event: &&Value| event["type"] == "Warning" && event["involvedObject"]["name"] == pod["metadata"]["name"];
+    let failed = evidence.all("Event").filter(is_of_pod).filter_map(|event| {
+        let (_, said) = event["message"].as_str()?.split_once("probe failed: ")?;
+        // Times of the API are RFC 3339 in UTC: their order is that of their letters.
+        Some((event["lastTimestamp"].as_str().or_else(|| event["eventTime"].as_str()).unwrap_or_default(), said))
+    });
+    // A program that does not answer is no matter of the NAS, so the newest failure counts, whatever it says.
+    let (_, said) = failed.max_by_key(|(time, _)| *time)?;
+    said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).find(|line| line["event"] == "nas_gate")
 }
 
 fn code(evidence: &Evidence, exit: u64, fix: impl Fn(&str, &str, &str) -> String) -> Outcome {
@@ -193,8 +231,14 @@ pub(super) fn gate(evidence: &Evidence) -> Outcome {
     if words.windows(2).any(|words| words == ["nas", "exec"]) {
         return Outcome::Pass(String::new());
     }
+    let pod = self::server(evidence);
+    let (node, path) = pod.map_or_else(|| ("the node".to_owned(), "MOUNT/immich".to_owned()), |pod| (node(pod), path(pod)));
+    let mount = mount_point(&path);
     Outcome::Fail(Problem::new(
         "the command of the server does not begin with `guard nas exec`: Immich would write to the node's disk without the NAS",
-        "flux reconcile kustomization home   # or, without Flux: kubectl apply -k clusters/home.local",
+        format!(
+            "flux reconcile kustomization home   # or, without Flux: kubectl apply -k clusters/home.local; then, whether it has, on {node}: \
+             sudo guard nas strays --path {mount}"
+        ),
     ))
 }

@@ -28,11 +28,21 @@ pub(super) fn name(evidence: &Evidence) -> Outcome {
     match &evidence.addresses {
         Look::Found(addresses) if !addresses.is_empty() => Outcome::Pass(addresses.join(", ")),
         Look::Skipped => Outcome::Skip("not looked at from outside".to_owned()),
+        // Where nobody answers at all, it is not the name that is wrong.
+        Look::Failed(reason) if is_offline(evidence) => Outcome::Fail(Problem::new(
+            format!("this computer reaches no resolver, neither its own ({reason}) nor a public one"),
+            "getent hosts cloudflare.com   # the network of this computer first; then look again, or look at the cluster only: --cluster",
+        )),
         failed => Outcome::Fail(Problem::new(
             format!("{} has no address: {}", host(evidence), failed.failure().unwrap_or("none")),
             format!("cloudflared tunnel route dns photos {}", host(evidence)),
         )),
     }
+}
+
+fn is_offline(evidence: &Evidence) -> bool {
+    let mut public = evidence.public_addresses.values().peekable();
+    public.peek().is_some() && public.all(|found| found.failure().is_some())
 }
 
 pub(super) fn addresses(evidence: &Evidence) -> Outcome {

@@ -40,6 +40,33 @@ pub(super) fn present(evidence: &Evidence) -> Outcome {
     ))
 }
 
+/// The policies beside those that have the name of a workload.
+const POLICIES: [(&str, &str); 4] =
+    [("immich", "default-deny"), ("immich", "dns"), ("immich-edge", "default-deny"), ("immich-edge", "dns")];
+
+pub(super) fn policies(evidence: &Evidence) -> Outcome {
+    if let Some(reason) = evidence.unreadable.get("NetworkPolicy") {
+        return Outcome::Skip(format!("network policies cannot be listed with this kubeconfig: {reason}"));
+    }
+    let wanted = POLICIES.iter().chain(&WORKLOADS);
+    let missing: Vec<_> = wanted
+        .filter(|(namespace, name)| evidence.get("NetworkPolicy", namespace, name).is_none())
+        .map(|(namespace, name)| format!("{namespace}/{name}"))
+        .collect();
+    if missing.is_empty() {
+        return Outcome::Pass(format!("{} policies", evidence.all("NetworkPolicy").count()));
+    }
+    let what = if missing.iter().any(|name| name.ends_with("/default-deny")) {
+        "every pod may talk to every other one"
+    } else {
+        "default-deny stops what only they allow"
+    };
+    Outcome::Fail(Problem::new(
+        format!("network policies are missing: {}: {what}", missing.join(", ")),
+        "flux reconcile kustomization home   # or, without Flux: kubectl apply -k clusters/home.local",
+    ))
+}
+
 pub(super) fn images(evidence: &Evidence) -> Outcome {
     for (namespace, workload) in WORKLOADS {
         for pod in evidence.pods_of(namespace, workload) {
@@ -156,7 +183,8 @@ pub(super) fn database_login(evidence: &Evidence) -> Outcome {
         )),
         Some(line) => Outcome::Fail(Problem::new(
             line,
-            "kubectl -n immich exec deploy/immich-postgres -- psql -U immich -d immich -c 'REASSIGN OWNED BY postgres TO immich'   # docs/backup.md",
+            // Not `REASSIGN OWNED`: a role that has owned the cluster since initdb cannot give it away.
+            "kubectl -n immich exec deploy/immich-postgres -- psql -U postgres -d immich -c 'ALTER ROLE immich SUPERUSER'   # as in a new home: docs/migrate.md",
         )),
     }
 }
