@@ -43,7 +43,7 @@ pub(crate) use sandbox::{enter, inside};
 const PODS: &str = "10.244.0.0/16";
 const PODS_OF_NODE: &str = "10.244.0.0/24";
 /// The name of the site, and of the key server of its Access team.
-const SITE: &str = "photos.example.com";
+const SITE: &str = "photos.family.test";
 const KEY_SERVER: &str = "family.cloudflareaccess.com";
 /// Who gives identity tokens, and who wants one.
 const TOKEN_SERVER: &str = "oauth2.googleapis.com";

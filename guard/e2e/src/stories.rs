@@ -1,7 +1,7 @@
 //! The stories (end-to-end tests), in the order in which they run. Each starts from the state that the one before it left.
 
 mod components;
-mod doctor;
+pub(crate) mod doctor;
 mod edges;
 pub(crate) mod home;
 mod life;

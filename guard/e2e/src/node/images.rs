@@ -178,7 +178,9 @@ fn postgres(root: PathBuf, programs: &Programs) -> Image {
     image.add_link("/bin/sh", "bash");
     image.add_file("/etc/passwd", "root:x:0:0::/root:/bin/sh\npostgres:x:999:999::/var/lib/postgresql:/bin/sh\n");
     image.add_script("/usr/local/bin/docker-entrypoint.sh", include_str!("postgres-entrypoint.sh"));
-    image.env.extend(["PGDATA=/var/lib/postgresql/18/docker", "PG_MAJOR=18", "LANG=C"].map(str::to_owned));
+    // The image's own client looks for the socket there.
+    let socket = "PGHOST=/var/run/postgresql";
+    image.env.extend(["PGDATA=/var/lib/postgresql/18/docker", "PG_MAJOR=18", "LANG=C", socket].map(str::to_owned));
     image
 }
 

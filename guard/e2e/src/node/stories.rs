@@ -1,6 +1,7 @@
 //! The stories of the node, in the order in which they run. Each starts from the state that the one before it left.
 
 mod components;
+mod doctor;
 mod first_photo;
 mod limits;
 mod load;
@@ -71,6 +72,10 @@ const ALL: &[Story] = &[
     story!("a container is out of memory", limits::out_of_memory),
     story!("the backup and its drill, on a second disk", components::db_backup),
     story!("machine learning on Cloud Run", components::cloud_run),
+    story!("doctor: a healthy home is told in one line, and nothing reachable within 5 s", doctor::healthy),
+    story!("doctor: the NAS is away, another one, read-only, full, hangs", doctor::disks::broken),
+    story!("doctor: the database and the cache are broken", doctor::database::broken),
+    story!("doctor: guard, the tunnel and Flux are broken", doctor::edge::broken),
 ];
 
 /// Tells all stories, or those whose title contains one of the words. Returns whether all were true.

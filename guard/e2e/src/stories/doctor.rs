@@ -134,7 +134,7 @@ pub(super) async fn broken(world: &mut World) -> Result<String> {
 }
 
 /// A tunnel's token whose secret is planted.
-fn token() -> String {
+pub(crate) fn token() -> String {
     // base64 of {"a":"1","s":"cGxhbnRlZC10dW5uZWwtc2VjcmV0","t":"2"}
     "eyJhIjoiMSIsInMiOiJjR3hoYm5SbFpDMTBkVzV1Wld3dGMyVmpjbVYwIiwidCI6IjIifQ==".to_owned()
 }
