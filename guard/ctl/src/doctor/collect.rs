@@ -325,13 +325,15 @@ pub(super) fn read_metrics(text: &str) -> BTreeMap<String, f64> {
 }
 
 pub(super) async fn connect(context: Option<String>) -> Result<Client> {
-    let config = match context {
+    let mut config = match context {
         Some(context) => {
             let options = KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
             kube::Config::from_custom_kubeconfig(Kubeconfig::read()?, &options).await?
         }
         None => kube::Config::infer().await.context("no kubeconfig: set KUBECONFIG, or run this where kubectl works")?,
     };
+    // The 503 of a cloudflared without a connection is an answer: asked again, it would take longer than a look.
+    config.default_retry = false;
     Ok(Client::try_from(config)?)
 }
 
