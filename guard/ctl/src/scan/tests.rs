@@ -61,7 +61,8 @@ fn each_kind_is_found() {
     for (kind, line) in &samples {
         assert_eq!(kinds("x.md", line), [*kind], "{line}");
     }
-    for kind in Kind::ALL {
+    // Whether a file is encrypted is seen by its name, not by a line: a_file_that_is_named_as_encrypted_is_encrypted.
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Unencrypted) {
         assert!(samples.iter().any(|(sample, _)| *sample == kind), "no sample of {}", kind.label());
     }
     // A bare value is a hostname in YAML only: elsewhere it is a file name, or prose.
