@@ -61,7 +61,7 @@ pub(in super::super) async fn broken(home: &mut Home) -> Result<String> {
     let image = format!("registry.example.com/family/guard:0.1.0@sha256:{}", "0".repeat(64));
     homes.kubectl(&["-n", "immich-edge", "set", "image", GUARD, &format!("guard={image}")])?;
     let fix = homes.named("an image that cannot be pulled", "GD-POD-02").await?;
-    ensure!(fix.contains("images: in clusters/home/kustomization.yaml"), "{fix}");
+    ensure!(fix.contains("docs/image.md"), "{fix}");
     // The right digest is in Git already: Flux puts it back.
     homes.cure("flux reconcile kustomization home", &[])?;
     homes.cured().await?;
