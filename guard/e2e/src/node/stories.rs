@@ -69,7 +69,7 @@ const ALL: &[Story] = &[
     story!("every part gets a new version in one commit", upgrade::to_new_versions),
     story!("requests fit a small node", limits::small_node),
     story!("many large uploads at once", limits::large_uploads),
-    story!("a container is out of memory", limits::out_of_memory),
+    story!("each container is killed once, as without memory", limits::killed),
     story!("the backup and its drill, on a second disk", components::db_backup),
     story!("machine learning on Cloud Run", components::cloud_run),
     story!("doctor: a healthy home is told in one line, and nothing reachable within 5 s", doctor::healthy),
