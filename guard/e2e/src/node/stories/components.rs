@@ -143,7 +143,7 @@ struct Disk;
 impl Disk {
     fn mount(dir: &Path) -> Result<Self> {
         let image = dir.join("backup.img");
-        fs::File::create(&image)?.set_len(256 << 20)?;
+        fs::File::create(&image)?.set_len(2 << 30)?;
         run(Command::new("mkfs.ext4").arg("-q").arg(&image))?;
         fs::create_dir_all(DISK)?;
         run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(DISK))?;
