@@ -10,6 +10,7 @@ pub mod dashboard;
 pub mod doctor;
 pub mod dump;
 pub mod image;
+pub mod init;
 pub mod lint;
 pub mod oidc;
 pub mod scan;
