@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::{cloudflare, dashboard, doctor, dump, image, lint, oidc, scan, shell};
+use crate::{cloudflare, dashboard, doctor, dump, image, init, lint, oidc, scan, shell};
 
 /// The name under which kubectl starts the program for `kubectl guard`.
 pub const PLUGIN: &str = "kubectl-guard";
@@ -13,6 +13,7 @@ pub const PLUGIN: &str = "kubectl-guard";
 #[derive(Parser)]
 #[command(name = "guardctl", version, propagate_version = true)]
 #[command(after_help = "Examples:
+  guardctl init                                          # a home from a clean clone
   guardctl doctor                                        # what is wrong with this home?
   guardctl doctor --edge --host photos.example.com       # is it gated, seen from outside?
   guardctl lint clusters/home.local                      # before you push
@@ -45,6 +46,11 @@ pub enum Command {
     Dump(dump::DumpArgs),
     /// Bring guard's image to the node, and write its name and digest into the overlay
     Image(image::ImageArgs),
+    /// Make a home: the overlay, the Secrets, the sentinel on the NAS; then apply it
+    ///
+    /// Asks for at most eight values, each with what was found out as its default. Nothing is written before you agree, no value that is there is lost,
+    /// and a second run goes on where the first was left. Exit codes: 0 done, 1 a step failed or was left, 2 wrong usage.
+    Init(init::InitArgs),
     /// Check Kubernetes manifests against the policies of docs/policies.md
     Lint(lint::LintArgs),
     /// Write the man pages of guardctl and guard, one for each subcommand

@@ -20,9 +20,10 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
 
 pub use checks::{CHECKS, PRE};
-pub(crate) use collect::edge_values;
+pub(crate) use collect::{client as http_client, edge_values, kube_config, team_keys};
 use evidence::{Evidence, Look};
 use guard::config::units::read_positive_duration;
+pub(crate) use local::is_own_disk;
 use report::Report;
 
 use crate::terminal::{Progress, Style};

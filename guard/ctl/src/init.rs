@@ -1,8 +1,249 @@
-//! Makes a home from a clean clone.
-#![allow(dead_code)]
+//! Makes a home from a clean clone: finds out what can be found out, asks for the rest, writes the overlay, makes the Secrets and the sentinel on the
+//! NAS, and applies. What is there is kept: the files and the cluster are its only memory, so that a run after an abort goes on.
+//!
+//! ```text
+//! clone, cluster, this computer → find ─┐
+//! --answers, questions → ask ───────────┴→ plan (files, Secrets, Job) → agreed → files → Secrets → sentinel → doctor --pre → apply → doctor --wait
+//! ```
+
 mod answers;
 mod ask;
+mod cluster;
+mod diff;
 mod files;
+mod find;
+mod secrets;
+mod sentinel;
+mod steps;
 mod terminal;
 mod value;
 mod write;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context as _, Error, Result, ensure};
+use clap::Args;
+
+use answers::{Answers, Given, Token};
+use cluster::Cluster;
+use files::{Files, FluxPart, Values};
+use find::{EXAMPLE, GuardImage, OVERLAY};
+use secrets::There;
+use terminal::{Left, Prompt, Terminal};
+
+/// The arguments of `guardctl init`.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  guardctl init\n  guardctl init --dry-run\n  guardctl init --answers home.toml --yes --apply   # docs/init.schema.json\n\n\
+                        A later change: run it again, or edit the files. They are plain kustomize, and nothing else needs this program."
+)]
+pub struct InitArgs {
+    /// The answers, in TOML: docs/init.schema.json. What it leaves out is asked
+    #[arg(long, value_name = "FILE")]
+    answers: Option<PathBuf>,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Ask nothing: take the answers of the file, and what was found out
+    #[arg(long)]
+    yes: bool,
+    /// Apply the home at the end, without a question
+    #[arg(long, conflicts_with = "dry_run")]
+    apply: bool,
+    /// With --yes: replace values of Secrets that differ
+    #[arg(long, requires = "yes")]
+    replace_secrets: bool,
+    /// The context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+}
+
+/// Runs it.
+pub fn run(args: &InitArgs) -> Result<ExitCode> {
+    let given = args.answers.as_deref().map_or(Ok(Given::default()), Given::read)?;
+    check_place()?;
+    let outcome = home(args, given);
+    match outcome {
+        Ok(true) => Ok(ExitCode::SUCCESS),
+        Ok(false) => Ok(ExitCode::FAILURE),
+        Err(Stop::Wrong(error)) => Err(error),
+        Err(Stop::Failed(error)) => {
+            eprintln!("guardctl init: {error:#}");
+            eprintln!("what is done stays, and nothing is half-written: run guardctl init again to go on");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Why it ends.
+enum Stop {
+    /// Wrong answers.
+    Wrong(Error),
+    /// A step failed, or was left.
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What a run knows before it changes anything.
+struct Run<'a> {
+    args: &'a InitArgs,
+    cluster: Cluster,
+    terminal: Option<Terminal>,
+    example: Files,
+    image: Option<GuardImage>,
+    has_flux: bool,
+    there: There,
+}
+
+/// Refuses a place where private values would be published, or which is no clone.
+fn check_place() -> Result<()> {
+    ensure!(
+        Path::new(EXAMPLE).join("kustomization.yaml").is_file(),
+        "found no {EXAMPLE} here, wanted the root of a clone of this repository"
+    );
+    let git = |arguments: &[&str]| {
+        Command::new("git").args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()
+    };
+    let is_clone = git(&["rev-parse", "--is-inside-work-tree"]).is_ok_and(|status| status.success());
+    let is_ignored = |path: &str| git(&["check-ignore", "-q", path]).is_ok_and(|status| status.success());
+    ensure!(
+        !is_clone
+            || [OVERLAY.to_owned(), format!("{OVERLAY}.new")]
+                .iter()
+                .all(|folder| is_ignored(&format!("{folder}/kustomization.yaml"))),
+        "Git does not ignore {OVERLAY}: private values would be published; wanted /{OVERLAY}/ and /{OVERLAY}.new/ in .gitignore"
+    );
+    ensure!(
+        Command::new("kubectl").args(["version", "--client"]).output().is_ok(),
+        "found no kubectl in PATH, wanted one: https://kubernetes.io/docs/tasks/tools/"
+    );
+    Ok(())
+}
+
+fn home(args: &InitArgs, mut given: Given) -> Result<bool, Stop> {
+    let cluster = Cluster::open(args.context.clone())?;
+    let nodes = cluster.nodes()?;
+    let (example, overlay) = (write::read(Path::new(EXAMPLE))?, write::read(Path::new(OVERLAY))?);
+    let image = find::image_here(&overlay)?;
+    let there = find::secrets_there(&cluster)?;
+    let defaults = find::defaults(&cluster, &nodes, &overlay, &there, &mut given)?;
+    let names: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
+    println!("cluster    {} ({}), nodes: {}", cluster.server, cluster.version, names.join(", "));
+    println!("overlay    {OVERLAY}{}", if overlay.is_empty() { ": new" } else { ": is there, and is kept" });
+    println!(
+        "image      {}",
+        image.as_ref().map_or("guard's image is not published yet: docs/image.md", |it| it.reference.as_str())
+    );
+    println!("time zone  {}", given.time_zone.as_ref().unwrap_or(&defaults.time_zone));
+    let mut terminal = if args.yes { None } else { Terminal::open() };
+    if let Some(terminal) = &mut terminal {
+        terminal.say("\nEnter takes what stands in [brackets]. Ctrl-C ends it: nothing is written before you agree.\n\n")?;
+    }
+    let real = find::Real { cluster: &cluster, here: find::Here::look() };
+    let asked = ask::ask(&given, &defaults, &real, terminal.as_mut().map(|terminal| terminal as &mut dyn Prompt));
+    let (answers, token) = asked.map_err(|error| if error.is::<Left>() { Stop::Failed(error) } else { Stop::Wrong(error) })?;
+    let has_flux = cluster.has_flux();
+    let mut run = Run { args, cluster, terminal, example, image, has_flux, there };
+    Ok(run.go(&answers, token.as_ref(), &overlay)?)
+}
+
+impl Run<'_> {
+    /// The values for the overlay, with this id of the NAS.
+    fn values(answers: &Answers, nas_id: Option<&str>) -> Values {
+        Values {
+            node: answers.node.clone(),
+            photos: answers.photos.clone(),
+            database: answers.database.clone(),
+            time_zone: answers.time_zone.clone(),
+            nas_id: nas_id.unwrap_or(files::EXAMPLE_ID).to_owned(),
+        }
+    }
+
+    /// What Flux is told beside the values; none if kubectl applies.
+    fn flux(&self, answers: &Answers) -> Option<FluxPart> {
+        let url = answers.repository.as_ref()?;
+        Some(FluxPart {
+            url: (find::committed_url().as_ref() != Some(url)).then(|| url.clone()),
+            image: self.image.as_ref().filter(|image| image.is_private).map(|image| image.reference.clone()),
+        })
+    }
+
+    /// Asks for a yes. Without a terminal, it is `otherwise`.
+    fn agrees(&mut self, question: &str, otherwise: bool) -> Result<bool> {
+        let Some(terminal) = &mut self.terminal else { return Ok(otherwise) };
+        let typed = terminal.line(&format!("{question} [y/N]: "))?;
+        Ok(matches!(typed.trim(), "y" | "Y" | "yes"))
+    }
+
+    /// What follows the answers: the plan, the agreement, the steps.
+    fn go(&mut self, answers: &Answers, token: Option<&Token>, before: &Files) -> Result<bool> {
+        let known = answers.nas_id.as_deref();
+        // Another directory may be another NAS: its id is asked for again.
+        let is_moved = files::read(before)?.is_some_and(|it| it.nas_id != files::EXAMPLE_ID && it.photos != answers.photos);
+        let needs_id = known.is_none() || is_moved;
+        let flux = self.flux(answers);
+        let after = files::render(&self.example, before, &Self::values(answers, known), flux.as_ref())?;
+        let plan = secrets::plan(&self.there, answers.internet.as_ref(), token)?;
+        self.show(answers, before, &after, &plan, needs_id)?;
+        if self.args.dry_run {
+            println!("\nnothing was changed");
+            return Ok(true);
+        }
+        let is_change = *before != after || plan.iter().any(secrets::Step::is_change) || needs_id;
+        if is_change && !self.agrees("\nWrite this?", self.args.yes)? {
+            println!("nothing was changed");
+            return Ok(false);
+        }
+        let replaces: Vec<_> = plan.iter().filter(|step| step.is_replacement()).map(secrets::Step::line).collect();
+        if !replaces.is_empty()
+            && !self
+                .agrees(&format!("Replace what the cluster has?\n  {}\n", replaces.join("\n  ")), self.args.replace_secrets)?
+        {
+            println!("nothing was changed: keep the old values, or pass --replace-secrets with --yes");
+            return Ok(false);
+        }
+        self.steps(answers, before, &after, &plan, needs_id)
+    }
+
+    /// Prints what would change.
+    fn show(&self, answers: &Answers, before: &Files, after: &Files, plan: &[secrets::Step], needs_id: bool) -> Result<()> {
+        println!("\nFiles");
+        let lines = diff::files(OVERLAY, &self.example, before, after);
+        println!("  {}", if lines.is_empty() { "= as they are".to_owned() } else { lines.join("\n  ") });
+        println!("Cluster, now");
+        println!("  = the namespaces, their policy for placeholders, the account of the server: applied");
+        for step in plan {
+            println!("  {}", step.line());
+        }
+        match (needs_id, &self.image) {
+            (false, _) => println!("  = the id of the NAS: {}", answers.nas_id.as_deref().unwrap_or_default()),
+            (true, Some(_)) => {
+                println!("  + a Job on {}: guard nas init writes the sentinel into {}, once", answers.node, answers.photos)
+            }
+            (true, None) => {
+                println!("  ! the id of the NAS: to be asked for on {}, since there is no image for a Job", answers.node)
+            }
+        }
+        println!("Cluster, when it is applied");
+        let folder = Self::applied(answers);
+        let lines = write::staged(Path::new(OVERLAY), after, |staged| self.cluster.diff(&staged.join(folder)))
+            .context("what applying would change");
+        match lines {
+            Ok(lines) if lines.is_empty() => println!("  = as it is"),
+            Ok(lines) => println!("  {}", lines.join("\n  ")),
+            Err(error) => println!("  ! {error:#}"),
+        }
+        Ok(())
+    }
+
+    /// The folder that is applied, below the overlay.
+    fn applied(answers: &Answers) -> &'static str {
+        if answers.repository.is_some() { "flux" } else { "" }
+    }
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use guardctl::cli::{self, Command};
-use guardctl::{cloudflare, dashboard, doctor, dump, image, lint, oidc, scan, shell};
+use guardctl::{cloudflare, dashboard, doctor, dump, image, init, lint, oidc, scan, shell};
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os();
@@ -28,6 +28,10 @@ fn main() -> ExitCode {
         Command::Dashboard(args) => ("dashboard", dashboard::run(&args)),
         Command::Dump(args) => ("dump", dump::run(&args)),
         Command::Image(args) => ("image", image::run(args)),
+        Command::Init(args) => match init::run(&args) {
+            Ok(code) => return code,
+            Err(error) => ("init", Err(error)),
+        },
         Command::Lint(args) => ("lint", lint::run(&args)),
         Command::Man(args) => ("man", shell::man(&args)),
         Command::Oidc(args) => ("oidc", oidc::run(&args)),

@@ -4,6 +4,7 @@ mod components;
 pub(crate) mod doctor;
 mod edges;
 pub(crate) mod home;
+mod init;
 mod life;
 mod source;
 
@@ -75,4 +76,5 @@ pub(crate) const ALL: &[Story] = &[
     story!("doctor names the cause in broken homes, and its cure cures", doctor::broken),
     story!("with the rights of this home only, Flux applies it and nothing beside it", home::own_rights),
     story!("leaving Flux leaves everything running, and coming back changes nothing", home::leave_and_return),
+    story!("guardctl init makes a home from a clean clone, and Flux applies what it wrote", init::from_a_clean_clone),
 ];

@@ -325,16 +325,21 @@ pub(super) fn read_metrics(text: &str) -> BTreeMap<String, f64> {
 }
 
 pub(super) async fn connect(context: Option<String>) -> Result<Client> {
-    let mut config = match context {
+    let mut config = kube_config(context).await?;
+    // The 503 of a cloudflared without a connection is an answer: asked again, it would take longer than a look.
+    config.default_retry = false;
+    Ok(Client::try_from(config)?)
+}
+
+/// The cluster of a context, or of the current one.
+pub(crate) async fn kube_config(context: Option<String>) -> Result<kube::Config> {
+    Ok(match context {
         Some(context) => {
             let options = KubeConfigOptions { context: Some(context), ..KubeConfigOptions::default() };
             kube::Config::from_custom_kubeconfig(Kubeconfig::read()?, &options).await?
         }
         None => kube::Config::infer().await.context("no kubeconfig: set KUBECONFIG, or run this where kubectl works")?,
-    };
-    // The 503 of a cloudflared without a connection is an answer: asked again, it would take longer than a look.
-    config.default_retry = false;
-    Ok(Client::try_from(config)?)
+    })
 }
 
 async fn version(client: &Client) -> Result<(String, Option<i64>)> {
@@ -395,7 +400,7 @@ fn facts(secret: &Value) -> BTreeMap<String, KeyFacts> {
     .collect()
 }
 
-fn client() -> Result<reqwest::Client> {
+pub(crate) fn client() -> Result<reqwest::Client> {
     let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
@@ -431,7 +436,8 @@ async fn websocket(http: &reqwest::Client, host: &str, headers: &[(String, Strin
     Ok(request.header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==").send().await?.status().as_u16())
 }
 
-async fn team_keys(http: &reqwest::Client, team: &str) -> Result<usize> {
+/// The number of keys at the address of a team.
+pub(crate) async fn team_keys(http: &reqwest::Client, team: &str) -> Result<usize> {
     let team = team.trim_start_matches("https://").trim_end_matches('/').trim_end_matches(".cloudflareaccess.com");
     let response = http.get(format!("https://{team}.cloudflareaccess.com/cdn-cgi/access/certs")).send().await?;
     let body: Value = serde_json::from_slice(&response.bytes().await?)?;

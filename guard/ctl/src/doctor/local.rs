@@ -11,6 +11,11 @@ use crate::lint;
 use crate::lint::object::Object;
 use crate::severity::Severity;
 
+/// Whether a file system of this type is a disk of the machine itself.
+pub(crate) fn is_own_disk(fstype: &str) -> bool {
+    matches!(fstype, "ext4" | "xfs" | "btrfs" | "overlay" | "tmpfs" | "ext3")
+}
+
 /// What is on this computer, with this folder as overlay.
 pub(super) fn look(overlay: &str) -> Local {
     let folder = Path::new(overlay);

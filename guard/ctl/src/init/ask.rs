@@ -103,7 +103,8 @@ pub(crate) fn ask(
     if !asker.problems.is_empty() {
         bail!("{}", asker.problems.join("\n  "));
     }
-    let (Some(node), Some(photos), Some(database), Some(time_zone), Some(repository)) = (node, photos, database, time_zone, repository)
+    let (Some(node), Some(photos), Some(database), Some(time_zone), Some(repository)) =
+        (node, photos, database, time_zone, repository)
     else {
         bail!("an answer is missing");
     };
@@ -195,8 +196,7 @@ impl Asker<'_> {
         };
         let allow_email = list("internet.allow_email", &given.allow_email);
         let allow_service = list("internet.allow_service", &given.allow_service);
-        let internet =
-            team.zip(aud).map(|(team, aud)| Internet { host, team, aud, lan_url, allow_email, allow_service });
+        let internet = team.zip(aud).map(|(team, aud)| Internet { host, team, aud, lan_url, allow_email, allow_service });
         Ok((internet, token))
     }
 

@@ -97,7 +97,8 @@ fn values(text: &str) -> Result<Values> {
         let volumes = template["spec"]["volumes"].as_array().into_iter().flatten();
         text(&volumes.into_iter().find(|it| it["name"] == volume).unwrap_or(&Value::Null)["hostPath"]["path"])
     };
-    let env = server["spec"]["containers"].as_array().into_iter().flatten().flat_map(|it| it["env"].as_array().into_iter().flatten());
+    let env =
+        server["spec"]["containers"].as_array().into_iter().flatten().flat_map(|it| it["env"].as_array().into_iter().flatten());
     Ok(Values {
         node: text(&server["spec"]["nodeSelector"][HOSTNAME]),
         photos: path(server, "library"),
@@ -124,7 +125,8 @@ fn with_values(patch: &str, values: &Values) -> Result<String> {
 
 /// Sets one value in the patch of a Deployment. Each of `keys` is looked for below the line of the one before it; the last is the key of the value.
 fn set(lines: &mut [String], deployment: &str, keys: &[&str], value: &str) -> Result<()> {
-    let missing = || format!("found no {} in the patch of {deployment}, wanted one, as in clusters/home.example", keys.join(" > "));
+    let missing =
+        || format!("found no {} in the patch of {deployment}, wanted one, as in clusters/home.example", keys.join(" > "));
     let mut at = document(lines, deployment).with_context(missing)?;
     for (index, key) in keys.iter().enumerate() {
         let is_last = index + 1 == keys.len();
@@ -142,9 +144,7 @@ fn set(lines: &mut [String], deployment: &str, keys: &[&str], value: &str) -> Re
             // A list item ends with the next one at its depth.
             let depth = |line: &String| line.len() - line.trim_start().len();
             let own = depth(&lines[found]);
-            let is_next = |line: &String| {
-                !line.trim().is_empty() && !line.trim_start().starts_with('#') && depth(line) <= own
-            };
+            let is_next = |line: &String| !line.trim().is_empty() && !line.trim_start().starts_with('#') && depth(line) <= own;
             let length = lines[found + 1..at.end].iter().position(is_next).unwrap_or(at.end - found - 1);
             at = found + 1..found + 1 + length;
         }
@@ -223,7 +223,10 @@ fn with_home_patch(text: &str) -> Result<String> {
         }
         None => format!("{}\npatches:\n{item}", text.trim_end()),
     };
-    ensure!(is_in(&changed).unwrap_or(false), "the patch cannot be added to this text: add - path: {file} below patches: yourself");
+    ensure!(
+        is_in(&changed).unwrap_or(false),
+        "the patch cannot be added to this text: add - path: {file} below patches: yourself"
+    );
     Ok(changed)
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 /// Where questions are asked.
@@ -15,6 +15,18 @@ pub(crate) trait Prompt {
     /// Asks, and returns the line, which is not shown.
     fn hidden(&mut self, question: &str) -> Result<String>;
 }
+
+/// Somebody left a question instead of answering it.
+#[derive(Debug)]
+pub(crate) struct Left;
+
+impl std::fmt::Display for Left {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the question was left")
+    }
+}
+
+impl std::error::Error for Left {}
 
 /// The terminal.
 pub(crate) struct Terminal(File);
@@ -35,11 +47,11 @@ impl Terminal {
         loop {
             let mut byte = [0];
             if self.0.read(&mut byte)? == 0 {
-                bail!("the question was left");
+                return Err(Left.into());
             }
             match byte[0] {
                 b'\r' | b'\n' => return Ok(typed),
-                CONTROL_C | CONTROL_D if is_raw => bail!("the question was left"),
+                CONTROL_C | CONTROL_D if is_raw => return Err(Left.into()),
                 CONTROL_U if is_raw => typed.clear(),
                 byte if is_raw && BACKSPACE.contains(&byte) => drop(typed.pop()),
                 byte => typed.push(byte),

@@ -149,7 +149,10 @@ pub(crate) fn audience(text: &str) -> Checked {
     if tags.iter().all(is_tag) {
         return Ok(tags.join(","));
     }
-    Err(format!("found {} characters, wanted an AUD tag: {AUD_LENGTH} hexadecimal digits (Access controls > Applications > yours > Overview)", text.len()))
+    Err(format!(
+        "found {} characters, wanted an AUD tag: {AUD_LENGTH} hexadecimal digits (Access controls > Applications > yours > Overview)",
+        text.len()
+    ))
 }
 
 /// The id that `guard nas init` prints.
@@ -168,7 +171,9 @@ pub(crate) fn nas_id(text: &str) -> Checked {
 pub(crate) fn lan_url(text: &str) -> Checked {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     match rest {
-        Some(rest) if !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c == '/' || c == '@') => Ok(text.to_owned()),
+        Some(rest) if !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c == '/' || c == '@') => {
+            Ok(text.to_owned())
+        }
         _ => Err(format!("found {text:?}, wanted http://HOST:PORT without a path")),
     }
 }
@@ -230,7 +235,9 @@ mod tests {
     fn a_host_is_a_name_of_ones_own() {
         assert_eq!(host("Photos.Family.Test").unwrap().as_deref(), Some("photos.family.test"));
         assert_eq!(host("none").unwrap(), None);
-        for text in ["", "photos", "https://photos.family.test", "photos.example.com", "photos.family.test/x", "192.0.2.1", "a..b"] {
+        for text in
+            ["", "photos", "https://photos.family.test", "photos.example.com", "photos.family.test/x", "192.0.2.1", "a..b"]
+        {
             assert!(host(text).is_err(), "{text}");
         }
     }

@@ -67,6 +67,17 @@ pub(crate) fn write(folder: &Path, before: &Files, after: &Files) -> Result<()> 
     Ok(())
 }
 
+/// Writes the files to a folder beside the overlay, for whoever renders them there, and removes it.
+pub(crate) fn staged<T>(folder: &Path, files: &Files, look: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
+    let fresh = beside(folder);
+    if fresh.is_dir() {
+        fs::remove_dir_all(&fresh).with_context(|| format!("{}: cannot be removed", fresh.display()))?;
+    }
+    let found = files.iter().try_for_each(|(path, text)| put(&fresh.join(path), text)).and_then(|()| look(&fresh));
+    let _ = fs::remove_dir_all(&fresh);
+    found
+}
+
 /// A name for what is not complete yet. Git ignores it.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();

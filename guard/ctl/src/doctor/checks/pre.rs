@@ -2,6 +2,7 @@
 
 use crate::doctor::evidence::{Evidence, LintFinding, Local, Look};
 use crate::doctor::graph::{Outcome, Problem};
+use crate::doctor::is_own_disk;
 
 /// The oldest Kubernetes with all that the manifests use (`ValidatingAdmissionPolicy`), as major and minor.
 const OLDEST: (u32, u32) = (1, 30);
@@ -183,7 +184,7 @@ pub(super) fn paths(evidence: &Evidence) -> Outcome {
         ));
     }
     match &local.mount {
-        Some((fstype, source)) if matches!(fstype.as_str(), "ext4" | "xfs" | "btrfs" | "overlay" | "tmpfs" | "ext3") => {
+        Some((fstype, source)) if is_own_disk(fstype) => {
             let above = library.rsplit_once('/').map_or("/", |(above, _)| above);
             Outcome::Fail(Problem::new(
                 format!("{library} is on {fstype} {source}: the NAS is not mounted on this node"),

@@ -31,7 +31,7 @@ impl Prompt for Typist {
     fn line(&mut self, question: &str) -> Result<String> {
         self.questions += 1;
         self.shown += question;
-        let Some(line) = self.lines.pop_front() else { bail!("the question was left") };
+        let Some(line) = self.lines.pop_front() else { return Err(crate::init::terminal::Left.into()) };
         self.shown += &format!("{line}\n");
         Ok(line)
     }
@@ -40,7 +40,7 @@ impl Prompt for Typist {
         self.questions += 1;
         self.shown += question;
         self.shown += "\n";
-        let Some(line) = self.lines.pop_front() else { bail!("the question was left") };
+        let Some(line) = self.lines.pop_front() else { return Err(crate::init::terminal::Left.into()) };
         Ok(line)
     }
 }

@@ -32,7 +32,8 @@ fn a_new_overlay_is_the_example_with_the_values_of_the_home() {
 
 #[test]
 fn the_second_time_nothing_changes() {
-    let part = FluxPart { url: Some("ssh://git@git.example.org/a".to_owned()), image: Some("localhost/guard:1@sha256:ab".to_owned()) };
+    let part =
+        FluxPart { url: Some("ssh://git@git.example.org/a".to_owned()), image: Some("localhost/guard:1@sha256:ab".to_owned()) };
     let files = render(&example(), &Files::new(), &values_of_a_home(), Some(&part)).unwrap();
     assert_eq!(render(&example(), &files, &values_of_a_home(), Some(&part)).unwrap(), files);
 }
@@ -99,8 +100,10 @@ fn a_patch_without_a_place_for_a_value_is_refused() {
 #[test]
 fn flux_is_told_the_url_and_a_local_image() {
     let digest = format!("sha256:{}", "a".repeat(64));
-    let part =
-        FluxPart { url: Some("ssh://git@git.example.org/a/b".to_owned()), image: Some(format!("localhost/guard:0.1.0@{digest}")) };
+    let part = FluxPart {
+        url: Some("ssh://git@git.example.org/a/b".to_owned()),
+        image: Some(format!("localhost/guard:0.1.0@{digest}")),
+    };
     let files = render(&example(), &Files::new(), &values_of_a_home(), Some(&part)).unwrap();
     let documents = yaml::values(&files[HOME_PATCH], yaml::Dialect::Kubectl).unwrap();
     assert_eq!(documents[0]["spec"]["url"], "ssh://git@git.example.org/a/b");
