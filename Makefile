@@ -178,7 +178,7 @@ e2e: need-cargo need-cc tools ## Real kube-apiserver, Flux's controllers, cloudf
 .PHONY: home
 home: build need-home tools ## The whole home on a real node: a kubelet, network policies by packets, the NAS, a power cut (STORIES='NAS matrix')
 	@tools/postgres $(POSTGRES)
-	@cargo build -q --locked -p e2e
+	@cargo build -q --locked -p e2e -p guardctl
 	@GUARD_BIN=$(GUARD_BIN) POSTGRES_DIR=$(POSTGRES)/18 $(TARGET_DIR)/debug/e2e node $(STORIES)
 
 .PHONY: hooks

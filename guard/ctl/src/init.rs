@@ -236,7 +236,7 @@ impl Run<'_> {
             .context("what applying would change");
         match lines {
             Ok(lines) if lines.is_empty() => println!("  = as it is"),
-            Ok(lines) => println!("  {}", lines.join("\n  ")),
+            Ok(lines) => println!("  {}", diff::summary(&lines).join("\n  ")),
             Err(error) => println!("  ! {error:#}"),
         }
         Ok(())

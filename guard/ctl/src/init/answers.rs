@@ -27,6 +27,8 @@ pub(crate) struct Given {
     pub time_zone: Option<String>,
     /// The id that `guard nas init` printed.
     pub nas_id: Option<String>,
+    /// What must be mounted there, as a pattern: `nas.lan:/photos*`.
+    pub nas_source: Option<String>,
     /// The repository that Flux fetches, or `none`.
     pub repository: Option<String>,
     /// What the internet needs.
@@ -78,6 +80,8 @@ pub(crate) struct Answers {
     pub time_zone: String,
     /// The id of the NAS, where it is known already.
     pub nas_id: Option<String>,
+    /// What must be mounted at the photos when the id is asked for, as a pattern.
+    pub nas_source: Option<String>,
     /// The repository that Flux fetches; without one, kubectl applies.
     pub repository: Option<String>,
     /// What the internet needs; without it, the home is for the LAN.

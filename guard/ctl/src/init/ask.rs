@@ -82,6 +82,7 @@ pub(crate) fn ask(
     let time_zone = asker.given("time_zone", given.time_zone.as_deref(), &defaults.time_zone, value::time_zone);
     let nas_id = given.nas_id.as_deref().or(defaults.nas_id.as_deref());
     let nas_id = nas_id.map(|id| asker.check("nas_id", id, value::nas_id));
+    let nas_source = given.nas_source.as_deref().and_then(|text| asker.check("nas_source", text, value::nas_source));
     let repository = asker.value(
         "repository",
         "Repository that Flux fetches, or none: kubectl applies",
@@ -108,7 +109,7 @@ pub(crate) fn ask(
     else {
         bail!("an answer is missing");
     };
-    Ok((Answers { node, photos, database, time_zone, nas_id: nas_id.flatten(), repository, internet }, token))
+    Ok((Answers { node, photos, database, time_zone, nas_id: nas_id.flatten(), nas_source, repository, internet }, token))
 }
 
 struct Asker<'t> {

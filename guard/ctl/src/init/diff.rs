@@ -42,6 +42,14 @@ pub(crate) fn files(folder: &str, example: &Files, before: &Files, after: &Files
     found
 }
 
+/// The objects that change, and how many are new: a new home has dozens.
+pub(crate) fn summary(lines: &[String]) -> Vec<String> {
+    const FEW: usize = 8;
+    let (new, changed): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.starts_with('+'));
+    let new = if new.len() > FEW { vec![format!("+ {} objects", new.len())] } else { new.into_iter().cloned().collect() };
+    new.into_iter().chain(changed.into_iter().cloned()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +60,14 @@ mod tests {
         assert!(lines("a\n", "a\n").is_empty());
         assert_eq!(lines("", "a\n"), ["+ a"]);
         assert_eq!(lines("a\n", ""), ["- a"]);
+    }
+
+    #[test]
+    fn a_new_home_is_a_number_and_a_change_is_named() {
+        let mut objects: Vec<_> = (0..9).map(|number| format!("+ {number}")).collect();
+        objects.push("~ v1.Service.immich.a".to_owned());
+        assert_eq!(summary(&objects), ["+ 9 objects", "~ v1.Service.immich.a"]);
+        assert_eq!(summary(&objects[..2]), ["+ 0", "+ 1"]);
     }
 
     #[test]

@@ -21,12 +21,29 @@ const FINAL: [&str; 5] =
     ["ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError"];
 
 /// The command to type on the node instead.
-pub(crate) fn command(photos: &str) -> String {
-    format!("sudo setpriv --reuid 1000 --regid 1000 --clear-groups guard nas init --path '{}'", photos.replace('\'', "'\\''"))
+pub(crate) fn command(photos: &str, source: Option<&str>) -> String {
+    let quoted = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
+    let source = source.map_or_else(String::new, |source| format!(" --source {}", quoted(source)));
+    format!("sudo setpriv --reuid 1000 --regid 1000 --clear-groups guard nas init --path {}{source}", quoted(photos))
+}
+
+/// Where the sentinel is written, and by what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// The node.
+    pub node: &'a str,
+    /// The directory of the photos.
+    pub photos: &'a str,
+    /// What must be mounted there, as a pattern.
+    pub source: Option<&'a str>,
+    /// The image of guard.
+    pub image: &'a str,
 }
 
 /// The Job. Its pod is as the server's: its account and its volume are the ones that the cluster lets mount a directory.
-fn job(node: &str, photos: &str, image: &str) -> Value {
+fn job(place: Place<'_>) -> Value {
+    let Place { node, photos, source, image } = place;
+    let env: Vec<_> = source.iter().map(|source| json!({"name": "GUARD_NAS_SOURCE", "value": source})).collect();
     let labels = json!({"app.kubernetes.io/name": "immich-nas-init", "app.kubernetes.io/component": "library"});
     json!({
         "apiVersion": "batch/v1",
@@ -50,6 +67,7 @@ fn job(node: &str, photos: &str, image: &str) -> Value {
                         "name": "init",
                         "image": image,
                         "args": ["nas", "init"],
+                        "env": env,
                         "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
                         "volumeMounts": [{"name": "library", "mountPath": "/data"}],
                         "securityContext": {"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}},
@@ -62,16 +80,17 @@ fn job(node: &str, photos: &str, image: &str) -> Value {
 }
 
 /// Writes the sentinel, or reads the one that is there, and returns its id. An error says what is in the way.
-pub(crate) async fn write(client: Client, node: &str, photos: &str, image: &str) -> Result<String> {
+pub(crate) async fn write(client: Client, place: Place<'_>) -> Result<String> {
     let jobs: Api<Job> = Api::namespaced(client.clone(), NAMESPACE);
-    let made = jobs.create(&PostParams::default(), &serde_json::from_value(job(node, photos, image))?).await;
+    let made = jobs.create(&PostParams::default(), &serde_json::from_value(job(place))?).await;
     let name = made.context("the Job cannot be made")?.metadata.name.unwrap_or_default();
-    let outcome = wait(&client, &name, node, photos).await;
+    let outcome = wait(&client, &name, place).await;
     let _ = jobs.delete(&name, &DeleteParams::background()).await;
     outcome
 }
 
-async fn wait(client: &Client, job: &str, node: &str, photos: &str) -> Result<String> {
+async fn wait(client: &Client, job: &str, place: Place<'_>) -> Result<String> {
+    let Place { node, photos, .. } = place;
     let began = Instant::now();
     loop {
         let pods = list(client, &format!("pods?labelSelector=job-name%3D{job}")).await?;
@@ -128,10 +147,12 @@ fn verdict(pods: &[Value], events: &[Value], job: &str) -> Verdict {
     };
     let name = text(&pod["metadata"]["name"]);
     let state = &pod["status"]["containerStatuses"][0]["state"];
-    if pod["status"]["phase"] == "Succeeded" {
+    let exit = state["terminated"]["exitCode"].as_i64();
+    // The container has ended some time before its pod has.
+    if pod["status"]["phase"] == "Succeeded" || exit == Some(0) {
         return Verdict::Done(name);
     }
-    if let Some(code) = state["terminated"]["exitCode"].as_i64() {
+    if let Some(code) = exit {
         let said = text(&state["terminated"]["message"]);
         // The third line is for programs.
         let said: Vec<_> = said.lines().filter(|line| !line.starts_with("GUARD-JSON")).collect();
@@ -167,7 +188,8 @@ mod tests {
 
     #[test]
     fn the_job_is_what_the_api_server_knows() {
-        let wanted = job("home", "/mnt/nas/immich", "localhost/guard:1");
+        let wanted =
+            job(Place { node: "home", photos: "/mnt/nas/immich", source: Some("nas.lan:/photos*"), image: "localhost/guard:1" });
         let read: Job = serde_json::from_value(wanted.clone()).unwrap();
         assert_eq!(serde_json::to_value(read).unwrap(), wanted, "no field is misspelt");
     }
@@ -175,6 +197,8 @@ mod tests {
     #[test]
     fn the_pod_says_how_it_ended() {
         assert_eq!(verdict(&pod(&json!({"phase": "Succeeded"})), &[], "j"), Verdict::Done("p".to_owned()));
+        let ended = json!({"phase": "Running", "containerStatuses": [{"state": {"terminated": {"exitCode": 0}}}]});
+        assert_eq!(verdict(&pod(&ended), &[], "j"), Verdict::Done("p".to_owned()));
         let ended = json!({"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 41,
             "message": "NAS_NOT_MOUNTED (41): /data is on ext4\nmount it\nGUARD-JSON {}"}}}]});
         let Verdict::Failed(why) = verdict(&pod(&ended), &[], "j") else { panic!("not failed") };
@@ -198,6 +222,7 @@ mod tests {
 
     #[test]
     fn a_path_reaches_the_shell_as_it_is() {
-        assert!(command("/mnt/it's/x").ends_with(r"--path '/mnt/it'\''s/x'"));
+        assert!(command("/mnt/it's/x", Some("nas.lan:/p*")).ends_with(r"--path '/mnt/it'\''s/x' --source 'nas.lan:/p*'"));
+        assert!(command("/mnt/nas/x", None).ends_with("--path '/mnt/nas/x'"));
     }
 }

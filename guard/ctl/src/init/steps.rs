@@ -52,13 +52,14 @@ impl Run<'_> {
 
     /// Gets the id of the NAS, and puts it into the overlay.
     fn identify(&mut self, answers: &Answers, written: &Files) -> Result<bool> {
-        let by_hand = sentinel::command(&answers.photos);
+        let by_hand = sentinel::command(&answers.photos, answers.nas_source.as_deref());
         let written_by_job = match &self.image {
             None => Err(anyhow::anyhow!("guard's image is not published yet, so that no Job can run it (docs/image.md)")),
             Some(image) => {
                 println!("… the NAS: a Job on {} writes the sentinel", answers.node);
-                let (node, photos, image) = (&answers.node, &answers.photos, &image.reference);
-                self.cluster.run(async |client| sentinel::write(client, node, photos, image).await)
+                let source = answers.nas_source.as_deref();
+                let place = sentinel::Place { node: &answers.node, photos: &answers.photos, source, image: &image.reference };
+                self.cluster.run(async |client| sentinel::write(client, place).await)
             }
         };
         let id = match written_by_job {

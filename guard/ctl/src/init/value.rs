@@ -167,6 +167,14 @@ pub(crate) fn nas_id(text: &str) -> Checked {
     Ok(text.to_ascii_lowercase())
 }
 
+/// A pattern for what is mounted, for `GUARD_NAS_SOURCE`.
+pub(crate) fn nas_source(text: &str) -> Checked {
+    if !text.is_empty() && text != "*" && !text.contains(|c: char| c.is_control() || c.is_whitespace()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("found {text:?}, wanted the source of the mount, such as nas.lan:/photos* (findmnt prints it)"))
+}
+
 /// The URL of Immich in the LAN.
 pub(crate) fn lan_url(text: &str) -> Checked {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));

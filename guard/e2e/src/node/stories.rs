@@ -3,6 +3,7 @@
 mod components;
 mod doctor;
 mod first_photo;
+mod init;
 mod limits;
 mod load;
 mod matrix;
@@ -54,6 +55,7 @@ macro_rules! story {
 }
 
 const ALL: &[Story] = &[
+    story!("guardctl init: a Job on the node gives the NAS its id", init::sentinel),
     story!("from `git push` to a home that is Ready", first_photo::applied, needed),
     story!("a photo enters by the tunnel, and lies on the NAS", first_photo::by_tunnel),
     story!("a photo enters from the LAN", first_photo::by_lan),

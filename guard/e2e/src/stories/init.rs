@@ -147,7 +147,7 @@ fn aborted(world: &World, answers: &str, signal: &str, call: usize) -> Result<()
     fs::create_dir_all(&folder)?;
     let kubectl = folder.join("kubectl");
     let script = format!(
-        "#!/bin/sh\nfolder=$(dirname \"$0\")\necho >>\"$folder/calls\"\nif [ $(wc -l <\"$folder/calls\") = {call} ]; then kill -{signal} $PPID; sleep 1; fi\nexec \"$REAL_KUBECTL\" \"$@\"\n"
+        "#!/bin/sh\nfolder=$(dirname \"$0\")\necho >>\"$folder/calls\"\nif [ $(wc -l <\"$folder/calls\") = {call} ]; then kill -{signal} $PPID; exit 1; fi\nexec \"$REAL_KUBECTL\" \"$@\"\n"
     );
     fs::write(&kubectl, script)?;
     fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755))?;
