@@ -234,9 +234,14 @@ fn on_path(name: &str) -> Option<PathBuf> {
 impl Home {
     /// Gives guard's image the name and the digest that an operator writes into the manifests, and returns both.
     pub(crate) fn publish_guard(&self) -> Result<String> {
+        self.publish_guard_as("registry.example.com/family/guard")
+    }
+
+    /// The same, under another name.
+    pub(crate) fn publish_guard_as(&self, name: &str) -> Result<String> {
         let listed = self.ctr(&["images", "list", &format!("name=={GUARD}")])?;
         let digest = listed.split_whitespace().find(|word| word.starts_with("sha256:")).context("guard's image is not there")?;
-        let published = format!("registry.example.com/family/guard@{digest}");
+        let published = format!("{name}@{digest}");
         self.ctr(&["images", "tag", "--force", GUARD, &published])?;
         Ok(digest.to_owned())
     }

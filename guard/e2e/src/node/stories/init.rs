@@ -12,10 +12,10 @@ const BASE: &str = "clusters/home/kustomization.yaml";
 
 /// While the NAS is away, init says so and what to do; when it is there, it has an id, and the overlay has the same.
 pub(super) async fn sentinel(home: &mut Home) -> Result<String> {
-    let digest = home.publish_guard()?;
+    let digest = home.publish_guard_as("localhost/guard")?;
     let tree = home.world.repo.tree.clone();
     let committed = fs::read_to_string(tree.join(BASE))?;
-    let ours = committed.replace("ghcr.io/example/guard", "registry.example.com/family/guard");
+    let ours = committed.replace("ghcr.io/example/guard", "localhost/guard");
     fs::write(tree.join(BASE), ours.replace(&format!("sha256:{}", "0".repeat(64)), &digest))?;
     let answers = home.dir.join("answers.toml");
     let text = format!(
