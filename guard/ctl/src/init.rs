@@ -34,6 +34,7 @@ use terminal::{Left, Prompt, Terminal};
 
 /// The arguments of `guardctl init`.
 #[derive(Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(
     after_help = "Examples:\n  guardctl init\n  guardctl init --dry-run\n  guardctl init --answers home.toml --yes --apply   # docs/init.schema.json\n\n\
                         A later change: run it again, or edit the files. They are plain kustomize, and nothing else needs this program."
@@ -190,7 +191,7 @@ impl Run<'_> {
         let flux = self.flux(answers);
         let after = files::render(&self.example, before, &Self::values(answers, known), flux.as_ref())?;
         let plan = secrets::plan(&self.there, answers.internet.as_ref(), token)?;
-        self.show(answers, before, &after, &plan, needs_id)?;
+        self.show(answers, before, &after, &plan, needs_id);
         if self.args.dry_run {
             println!("\nnothing was changed");
             return Ok(true);
@@ -212,7 +213,7 @@ impl Run<'_> {
     }
 
     /// Prints what would change.
-    fn show(&self, answers: &Answers, before: &Files, after: &Files, plan: &[secrets::Step], needs_id: bool) -> Result<()> {
+    fn show(&self, answers: &Answers, before: &Files, after: &Files, plan: &[secrets::Step], needs_id: bool) {
         println!("\nFiles");
         let lines = diff::files(OVERLAY, &self.example, before, after);
         println!("  {}", if lines.is_empty() { "= as they are".to_owned() } else { lines.join("\n  ") });
@@ -239,7 +240,6 @@ impl Run<'_> {
             Ok(lines) => println!("  {}", diff::summary(&lines).join("\n  ")),
             Err(error) => println!("  ! {error:#}"),
         }
-        Ok(())
     }
 
     /// The folder that is applied, below the overlay.

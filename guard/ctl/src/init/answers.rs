@@ -129,9 +129,10 @@ impl Token {
         let file = std::fs::File::open(path).with_context(|| format!("{place}: cannot be read"))?;
         let metadata = file.metadata()?;
         let mode = metadata.mode() & 0o777;
+        let others = mode & 0o077;
         // A pipe has no mode that protects it: <(cloudflared tunnel token photos).
         ensure!(
-            !metadata.is_file() || mode & 0o077 == 0,
+            !metadata.is_file() || others == 0,
             "{place}: found mode {mode:04o}, wanted a file that only you can read: chmod 600 {place}"
         );
         let mut text = String::new();

@@ -143,16 +143,14 @@ impl Cluster {
     pub(crate) fn diff(&self, folder: &Path) -> Result<Vec<String>> {
         let output = self.kubectl(&["diff", "-k", &folder.display().to_string()]).env_remove("KUBECTL_EXTERNAL_DIFF").output();
         let output = output.context("kubectl")?;
-        match output.status.code() {
-            Some(0 | 1) => Ok(changes(&String::from_utf8_lossy(&output.stdout))),
-            _ => {
-                let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                if said.contains("namespaces \"immich") && said.contains("not found") {
-                    return Ok(vec!["+ everything: the namespaces are not there yet".to_owned()]);
-                }
-                bail!("kubectl diff -k {}: {}", folder.display(), said.lines().last().unwrap_or_default())
-            }
+        if matches!(output.status.code(), Some(0 | 1)) {
+            return Ok(changes(&String::from_utf8_lossy(&output.stdout)));
         }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if said.contains("namespaces \"immich") && said.contains("not found") {
+            return Ok(vec!["+ everything: the namespaces are not there yet".to_owned()]);
+        }
+        bail!("kubectl diff -k {}: {}", folder.display(), said.lines().last().unwrap_or_default())
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn sentinel(home: &mut Home) -> Result<String> {
     let patch = fs::read_to_string(tree.join("clusters/home.local/flux/nas.patch.yaml"))?;
     ensure!(patch.contains(&format!("guard.immich/nas-id: {id}\n")), "the id {id} is not in the overlay:\n{patch}");
     ensure!(said.contains("kubectl apply -k clusters/home.local"), "what comes next is not said:\n{said}");
-    home.nas_id = id.to_owned();
+    id.clone_into(&mut home.nas_id);
     let jobs = home.world.cluster.kubectl(&["-n", "immich", "get", "jobs", "-o", "name"])?;
     ensure!(jobs.is_empty(), "a Job is left: {jobs}");
 
