@@ -225,10 +225,10 @@ impl Run<'_> {
         match (needs_id, &self.image) {
             (false, _) => println!("  = the id of the NAS: {}", answers.nas_id.as_deref().unwrap_or_default()),
             (true, Some(_)) => {
-                println!("  + a Job on {}: guard nas init writes the sentinel into {}, once", answers.node, answers.photos)
+                println!("  + a Job on {}: guard nas init writes the sentinel into {}, once", answers.node, answers.photos);
             }
             (true, None) => {
-                println!("  ! the id of the NAS: to be asked for on {}, since there is no image for a Job", answers.node)
+                println!("  ! the id of the NAS: to be asked for on {}, since there is no image for a Job", answers.node);
             }
         }
         println!("Cluster, when it is applied");

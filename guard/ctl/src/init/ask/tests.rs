@@ -32,7 +32,7 @@ impl Prompt for Typist {
         self.questions += 1;
         self.shown += question;
         let Some(line) = self.lines.pop_front() else { return Err(crate::init::terminal::Left.into()) };
-        self.shown += &format!("{line}\n");
+        self.shown.extend([line.as_str(), "\n"]);
         Ok(line)
     }
 
