@@ -41,7 +41,8 @@ pub(super) async fn db_backup(home: &mut Home) -> Result<String> {
 
     let patch = home.world.repo.tree.join("clusters/home.local/flux/nas.patch.yaml");
     let example = fs::read_to_string(home.world.repo.tree.join("clusters/home.local/db-backup/nas.patch.yaml"))?;
-    let example = example.replace("00000000-0000-4000-8000-000000000000", &id).replace("node.example.com", crate::NODE);
+    // The overlay's example ids are the library's by now.
+    let example = example.replace(&home.nas_id, &id).replace("node.example.com", crate::NODE);
     fs::write(&patch, fs::read_to_string(&patch)? + &example)?;
     home.world.repo.edit(
         "clusters/home/kustomization.yaml",
