@@ -59,7 +59,7 @@ pub static CHECKS: &[Check] = &[
     check("GD-SECRET-06", "Every key of guard's Secret is one that guard reads.", Some(Hop::Guard), &["GD-SECRET-03"], "guard-secret-keys", secrets::keys),
 
     // What was applied
-    check("GD-POD-04", "The private values are in what was applied.", None, &["GD-K8S-05", "GD-FLUX-03"], "apply-placeholder", pods::placeholders),
+    check("GD-POD-04", "The private values are in what was applied.", None, &["GD-K8S-05"], "apply-placeholder", pods::placeholders),
 
     // The NAS
     check("GD-NAS-01", "The directory of the photos is there, so that the pod can be made.", Some(Hop::Nas), &["GD-K8S-03", "GD-POD-04"], "pod-hostpath", nas::directory),

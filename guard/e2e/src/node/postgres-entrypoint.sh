@@ -12,8 +12,14 @@ printf '%s\n' "data_directory = '$PGDATA'" "hba_file = '$PGDATA/pg_hba.conf'" "l
   "unix_socket_directories = '/var/run/postgresql'" >/etc/postgresql/postgresql.conf
 
 if [[ ! -s $PGDATA/PG_VERSION ]]; then
+  # A password is in a file, or in the environment.
+  password=${POSTGRES_PASSWORD_FILE:-}
+  if [[ -z $password ]]; then
+    password=$(mktemp)
+    printf '%s\n' "$POSTGRES_PASSWORD" >"$password"
+  fi
   # shellcheck disable=SC2086 # the arguments are words
-  initdb --encoding=UTF8 --locale=C --username="$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" --auth-local=trust --auth-host=scram-sha-256 $POSTGRES_INITDB_ARGS
+  initdb --encoding=UTF8 --locale=C --username="$POSTGRES_USER" --pwfile="$password" --auth-local=trust --auth-host=scram-sha-256 ${POSTGRES_INITDB_ARGS:-}
   printf 'host all all all scram-sha-256\n' >>"$PGDATA/pg_hba.conf"
   pg_ctl --pgdata="$PGDATA" --wait --options="-c listen_addresses='' -c unix_socket_directories=/var/run/postgresql" start
   createdb --host=/var/run/postgresql --username="$POSTGRES_USER" "$POSTGRES_DB"

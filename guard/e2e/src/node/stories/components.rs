@@ -59,7 +59,7 @@ pub(super) async fn db_backup(home: &mut Home) -> Result<String> {
     let stored = fs::read_dir(FOLDER)?
         .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy() == text(&report, "/dump")));
     ensure!(stored.count() == 1, "the dump of the report is not on the disk: {report}");
-    ensure!(report["rows"].as_u64() > Some(2), "found {report}, wanted the rows of the photos");
+    ensure!(report["rows"].as_u64() >= Some(2), "found {report}, wanted the rows of the dump");
 
     // Without its disk, the job is refused and says so.
     rustix::mount::unmount(DISK, rustix::mount::UnmountFlags::DETACH)?;
@@ -122,7 +122,7 @@ pub(super) async fn cloud_run(home: &mut Home) -> Result<String> {
 fn switch_on(home: &Home, component: &str) -> Result<()> {
     let file = "clusters/home/kustomization.yaml";
     let text = fs::read_to_string(home.world.repo.tree.join(file))?;
-    let (empty, list) = ("components: []", "components:");
+    let (empty, list) = ("\ncomponents: []", "\ncomponents:");
     let from = if text.contains(empty) { empty } else { list };
     home.world.repo.edit(file, from, &format!("{list}\n  - ../../apps/components/{component}"))
 }
