@@ -37,7 +37,7 @@ use terminal::{Left, Prompt, Terminal};
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(
     after_help = "Examples:\n  guardctl init\n  guardctl init --dry-run\n  guardctl init --answers home.toml --yes --apply   # docs/init.schema.json\n\n\
-                        A later change: run it again, or edit the files. They are plain kustomize, and nothing else needs this program."
+                        A later change: run it again, or edit the files. They are plain kustomize."
 )]
 pub struct InitArgs {
     /// The answers, in TOML: docs/init.schema.json. What it leaves out is asked

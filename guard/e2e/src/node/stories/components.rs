@@ -104,10 +104,11 @@ pub(super) async fn cloud_run(home: &mut Home) -> Result<String> {
     };
     let stream = from("immich-server")?.connect(to, Duration::from_secs(10)).context("cloud-run-ml, from Immich")?;
     stream.set_nonblocking(true)?;
-    let request = request("GET", "cloud-run-ml:8080", "/ping", &[], Vec::new())?;
+    let request = request("POST", "cloud-run-ml:8080", "/predict", &[], b"photo".to_vec())?;
     let answer = send(TcpStream::from_std(stream)?, request).await?;
     ensure!(answer.status.is_success(), "found {} {:?}, wanted the answer of Cloud Run", answer.status, answer.body);
-    let reached = home.google.1.last().context("nothing reached the container of Cloud Run")?;
+    let seen = home.google.1.seen();
+    ensure!(seen.requests > 0 && seen.without_token == 0, "found {seen:?}, wanted requests with a token");
     for stranger in ["immich-machine-learning", "cloudflared"] {
         let connected = from(stranger)?.connect(to, Duration::from_millis(1500));
         ensure!(connected.is_err(), "{stranger} reaches cloud-run-ml");
@@ -115,7 +116,7 @@ pub(super) async fn cloud_run(home: &mut Home) -> Result<String> {
     home.world.repo.edit("clusters/home/kustomization.yaml", "\n  - ../../apps/components/cloud-run-ml", "")?;
     let commit = home.world.repo.commit("At home again")?;
     home.world.applied(&commit).await?;
-    Ok(format!("{:?} reached Cloud Run with a token; refused: machine learning, cloudflared", reached.line))
+    Ok(format!("{} requests reached Cloud Run, each with a token; refused: machine learning, cloudflared", seen.requests))
 }
 
 /// Writes the one line that switches a component on.
