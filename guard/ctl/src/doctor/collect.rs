@@ -1,5 +1,8 @@
 //! Looks at the cluster and at the outside, only by reading: all looks at the same time, each with a deadline.
 
+mod inside;
+mod outside;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -13,17 +16,16 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::dns;
-use super::evidence::{EdgeAnswer, Evidence, KeyFacts, Look, Tunnel};
+use super::evidence::{Evidence, KeyFacts, Look};
+use inside::inside;
+pub(crate) use outside::{client, team_keys};
+use outside::{outside, system};
 
 /// How long one look may take.
 const LOOK: Duration = Duration::from_secs(4);
 /// Keys whose values are no secrets.
 const PUBLIC_KEYS: [&str; 4] = ["ACCESS_TEAM", "ACCESS_AUD", "EXTERNAL_HOST", "LAN_URL"];
 pub(super) const NAMESPACES: [&str; 2] = ["immich", "immich-edge"];
-/// The last lines of a container that are read.
-const LOG_LINES: u32 = 40;
-/// The last lines of a server that runs: an upload that failed some time ago is still there.
-const SERVER_LINES: u32 = 400;
 
 /// What to look at.
 #[derive(Clone, Debug)]
@@ -114,53 +116,6 @@ pub(crate) async fn edge_values(context: Option<String>) -> Result<BTreeMap<Stri
     timeout(LOOK, read).await.unwrap_or_else(|_| Err(anyhow!("no answer within {LOOK:?}")))
 }
 
-/// What is seen of the public name.
-#[derive(Default)]
-struct Outside {
-    edge: Look<(EdgeAnswer, Option<i64>)>,
-    phone: Look<EdgeAnswer>,
-    websocket: Look<u16>,
-    addresses: Look<Vec<String>>,
-    public_addresses: BTreeMap<String, Look<Vec<String>>>,
-}
-
-async fn outside(scope: &Scope, http: &reqwest::Client, host: Option<&str>) -> Outside {
-    let Some(host) = host.filter(|_| scope.outside) else { return Outside::default() };
-    let phone = async {
-        match &scope.phone {
-            Some(headers) => look(async { Ok(edge(http, host, headers).await?.0) }).await,
-            None => Look::Skipped,
-        }
-    };
-    let websocket = async {
-        match &scope.phone {
-            Some(headers) => look(websocket(http, host, headers)).await,
-            None => Look::Skipped,
-        }
-    };
-    let mut asked = tokio::task::JoinSet::new();
-    for resolver in &scope.resolvers {
-        let (http, resolver, host) = (http.clone(), resolver.clone(), host.to_owned());
-        asked.spawn(async move {
-            let found = look(dns::addresses(&http, &resolver, &host)).await;
-            (dns::name(&resolver), found)
-        });
-    }
-    let public = async { asked.join_all().await.into_iter().collect() };
-    let (edge, phone, websocket, addresses, public_addresses) =
-        tokio::join!(look(edge(http, host, &[])), phone, websocket, look(system(host)), public);
-    Outside { edge, phone, websocket, addresses, public_addresses }
-}
-
-/// A and AAAA, as this computer's resolver says.
-async fn system(name: &str) -> Result<Vec<String>> {
-    let found = tokio::net::lookup_host((name, 443)).await?;
-    let mut found: Vec<_> = found.map(|address| address.ip().to_string()).collect();
-    found.sort();
-    found.dedup();
-    Ok(found)
-}
-
 pub(super) async fn look<T>(what: impl Future<Output = Result<T>>) -> Look<T> {
     match timeout(LOOK, what).await {
         Ok(Ok(found)) => Look::Found(found),
@@ -230,100 +185,6 @@ async fn cluster(scope: &Scope, evidence: &mut Evidence) -> Option<Client> {
     Some(client)
 }
 
-/// What guard and cloudflared say themselves, through the API server, and the last lines of what does not run.
-async fn inside(client: &Client, evidence: &mut Evidence) {
-    let pod = |name: &str| {
-        let running = evidence.pods_of("immich-edge", name).find(|pod| pod["status"]["phase"] == "Running");
-        running.and_then(|pod| pod["metadata"]["name"].as_str()).map(str::to_owned)
-    };
-    let (guard, tunnel) = (pod("immich-origin-proxy"), pod("cloudflared"));
-    let wanted: Vec<(String, String)> = evidence.all("Pod").flat_map(troubled).collect();
-    let guard_ready = async {
-        match &guard {
-            Some(pod) => look(proxied(client, pod, 9090, "readyz")).await,
-            None => Look::Skipped,
-        }
-    };
-    let guard_metrics = async {
-        match &guard {
-            Some(pod) => look(proxied(client, pod, 9090, "metrics")).await,
-            None => Look::Skipped,
-        }
-    };
-    let tunnel_says = async {
-        match &tunnel {
-            Some(pod) => look(self::tunnel(client, pod)).await,
-            None => Look::Skipped,
-        }
-    };
-    let logs = async {
-        let mut looks = tokio::task::JoinSet::new();
-        for (pod, container) in wanted {
-            let client = client.clone();
-            looks.spawn(async move {
-                let namespace = pod.split('/').next().unwrap_or_default().to_owned();
-                let name = pod.split('/').nth(1).unwrap_or_default().to_owned();
-                let path = format!(
-                    "/api/v1/namespaces/{namespace}/pods/{name}/log?container={container}&tailLines={LOG_LINES}&previous="
-                );
-                for previous in ["true", "false"] {
-                    if let Look::Found(text) = look(text(&client, &format!("{path}{previous}"))).await
-                        && !text.is_empty()
-                    {
-                        return (format!("{name}/{container}"), text);
-                    }
-                }
-                (format!("{name}/{container}"), String::new())
-            });
-        }
-        let mut logs = BTreeMap::new();
-        while let Some(Ok((name, text))) = looks.join_next().await {
-            logs.insert(name, text);
-        }
-        logs
-    };
-    let running = evidence.pods_of("immich", "immich-server").find(|pod| pod["status"]["phase"] == "Running");
-    let server = running.and_then(|pod| pod["metadata"]["name"].as_str()).map(str::to_owned);
-    let server_log = async {
-        let path = |pod| format!("/api/v1/namespaces/immich/pods/{pod}/log?container=server&tailLines={SERVER_LINES}");
-        match server.map(path) {
-            Some(path) => look(text(client, &path)).await,
-            None => Look::Skipped,
-        }
-    };
-    let metrics: Look<String>;
-    let server_says: Look<String>;
-    (evidence.guard_ready, metrics, evidence.tunnel, evidence.logs, server_says) =
-        tokio::join!(guard_ready, guard_metrics, tunnel_says, logs, server_log);
-    evidence.server_log = server_says.found().cloned().unwrap_or_default();
-    if let Some(text) = metrics.found() {
-        evidence.guard_metrics = read_metrics(text);
-    }
-}
-
-/// The containers of a pod that have ended badly, or wait.
-fn troubled(pod: &Value) -> Vec<(String, String)> {
-    let name = format!(
-        "{}/{}",
-        pod["metadata"]["namespace"].as_str().unwrap_or_default(),
-        pod["metadata"]["name"].as_str().unwrap_or_default()
-    );
-    let statuses = ["initContainerStatuses", "containerStatuses"];
-    let all = statuses.iter().flat_map(|list| pod["status"][*list].as_array().into_iter().flatten());
-    all.filter(|status| status["ready"] != true || status["restartCount"].as_u64().unwrap_or(0) > 0)
-        .filter_map(|status| Some((name.clone(), status["name"].as_str()?.to_owned())))
-        .collect()
-}
-
-/// Samples of metrics by name and labels: `guard_requests_total{decision="passed"}`.
-pub(super) fn read_metrics(text: &str) -> BTreeMap<String, f64> {
-    let lines = text.lines().filter(|line| !line.starts_with('#'));
-    lines
-        .filter_map(|line| line.rsplit_once(' '))
-        .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
-        .collect()
-}
-
 pub(super) async fn connect(context: Option<String>) -> Result<Client> {
     let mut config = kube_config(context).await?;
     // The 503 of a cloudflared without a connection is an answer: asked again, it would take longer than a look.
@@ -361,26 +222,6 @@ pub(super) async fn text(client: &Client, path: &str) -> Result<String> {
     Ok(client.request_text(Request::get(path).body(Vec::new())?).await?)
 }
 
-async fn proxied(client: &Client, pod: &str, port: u16, path: &str) -> Result<String> {
-    text(client, &format!("/api/v1/namespaces/immich-edge/pods/{pod}:{port}/proxy/{path}")).await
-}
-
-async fn tunnel(client: &Client, pod: &str) -> Result<Tunnel> {
-    // 503 without a connection, with the same JSON in the message.
-    let ready = match proxied(client, pod, 2000, "ready").await {
-        Ok(text) => serde_json::from_str(&text).unwrap_or(Value::Null),
-        Err(error) if error.to_string().contains("readyConnections") || error.to_string().contains("503") => Value::Null,
-        Err(error) => return Err(error),
-    };
-    let config: Value = serde_json::from_str(&proxied(client, pod, 2000, "config").await.unwrap_or_default()).unwrap_or_default();
-    let ingress = config["config"]["ingress"].as_array().into_iter().flatten();
-    Ok(Tunnel {
-        connections: ready["readyConnections"].as_u64().unwrap_or(0),
-        config_version: config["version"].as_i64().unwrap_or(-1),
-        services: ingress.filter_map(|rule| rule["service"].as_str()).map(str::to_owned).collect(),
-    })
-}
-
 /// Facts about the values of a Secret; the values themselves stay here.
 fn facts(secret: &Value) -> BTreeMap<String, KeyFacts> {
     let data = secret["data"].as_object().into_iter().flatten();
@@ -398,50 +239,6 @@ fn facts(secret: &Value) -> BTreeMap<String, KeyFacts> {
         (key.clone(), facts)
     })
     .collect()
-}
-
-pub(crate) fn client() -> Result<reqwest::Client> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let tls = tls.with_root_certificates(roots).with_no_client_auth();
-    // A redirect is the answer that is looked for.
-    Ok(reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(LOOK)
-        .build()?)
-}
-
-async fn edge(http: &reqwest::Client, host: &str, headers: &[(String, String)]) -> Result<(EdgeAnswer, Option<i64>)> {
-    let request = http.get(format!("https://{host}/api/server/ping"));
-    let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
-    // The error names the address, which has no query.
-    let response = request.send().await?;
-    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let answer = EdgeAnswer {
-        status: response.status().as_u16(),
-        location: header("location"),
-        refusal: header("guard-refusal"),
-        mitigated: header("cf-mitigated"),
-    };
-    Ok((answer, ahead(header("date").as_deref())))
-}
-
-/// The status of a handshake (RFC 6455) at Immich's path for live updates.
-async fn websocket(http: &reqwest::Client, host: &str, headers: &[(String, String)]) -> Result<u16> {
-    let request = http.get(format!("https://{host}/api/socket.io/?EIO=4&transport=websocket")).version(http::Version::HTTP_11);
-    let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
-    let request = request.header("Connection", "Upgrade").header("Upgrade", "websocket").header("Sec-WebSocket-Version", "13");
-    Ok(request.header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==").send().await?.status().as_u16())
-}
-
-/// The number of keys at the address of a team.
-pub(crate) async fn team_keys(http: &reqwest::Client, team: &str) -> Result<usize> {
-    let team = team.trim_start_matches("https://").trim_end_matches('/').trim_end_matches(".cloudflareaccess.com");
-    let response = http.get(format!("https://{team}.cloudflareaccess.com/cdn-cgi/access/certs")).send().await?;
-    let body: Value = serde_json::from_slice(&response.bytes().await?)?;
-    body["keys"].as_array().map(Vec::len).context("no key set at the team's address")
 }
 
 /// The seconds by which this computer is ahead of a `Date`.
