@@ -13,6 +13,7 @@ mod process;
 mod repo;
 mod secrets;
 mod stories;
+mod telling;
 mod wait;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use flux::Flux;
 use forge::Forge;
 use objects::Finder;
 use repo::Repo;
+use telling::Telling;
 
 /// The most time for a component to start.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -140,11 +142,9 @@ async fn run(dir: &Path, keep: bool, words: &[String]) -> Result<bool> {
     let finder = Finder::new(cluster.client.clone()).await?;
     let mut world = World { cluster, flux, finder, repo, forge, kustomize: bin.join("kustomize"), dir: dir.to_owned() };
 
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    let mut telling = Telling::new(words);
     for story in stories::ALL {
-        let wanted = words.is_empty() || words.iter().any(|word| story.title.contains(word.as_str()));
-        if !wanted && !story.needed {
-            skipped += 1;
+        if !telling.wants(story.title, story.needed) {
             continue;
         }
         let start = Instant::now();
@@ -153,22 +153,12 @@ async fn run(dir: &Path, keep: bool, words: &[String]) -> Result<bool> {
             world.flux.alive()?;
             Ok(said)
         });
-        let seconds = start.elapsed().as_secs_f32();
-        match outcome {
-            Ok(said) => {
-                passed += 1;
-                println!("  ok   {seconds:6.1} s  {}{}{said}", story.title, if said.is_empty() { "" } else { ": " });
-            }
-            Err(error) => {
-                failed += 1;
-                println!("  FAIL {seconds:6.1} s  {}\n{error:#}\n", story.title);
-                // The next stories need the state that this one should have left.
-                break;
-            }
+        if !telling.told(story.title, start, outcome) {
+            break;
         }
     }
     println!("  all  {:6.1} s", began.elapsed().as_secs_f32());
-    if failed > 0 {
+    if !telling.all_true() {
         println!("logs: {}", logs.display());
     }
     if keep {
@@ -178,8 +168,8 @@ async fn run(dir: &Path, keep: bool, words: &[String]) -> Result<bool> {
         );
         stopped().await?;
     }
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
-    Ok(failed == 0)
+    telling.end();
+    Ok(telling.all_true())
 }
 
 /// Waits for Ctrl-C or SIGTERM.

@@ -18,6 +18,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::Home;
+use crate::telling::Telling;
 
 /// The programs that must be in `tools/bin`.
 pub(super) const TOOLS: [&str; 13] = [
@@ -82,10 +83,9 @@ const ALL: &[Story] = &[
 
 /// Tells all stories, or those whose title contains one of the words. Returns whether all were true.
 pub(super) async fn tell(home: &mut Home, words: &[String]) -> Result<bool> {
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    let mut telling = Telling::new(words);
     for story in ALL {
-        if !words.is_empty() && !story.needed && !words.iter().any(|word| story.title.contains(word.as_str())) {
-            skipped += 1;
+        if !telling.wants(story.title, story.needed) {
             continue;
         }
         let start = Instant::now();
@@ -93,20 +93,10 @@ pub(super) async fn tell(home: &mut Home, words: &[String]) -> Result<bool> {
             Ok(said) => home.alive().map(|()| said),
             Err(error) => Err(error.context(home.state_of_pods())),
         };
-        let seconds = start.elapsed().as_secs_f32();
-        match outcome {
-            Ok(said) => {
-                passed += 1;
-                println!("  ok   {seconds:6.1} s  {}{}{said}", story.title, if said.is_empty() { "" } else { ": " });
-            }
-            Err(error) => {
-                failed += 1;
-                println!("  FAIL {seconds:6.1} s  {}\n{error:#}\n", story.title);
-                // The next stories need the state that this one should have left.
-                break;
-            }
+        if !telling.told(story.title, start, outcome) {
+            break;
         }
     }
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
-    Ok(failed == 0)
+    telling.end();
+    Ok(telling.all_true())
 }
