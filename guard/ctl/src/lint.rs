@@ -7,6 +7,7 @@
 //! The checks read manifests only, before anything applies them. They do not connect to a cluster.
 
 pub mod blueprint;
+mod custom;
 mod exception;
 pub mod finding;
 mod flux;

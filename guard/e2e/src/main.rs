@@ -1,7 +1,8 @@
 //! End-to-end tests: the real controllers of Flux reconcile this repository with a real kube-apiserver on loopback.
 //!
-//! `e2e node [WORD...]` runs the stories of a real node ([`node`]). `e2e [--keep] [WORD...]` runs all stories, or those whose title contains one of the words. Stories that others need always run. The
-//! programs are in `tools/bin` (or `TOOLS_BIN`); `make e2e` builds them. All processes end with the run, unless `--keep` is set.
+//! `e2e [--keep] [WORD...]` tells all stories, or those whose title contains one of the words; `e2e node [WORD...]` tells those of a real node
+//! ([`node`]). Stories that others need are always told. The programs are in `tools/bin` (or `TOOLS_BIN`); `make e2e` and `make home` build them.
+//! All processes end with the run, unless `--keep` is set.
 
 mod cluster;
 mod flux;

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::custom::Custom;
 use super::strict::{Fault, decode};
 
 /// Returns the faults of a Flux object, or `None` for any other kind.
@@ -19,16 +19,6 @@ pub(super) fn faults(api_version: &str, kind: &str, value: &Value) -> Option<Vec
         ("kustomize.toolkit.fluxcd.io/v1", "Kustomization") => Some(decode::<Custom<Kustomization>>(value).1),
         _ => None,
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Custom<S> {
-    api_version: String,
-    kind: String,
-    metadata: ObjectMeta,
-    spec: S,
-    status: Option<Value>,
 }
 
 #[derive(Deserialize)]

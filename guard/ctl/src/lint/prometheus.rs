@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::custom::Custom;
 use super::strict::{Fault, decode};
 
 /// Returns the faults of an object of the Prometheus operator, or `None` for any other kind.
@@ -20,15 +21,6 @@ pub(super) fn faults(api_version: &str, kind: &str, value: &Value) -> Option<Vec
         ("monitoring.coreos.com/v1", "PrometheusRule") => Some(decode::<Custom<PrometheusRule>>(value).1),
         _ => None,
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Custom<S> {
-    api_version: String,
-    kind: String,
-    metadata: ObjectMeta,
-    spec: S,
 }
 
 #[derive(Deserialize)]
