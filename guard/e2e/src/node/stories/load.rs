@@ -29,6 +29,7 @@ static SEED: AtomicU64 = AtomicU64::new(1000);
 /// Phones at work.
 pub(super) struct Load {
     stop: Arc<AtomicBool>,
+    accepted: Arc<AtomicU64>,
     phones: JoinSet<Tally>,
 }
 
@@ -53,6 +54,7 @@ impl Load {
     /// Starts the phones. The photo that they look at is `shown`, which must be stored.
     pub(super) fn start(home: &Home, shown: &[u8]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
+        let accepted = Arc::new(AtomicU64::new(0));
         let front = home.edge.front();
         let token = home.issuer.token_for("family@example.com");
         let mut phones = JoinSet::new();
@@ -60,14 +62,20 @@ impl Load {
         for _ in 0..PHONES {
             let phone = || (front, token.clone(), Arc::clone(&stop));
             let (to, token, stopped) = phone();
-            phones.spawn(async move { upload(to, &token, &stopped).await });
+            let accepted = Arc::clone(&accepted);
+            phones.spawn(async move { upload(to, &token, &accepted, &stopped).await });
             let (to, token, stopped) = phone();
             let shown = Arc::clone(&shown);
             phones.spawn(async move { look_at(to, &token, &shown, &stopped).await });
             let (to, token, stopped) = phone();
             phones.spawn(async move { hold_websocket(to, &token, &stopped).await });
         }
-        Self { stop, phones }
+        Self { stop, accepted, phones }
+    }
+
+    /// How many photos were accepted so far.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Lets everybody finish, and returns what came of it.
@@ -149,7 +157,7 @@ async fn upload_for_answer(to: SocketAddr, token: &str, photo: &[u8]) -> Result<
     send(TcpStream::connect(to).await?, request("POST", SITE, "/api/assets", &fields, body)?).await
 }
 
-async fn upload(to: SocketAddr, token: &str, stopped: &AtomicBool) -> Tally {
+async fn upload(to: SocketAddr, token: &str, accepted: &AtomicU64, stopped: &AtomicBool) -> Tally {
     let mut tally = Tally::default();
     while !stopped.load(Ordering::Relaxed) {
         let photo = photo(SEED.fetch_add(1, Ordering::Relaxed), PHOTO);
@@ -157,6 +165,7 @@ async fn upload(to: SocketAddr, token: &str, stopped: &AtomicBool) -> Tally {
         *tally.uploads.entry(status).or_default() += 1;
         if matches!(status, 200 | 201) {
             tally.accepted.push(sha256(&photo));
+            accepted.fetch_add(1, Ordering::Relaxed);
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -31,10 +31,14 @@ pub(super) async fn heals(home: &mut Home) -> Result<String> {
     );
     half.send(head).await;
     half.send(&body[..body.len() / 2]).await;
-    until("an upload that is half on the NAS", Duration::from_secs(30), async || {
-        let stored = home.nas.as_ref().context("a NAS")?.list("immich/library");
-        let parts = stored.iter().filter(|name| name.contains(".part")).count();
-        Ok(if parts > 0 && stored.len() > 8 { Look::Done(()) } else { Look::NotYet(format!("{stored:?}")) })
+    until("some photos accepted, and half of one on the NAS", Duration::from_secs(30), async || {
+        let nas = home.nas.as_ref().context("a NAS")?;
+        let parts = nas.list("immich/library").into_iter().filter(|name| name.contains(".part"));
+        let largest = parts.filter_map(|name| nas.read(&format!("immich/library/{name}"))).map(|part| part.len()).max();
+        let accepted = load.accepted();
+        // The phones' own photos are smaller.
+        let is_half = largest.is_some_and(|bytes| bytes > 4 << 20);
+        Ok(if is_half && accepted >= 4 { Look::Done(()) } else { Look::NotYet(format!("{accepted}, {largest:?} bytes")) })
     })
     .await?;
 
