@@ -97,7 +97,7 @@ async fn handle(
     request: Request<Incoming>,
 ) -> Result<Handled, Refusal> {
     framing::check(&request, connection.ambiguity(), None)?;
-    if *out.phase.borrow() != Phase::Serving {
+    if *out.phase.borrow() >= Phase::Draining {
         return Err(Refusal::new(Reason::NotReady, "draining"));
     }
     if out.answers_ping(&request) {

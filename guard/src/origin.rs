@@ -85,7 +85,7 @@ async fn handle(
     mut request: Request<Incoming>,
 ) -> Result<Handled, Refusal> {
     framing::check(&request, connection.ambiguity(), origin.external.as_ref())?;
-    if *origin.phase.borrow() != Phase::Serving {
+    if *origin.phase.borrow() >= Phase::Draining {
         return Err(Refusal::new(Reason::NotReady, "draining"));
     }
     if let Some(auth_server) = origin.auth_server_of(&request) {

@@ -21,9 +21,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
@@ -63,6 +64,8 @@ const TUNNEL_MARGIN: Duration = Duration::from_secs(2);
 pub enum Phase {
     /// Requests are served.
     Serving,
+    /// Requests are served, and each connection is closed after its next response: who keeps connections opens the next one elsewhere.
+    Leaving,
     /// New requests are refused; requests in flight finish.
     Draining,
     /// Tunnels are being closed.
@@ -103,6 +106,8 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
     stop: Notify,
+    /// How long requests are still served after [`Lifecycle::stop`].
+    drain_delay: Duration,
     connections: DrainCounter,
     /// The open connections, to close idle ones when their place is needed.
     pub open: Connections,
@@ -113,14 +118,15 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// A process that serves and has no connections yet.
+    /// A process that serves and has no connections yet. Once it is told to stop, it serves for `drain_delay` longer.
     #[must_use]
-    pub fn new(budget: Arc<Budget>) -> Arc<Self> {
+    pub fn new(budget: Arc<Budget>, drain_delay: Duration) -> Arc<Self> {
         Arc::new(Self {
             open: Connections::default(),
             budget,
             phase: watch::Sender::new(Phase::Serving),
             stop: Notify::new(),
+            drain_delay,
             connections: DrainCounter::default(),
             tunnels: DrainCounter::default(),
         })
@@ -131,13 +137,13 @@ impl Lifecycle {
         self.phase.subscribe()
     }
 
-    /// Starts the drain. Calling it again changes nothing.
+    /// Starts the drain, or the delay before it. Calling it again changes nothing.
     pub fn stop(&self) {
         // The phase changes here and not in the control thread: a readiness probe has to fail as soon as the signal is handled.
         self.phase.send_if_modified(|phase| {
             let serving = *phase == Phase::Serving;
             if serving {
-                *phase = Phase::Draining;
+                *phase = if self.drain_delay.is_zero() { Phase::Draining } else { Phase::Leaving };
             }
             serving
         });
@@ -226,7 +232,7 @@ impl Drop for Running {
 pub type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Starts one worker thread for each handler, and a control thread that accepts connections, runs `background`, and drains within
-/// `grace` after [`Lifecycle::stop`].
+/// `grace` after the delay that follows [`Lifecycle::stop`].
 pub fn start<H: Handler>(
     listener: TcpListener,
     grace: Duration,
@@ -340,6 +346,12 @@ async fn pause_after(error: &io::Error) {
 
 async fn drain(lifecycle: &Lifecycle, grace: Duration) -> Drained {
     lifecycle.stop.notified().await;
+    if !lifecycle.drain_delay.is_zero() {
+        let (connections, tunnels) = (lifecycle.connections.count(), lifecycle.tunnels.count());
+        tracing::info!(connections, tunnels, seconds = lifecycle.drain_delay.as_secs_f64(), "leaving");
+        tokio::time::sleep(lifecycle.drain_delay).await;
+        lifecycle.advance(Phase::Draining);
+    }
     let began = Instant::now();
     tracing::info!(connections = lifecycle.connections.count(), tunnels = lifecycle.tunnels.count(), "draining");
     let requests_until = began + grace.saturating_sub(TUNNEL_MARGIN.min(grace / 4));
@@ -389,6 +401,7 @@ async fn connection<H: Handler>(
     _guard: ConnectionGuard,
 ) {
     let mut phase = lifecycle.phase();
+    let phase_of_responses = phase.clone();
     sockets::tune(&stream);
     let refuse = {
         let handler = handler.clone();
@@ -404,7 +417,15 @@ async fn connection<H: Handler>(
         request_starts.notify_one();
         let (handler, connection) = (handler.clone(), connection.clone());
         connection.begin();
-        async move { Ok::<_, Infallible>(handler.answer(connection, peer, request).await) }
+        let phase = phase_of_responses.clone();
+        async move {
+            let mut response = handler.answer(connection, peer, request).await;
+            if *phase.borrow() == Phase::Leaving && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                // RFC 9112, section 9.6: the client sends its next request on another connection, and none is lost between the two.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

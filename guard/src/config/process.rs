@@ -26,7 +26,10 @@ pub struct ProcessArgs {
     /// A PEM file with additional certificate authorities to trust for https
     #[arg(long, env = "GUARD_CA_FILE", value_name = "FILE", hide_env_values = true)]
     pub ca_file: Option<String>,
-    /// The time limit of the drain after SIGTERM [default: 25s]
+    /// How long requests are still served after SIGTERM, each as the last one of its connection [default: 0s]
+    #[arg(long, env = "GUARD_DRAIN_DELAY", value_name = "TIME", hide_env_values = true)]
+    pub drain_delay: Option<String>,
+    /// The time limit of the drain after SIGTERM and the drain delay [default: 25s]
     #[arg(long, env = "GUARD_GRACE", value_name = "TIME", hide_env_values = true)]
     pub grace: Option<String>,
     /// The number of worker threads [default: number of cores]
@@ -53,6 +56,8 @@ pub struct ProcessConfig {
     pub admin_listen: SocketAddr,
     /// Certificate authorities to trust in addition to the public ones.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// How long requests are still served after SIGTERM.
+    pub drain_delay: Duration,
     /// The time limit of the drain.
     pub grace: Duration,
     /// The number of worker threads.
@@ -84,6 +89,7 @@ impl ProcessArgs {
             r.problem("GUARD_ADMIN_LISTEN", Some(&found), wanted);
         }
         let extra_roots = r.value("GUARD_CA_FILE", given(self.ca_file.as_deref()), Vec::new(), read::certificates);
+        let drain_delay = r.value("GUARD_DRAIN_DELAY", given(self.drain_delay.as_deref()), Duration::ZERO, units::read_duration);
         let grace = r.value("GUARD_GRACE", given(self.grace.as_deref()), Duration::from_secs(25), units::read_duration);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let workers = r.value("GUARD_WORKERS", given(self.workers.as_deref()), cores, |text| match text.parse() {
@@ -115,6 +121,6 @@ impl ProcessArgs {
                 _ => Err("sub or email".to_owned()),
             }),
         };
-        ProcessConfig { admin_listen, extra_roots, grace, workers, memory, log }
+        ProcessConfig { admin_listen, extra_roots, drain_delay, grace, workers, memory, log }
     }
 }

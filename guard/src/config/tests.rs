@@ -23,7 +23,7 @@ fn the_defaults_are_the_contracts() {
     assert_eq!(config.process.admin_listen.to_string(), "0.0.0.0:9090");
     assert_eq!(config.max_body, Some(104_857_600));
     assert_eq!(config.connect_timeout, Duration::from_secs(10));
-    assert_eq!(config.process.grace, Duration::from_secs(25));
+    assert_eq!((config.process.drain_delay, config.process.grace), (Duration::ZERO, Duration::from_secs(25)));
     assert_eq!(config.upstream, Authority { host: "immich-server".to_owned(), port: 2283 });
     let FrontDoorConfig::Signed(SignedConfig {
         signer: Signer::CloudflareAccess,
@@ -81,6 +81,7 @@ fn every_problem_is_listed_at_once_by_name() {
         process: ProcessArgs {
             admin_listen: some("nowhere"),
             ca_file: some("/nowhere/ca.pem"),
+            drain_delay: some("5"),
             grace: some("soon"),
             workers: some("0"),
             memory: some("1MiB"),
@@ -110,6 +111,7 @@ fn every_problem_is_listed_at_once_by_name() {
             "GUARD_LARGE_UPLOADS_IDLE",
             "GUARD_ADMIN_LISTEN",
             "GUARD_CA_FILE",
+            "GUARD_DRAIN_DELAY",
             "GUARD_GRACE",
             "GUARD_WORKERS",
             "GUARD_MEMORY",

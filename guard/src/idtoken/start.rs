@@ -88,7 +88,7 @@ pub fn start(config: &IdtokenConfig) -> Result<EgressProxy, OpenError> {
     token_metrics.expect(credentials.label());
     let tokens = tokens_of(&config.backends, &token_metrics);
     let budget = Budget::of(config.process.memory);
-    let lifecycles: Vec<_> = config.backends.iter().map(|_| Lifecycle::new(budget.clone())).collect();
+    let lifecycles: Vec<_> = config.backends.iter().map(|_| Lifecycle::new(budget.clone(), config.process.drain_delay)).collect();
     let budget = ReplayBudget::new();
 
     let mut handlers = Vec::new();

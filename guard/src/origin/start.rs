@@ -63,7 +63,7 @@ pub fn start(config: &OriginConfig) -> Result<OriginServer, StartError> {
 
     let metrics = Arc::new(Metrics::new());
     let upstream_health = Arc::new(UpstreamHealth::default());
-    let lifecycle = Lifecycle::new(Budget::of(config.process.memory));
+    let lifecycle = Lifecycle::new(Budget::of(config.process.memory), config.process.drain_delay);
     let front_door_builder = FrontDoorBuilder::new(&config.front_door, &Trust::new(&config.process.extra_roots), &metrics)?;
     let trust_source = front_door_builder.trust_source.clone();
     let target =

@@ -152,6 +152,59 @@ async fn a_request_on_its_way_on_a_kept_connection_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_the_drain_every_request_is_served_and_is_the_last_one_of_its_connection() {
+    // Longer than any test: only the end of the process ends it.
+    let home = TestEnvironment::with(|args| args.process.drain_delay = Some("1h".to_owned())).await;
+    let ping = head(&home.front_door, "GET /api/server/ping") + "\r\n";
+    let mut kept = home.connect().await;
+    kept.send(&ping).await;
+    assert_eq!(kept.read_response().await.header("connection"), None, "before the signal");
+    let mut upload = home.connect().await;
+    upload.send(head(&home.front_door, "POST /api/assets") + "Content-Length: 10\r\n\r\nhello").await;
+    let token = home.front_door.token_for("ada@example.com");
+    let mut tunnel = ws::connect(home.guard.address, Some(&token)).await.unwrap();
+    home.immich.wait_until("all of them", |state| state.requests.len() == 3).await;
+
+    home.guard.stop();
+    assert_eq!(admin::get(home.guard.admin_address, "/readyz").await.status, 503, "a Service sends new connections elsewhere");
+    let mut new = home.connect().await;
+    new.send(&ping).await;
+    kept.send(&ping).await;
+    upload.send("world").await;
+    for (client, status) in [(&mut kept, 200), (&mut new, 200), (&mut upload, 201)] {
+        let answer = client.read_response().await;
+        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")));
+        assert_eq!(client.read_to_end().await.0, b"", "closed behind its answer");
+    }
+    assert_eq!(ws::exchange(&mut tunnel, Message::text("still here?")).await, Message::text("still here?"));
+    let mut another = ws::connect(home.guard.address, Some(&token)).await.unwrap();
+    assert_eq!(ws::exchange(&mut another, Message::text("new")).await, Message::text("new"), "an upgrade keeps its connection");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_drain_follows_its_delay() {
+    let home = TestEnvironment::with(|args| args.process.drain_delay = Some("10ms".to_owned())).await;
+    let mut slow = home.connect().await;
+    slow.send(head(&home.front_door, "GET /api/slow") + "\r\n").await;
+    home.immich.wait_until("the request that keeps the drain going", |state| state.requests.len() == 1).await;
+    home.guard.stop();
+    loop {
+        let mut client = home.connect().await;
+        client.send(head(&home.front_door, "GET /api/server/ping") + "\r\n").await;
+        let answer = client.read_response().await;
+        if answer.status == 200 {
+            assert_eq!(answer.header("connection"), Some("close"));
+            continue;
+        }
+        assert_draining(&answer);
+        break;
+    }
+    home.immich.release();
+    assert_eq!(slow.read_response().await.status, 200);
+    assert_eq!(home.drain().await.0, Drained { connections: 0, tunnels: 0 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_says_nothing_does_not_hold_up_the_drain() {
     let home = with_grace("60s").await;
     let mut silent = [home.connect().await, home.connect().await];

@@ -52,7 +52,7 @@ pub fn grace_period(inventory: &Inventory<'_>, sink: &mut Sink<'_>) {
 fn time_to_end(inventory: &Inventory<'_>, workload: &Workload<'_>) -> Option<(i64, &'static str)> {
     let container = workload.main()?;
     let (flag, variable, default, why) = match workload.role()? {
-        Role::Guard => ("--grace", "GUARD_GRACE", 25, "guard drains (GUARD_GRACE and the preStop sleep)"),
+        Role::Guard => ("--grace", "GUARD_GRACE", 25, "guard drains (GUARD_DRAIN_DELAY, GUARD_GRACE and the preStop sleep)"),
         Role::Tunnel | Role::ShareTunnel => {
             ("--grace-period", "TUNNEL_GRACE_PERIOD", 30, "cloudflared drains (--grace-period and the preStop sleep)")
         }
@@ -61,7 +61,9 @@ fn time_to_end(inventory: &Inventory<'_>, workload: &Workload<'_>) -> Option<(i6
     let variable = inventory.variable(container, variable).and_then(|variable| variable.value);
     let own = container.flag(flag).map(str::to_owned).or(variable).and_then(|text| seconds(&text)).unwrap_or(default);
     let hook = container.spec.lifecycle.as_ref().and_then(|it| it.pre_stop.as_ref()).and_then(|it| it.sleep.as_ref());
-    Some((own + hook.map_or(0, |sleep| sleep.seconds), why))
+    let delay = inventory.variable(container, "GUARD_DRAIN_DELAY").and_then(|variable| variable.value);
+    let delay = container.flag("--drain-delay").map(str::to_owned).or(delay).and_then(|text| seconds(&text)).unwrap_or(0);
+    Some((own + delay + hook.map_or(0, |sleep| sleep.seconds), why))
 }
 
 /// Parses a duration such as `30s`, `1m` or `30` to seconds.
