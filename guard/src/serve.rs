@@ -64,7 +64,8 @@ const TUNNEL_MARGIN: Duration = Duration::from_secs(2);
 pub enum Phase {
     /// Requests are served.
     Serving,
-    /// Requests are served, and each connection is closed after its next response: who keeps connections opens the next one elsewhere.
+    /// Requests are served, and each connection is closed after its next response, or when it stays unused: who keeps connections opens the
+    /// next one elsewhere.
     Leaving,
     /// New requests are refused; requests in flight finish.
     Draining,
@@ -420,7 +421,7 @@ async fn connection<H: Handler>(
         let phase = phase_of_responses.clone();
         async move {
             let mut response = handler.answer(connection, peer, request).await;
-            if *phase.borrow() == Phase::Leaving && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            if *phase.borrow() >= Phase::Leaving && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 // RFC 9112, section 9.6: the client sends its next request on another connection, and none is lost between the two.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
@@ -444,23 +445,37 @@ async fn connection<H: Handler>(
             served.as_mut().graceful_shutdown();
             tokio::time::timeout(DRAIN_IDLE_TIME, served.as_mut()).await.unwrap_or(Ok(()))
         }
-        () = Phase::Draining.reached(&mut phase) => {
-            // hyper's graceful shutdown closes an idle connection at once, even if the client has just sent a request on it.
+        () = Phase::Leaving.reached(&mut phase) => {
+            // hyper's graceful shutdown closes an idle connection at once, even if the client has just sent a request on it: a client that
+            // uses it gets time to do so.
             let mut request_starts = pin!(request_started.notified());
-            if request_starts.as_mut().enable() {
-                // This notification is of a request before the drain.
+            let was_used = request_starts.as_mut().enable();
+            if was_used {
+                // This notification is of a request before.
                 request_starts.set(request_started.notified());
             }
-            let ended = tokio::select! {
-                biased;
-                () = request_starts => None,
-                outcome = served.as_mut() => Some(outcome),
-                () = tokio::time::sleep(DRAIN_IDLE_TIME) => None,
+            let unused = async {
+                if was_used && *phase.borrow() == Phase::Leaving {
+                    // Well before the drain, so that no request finds this connection then.
+                    tokio::time::sleep(lifecycle.drain_delay / 2).await;
+                } else {
+                    Phase::Draining.reached(&mut phase).await;
+                    tokio::time::sleep(DRAIN_IDLE_TIME).await;
+                }
             };
-            if let Some(outcome) = ended {
+            let (outcome, is_unused) = tokio::select! {
+                biased;
+                () = request_starts => (None, false),
+                outcome = served.as_mut() => (Some(outcome), false),
+                () = unused => (None, true),
+            };
+            if let Some(outcome) = outcome {
                 outcome
             } else {
-                served.as_mut().graceful_shutdown();
+                // The response to a request closes its connection by itself, and a graceful shutdown would take an upgrade away.
+                if is_unused || *phase.borrow() >= Phase::Draining {
+                    served.as_mut().graceful_shutdown();
+                }
                 served.await
             }
         }

@@ -48,6 +48,8 @@ const KEY_SERVER: &str = "family.cloudflareaccess.com";
 /// Who gives identity tokens, and who wants one.
 const TOKEN_SERVER: &str = "oauth2.googleapis.com";
 const CLOUD_RUN: &str = "ml-abc.a.run.app";
+/// Authentik, elsewhere.
+const AUTHENTIK: &str = "auth.family.test";
 /// What the node has for pods: a small machine.
 const CORES: u64 = 2;
 const MEMORY: u64 = 4 << 30;

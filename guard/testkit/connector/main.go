@@ -4,7 +4,7 @@
 // What it shares with the real one is what decides how guard is met: Go's own net/http.Transport with cloudflared's settings towards
 // the origin, Go's HTTP/2 server towards the edge, the same convention of fields between them, the same flags and file, and the same
 // way to leave (finish what is under way, for at most the grace period). What it does not have: registration (the control stream
-// carries nothing, its end means leaving), QUIC, several connections, more than one ingress rule, access checks.
+// carries nothing but, in a header, the tunnel of the token; its end means leaving), QUIC, several connections, more than one ingress rule, access checks.
 //
 // Standard library only.
 package main
@@ -13,6 +13,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -37,8 +38,8 @@ const serverName = "h2.cftunnel.com"
 const upgradeField = "Cf-Cloudflared-Proxy-Connection-Upgrade"
 
 type options struct {
-	config, edge, authority, token, metrics string
-	grace                                   time.Duration
+	config, edge, authority, token, metrics, tunnel string
+	grace                                           time.Duration
 }
 
 func main() {
@@ -90,10 +91,20 @@ func parse(args []string) (options, error) {
 	if err := run.Parse(tunnel.Args()[1:]); err != nil {
 		return o, err
 	}
-	if token, err := os.ReadFile(o.token); err != nil || len(token) == 0 {
+	token, err := os.ReadFile(o.token)
+	if err != nil || len(token) == 0 {
 		return o, fmt.Errorf("want a token in --token-file %q: %v", o.token, err)
 	}
+	o.tunnel = tunnelOf(string(token))
 	return o, nil
+}
+
+// tunnelOf is the tunnel's id in a token; empty if the token is none of Cloudflare's.
+func tunnelOf(token string) string {
+	var fields struct{ T string }
+	decoded, _ := base64.StdEncoding.DecodeString(strings.TrimSpace(token))
+	json.Unmarshal(decoded, &fields)
+	return fields.T
 }
 
 // service reads the only ingress rule.
@@ -137,7 +148,7 @@ func run(o options) error {
 		return err
 	}
 	connected.Store(true)
-	connector := &connector{origin: origin, transport: transport(), leaving: make(chan struct{})}
+	connector := &connector{origin: origin, tunnel: o.tunnel, transport: transport(), leaving: make(chan struct{})}
 	listener := &single{connection: edge, closed: make(chan struct{})}
 	server := &http.Server{Handler: connector, ConnState: func(_ net.Conn, state http.ConnState) {
 		if state == http.StateClosed {
@@ -206,6 +217,7 @@ func transport() *http.Transport {
 
 type connector struct {
 	origin    *url.URL
+	tunnel    string
 	transport *http.Transport
 	leaving   chan struct{}
 }
@@ -214,6 +226,9 @@ func (c *connector) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	kind := r.Header.Get(upgradeField)
 	r.Header.Del(upgradeField)
 	if kind == "control-stream" {
+		if c.tunnel != "" {
+			w.Header().Set("Connector-Tunnel", c.tunnel)
+		}
 		w.WriteHeader(http.StatusOK)
 		w.(http.Flusher).Flush()
 		select {

@@ -13,6 +13,9 @@
 //! | answer | the origin's fields in `cf-cloudflared-response-headers`: base64 `name:value` joined by `;` |
 //! | leave | the control stream ends; no new request goes there, and the last answer closes the connection |
 //!
+//! Hostnames are told apart where a test wants it ([`Edge::route`]): the testkit's connector names its tunnel in its answer to the control stream.
+//! The real one does so inside its registration, which is not read: with it, every connection takes every hostname.
+//!
 //! Nothing is buffered: a body moves as fast as its slower side.
 
 mod certificate;
@@ -22,8 +25,8 @@ mod registration;
 mod tunnel;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -54,12 +57,16 @@ pub struct Edge {
 struct Shared {
     usable: watch::Sender<Vec<Usable>>,
     serial: AtomicU64,
+    /// Hostnames that belong to one tunnel, as a DNS record says it.
+    routes: Mutex<Vec<(String, String)>>,
 }
 
 /// A connection that takes requests.
 #[derive(Clone, Debug)]
 struct Usable {
     id: u64,
+    /// The tunnel, where the connector names it.
+    tunnel: Option<String>,
     requests: SendRequest<Bytes>,
 }
 
@@ -96,6 +103,11 @@ impl Edge {
         &self.authority
     }
 
+    /// From now on requests for this host go to this tunnel, and no others do: what `cloudflared tunnel route dns` makes.
+    pub fn route(&self, host: &str, tunnel: &str) {
+        self.shared.routes.lock().unwrap().push((host.to_owned(), tunnel.to_owned()));
+    }
+
     /// Waits until exactly so many connections take requests; panics after 10 s.
     pub async fn wait_for_tunnels(&self, count: usize) {
         let mut usable = self.shared.usable.subscribe();
@@ -109,10 +121,18 @@ impl Shared {
         self.serial.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The connections take turns.
-    fn choose(&self) -> Option<Usable> {
+    /// The connections for a host take turns.
+    fn choose(&self, host: &str) -> Option<Usable> {
         let turn = usize::try_from(self.next()).expect("fewer requests than memory");
+        let routes = self.routes.lock().unwrap();
+        let wanted = routes.iter().find(|(name, _)| name == host).map(|(_, tunnel)| tunnel);
+        let takes = |usable: &&Usable| match (&usable.tunnel, wanted) {
+            (None, _) => true,
+            (Some(tunnel), Some(wanted)) => tunnel == wanted,
+            (Some(tunnel), None) => routes.iter().all(|(_, routed)| routed != tunnel),
+        };
         let usable = self.usable.borrow();
-        usable.get(turn % usable.len().max(1)).cloned()
+        let usable: Vec<_> = usable.iter().filter(takes).collect();
+        usable.get(turn % usable.len().max(1)).copied().cloned()
     }
 }

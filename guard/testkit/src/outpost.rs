@@ -142,6 +142,11 @@ impl Outpost {
 
     /// As `config` says.
     pub async fn start_with(config: Config) -> Self {
+        Self::start_at(ANY_PORT, config).await
+    }
+
+    /// The same, at this address.
+    pub async fn start_at(address: SocketAddr, config: Config) -> Self {
         let client_id = config.provider.as_ref().map_or(login::CLIENT_ID, |provider| &provider.client_id);
         let seen = watch::Sender::default();
         let shared = Arc::new(Shared {
@@ -151,7 +156,7 @@ impl Outpost {
             behaviour: Mutex::new(Behaviour::Well),
             held: watch::Sender::new(false),
         });
-        let server = listen(ANY_PORT, &shared).await;
+        let server = listen(address, &shared).await;
         Self { address: server.address(), server: Some(server), shared }
     }
 

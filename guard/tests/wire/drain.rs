@@ -186,8 +186,12 @@ async fn the_drain_follows_its_delay() {
     let home = TestEnvironment::with(|args| args.process.drain_delay = Some("10ms".to_owned())).await;
     let mut slow = home.connect().await;
     slow.send(head(&home.front_door, "GET /api/slow") + "\r\n").await;
-    home.immich.wait_until("the request that keeps the drain going", |state| state.requests.len() == 1).await;
+    let mut kept = home.connect().await;
+    kept.send(head(&home.front_door, "GET /api/server/ping") + "\r\n").await;
+    assert_eq!(kept.read_response().await.status, 200);
+    home.immich.wait_until("the request that keeps the drain going", |state| state.requests.len() == 2).await;
     home.guard.stop();
+    assert_eq!(kept.read_to_end().await.0, b"", "an unused connection is closed in order");
     loop {
         let mut client = home.connect().await;
         client.send(head(&home.front_door, "GET /api/server/ping") + "\r\n").await;

@@ -7,6 +7,7 @@
 //! | postgres | a real PostgreSQL 18 with an entry point that does what the image's does; without VectorChord, which cannot be had here |
 //! | valkey | Debian's Redis under Valkey's names |
 //! | immich-server, immich-machine-learning | stand-ins, started as the real images are |
+//! | immich-public-proxy, Authentik's outpost | stand-ins |
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +24,10 @@ pub(crate) const GUARD: &str = "localhost/guard:test";
 pub(crate) const COREDNS: &str = "localhost/coredns:test";
 /// See [`COREDNS`].
 pub(crate) const IDLE: &str = "localhost/idle:test";
+/// What two components need, before it has its own name.
+pub(crate) const PUBLIC_PROXY: &str = "localhost/public-proxy:test";
+/// See [`PUBLIC_PROXY`].
+pub(crate) const OUTPOST: &str = "localhost/outpost:test";
 
 /// The programs that go into images.
 pub(crate) struct Programs {
@@ -93,6 +98,10 @@ pub(crate) fn add_all(folder: &Path, programs: &Programs, trust: &Authorities, r
     idle.add_program(Path::new("/bin/sleep"), "/bin/sleep");
     testkit::node::add_image(folder, "idle", &idle, IDLE, &[]);
 
+    for (name, reference) in [("public-proxy", PUBLIC_PROXY), ("outpost", OUTPOST)] {
+        testkit::node::add_image(folder, name, &stand_in(at(name), name, programs), reference, &[]);
+    }
+
     for reference in references {
         let (repository, digest) = reference.split_once('@').with_context(|| format!("{reference} has no digest"))?;
         let repository = repository.rsplit_once(':').map_or(repository, |(repository, _)| repository);
@@ -105,16 +114,18 @@ pub(crate) fn add_all(folder: &Path, programs: &Programs, trust: &Authorities, r
             "postgres" => postgres(at(name), programs),
             "valkey" => valkey(at(name), programs),
             "immich-server" => immich(at(name), programs),
-            "immich-machine-learning" => {
-                let image = Image::new(at(name), &["stand-in", "machine-learning"]);
-                image.add_program(&programs.stand_in, "/usr/local/bin/stand-in");
-                image
-            }
+            "immich-machine-learning" => stand_in(at(name), "machine-learning", programs),
             _ => bail!("no image for {reference}"),
         };
         testkit::node::add_image(folder, name, &image, &format!("localhost/{name}:test"), &[pinned]);
     }
     Ok(())
+}
+
+fn stand_in(root: PathBuf, program: &str, programs: &Programs) -> Image {
+    let image = Image::new(root, &["stand-in", program]);
+    image.add_program(&programs.stand_in, "/usr/local/bin/stand-in");
+    image
 }
 
 fn cloudflared(root: PathBuf, programs: &Programs, trust: &Authorities) -> Image {
@@ -239,10 +250,16 @@ impl Home {
 
     /// The same, under another name.
     pub(crate) fn publish_guard_as(&self, name: &str) -> Result<String> {
-        let listed = self.ctr(&["images", "list", &format!("name=={GUARD}")])?;
-        let digest = listed.split_whitespace().find(|word| word.starts_with("sha256:")).context("guard's image is not there")?;
+        self.publish(GUARD, name)
+    }
+
+    /// Gives an image on the node this name with its digest, and returns the digest.
+    pub(crate) fn publish(&self, image: &str, name: &str) -> Result<String> {
+        let listed = self.ctr(&["images", "list", &format!("name=={image}")])?;
+        let digest = listed.split_whitespace().find(|word| word.starts_with("sha256:"));
+        let digest = digest.with_context(|| format!("{image} is not on the node"))?;
         let published = format!("{name}@{digest}");
-        self.ctr(&["images", "tag", "--force", GUARD, &published])?;
+        self.ctr(&["images", "tag", "--force", image, &published])?;
         Ok(digest.to_owned())
     }
 }

@@ -8,6 +8,7 @@ mod limits;
 mod load;
 mod matrix;
 mod nas;
+mod other_doors;
 mod power_cut;
 mod rollout;
 mod upgrade;
@@ -75,6 +76,7 @@ const ALL: &[Story] = &[
     story!("each container is killed once, as without memory", limits::killed),
     story!("the backup and its drill, on a second disk", components::db_backup),
     story!("machine learning on Cloud Run", components::cloud_run),
+    story!("share links and Authentik, switched on: their ways and their packets", other_doors::share_links_and_authentik),
     story!("doctor: a healthy home is told in one line, and nothing reachable within 5 s", doctor::healthy),
     story!("doctor: the NAS is away, another one, read-only, full, hangs", doctor::disks::broken),
     story!("doctor: the database and the cache are broken", doctor::database::broken),

@@ -1,7 +1,10 @@
-//! The programs in the images of the node for which there is no real one here: `stand-in immich`, `stand-in machine-learning`.
+//! The programs in the images of the node for which there is no real one here: `stand-in immich`, `stand-in machine-learning`,
+//! `stand-in outpost`, `stand-in public-proxy`.
 
 mod immich;
 mod machine_learning;
+mod outpost;
+mod public_proxy;
 
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
@@ -40,7 +43,9 @@ async fn run(program: &str) -> Result<()> {
     match program {
         "immich" => immich::run().await,
         "machine-learning" => machine_learning::run().await,
-        other => bail!("found the program {other:?}, wanted immich or machine-learning"),
+        "outpost" => outpost::run().await,
+        "public-proxy" => public_proxy::run().await,
+        other => bail!("found the program {other:?}, wanted immich, machine-learning, outpost or public-proxy"),
     }
 }
 

@@ -34,14 +34,14 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
 }
 
 async fn forward(shared: &Shared, mut request: Request<Incoming>) -> Response<Answer> {
-    let Some(mut tunnel) = shared.choose() else {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).expect("the test names a host").to_owned();
+    let Some(mut tunnel) = shared.choose(&host) else {
         discard(request.into_body());
         return own(NO_TUNNEL, "error code: 1033");
     };
     let websocket = is_websocket(&request);
     let upgrade = websocket.then(|| hyper::upgrade::on(&mut request));
     let (head, body) = request.into_parts();
-    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).expect("the test names a host");
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let mut inner = Request::builder().method(head.method).uri(format!("https://{host}{target}"));
     if let Some(all) = inner.headers_mut() {

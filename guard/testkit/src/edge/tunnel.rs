@@ -16,6 +16,8 @@ use super::{Shared, Usable};
 /// What marks a stream that is no plain request.
 pub(super) const UPGRADE: &str = "cf-cloudflared-proxy-connection-upgrade";
 
+/// Names the tunnel in the testkit's connector's answer to the control stream.
+const TUNNEL: &str = "connector-tunnel";
 /// Windows for the answers, in bytes: of one stream, and of all of a connection.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
@@ -39,8 +41,10 @@ pub(super) async fn serve(stream: TcpStream, acceptor: TlsAcceptor, shared: Arc<
 async fn control(mut requests: SendRequest<Bytes>, shared: &Shared) -> Result<(), h2::Error> {
     let request = Request::builder().uri("https://control.invalid/").header(UPGRADE, "control-stream").body(());
     let (answer, mut calls) = requests.send_request(request.expect("a good request"), false)?;
-    let mut incoming = answer.await?.into_body();
-    let mut registered = Some(Registered::new(requests, shared));
+    let answer = answer.await?;
+    let tunnel = answer.headers().get(TUNNEL).and_then(|tunnel| tunnel.to_str().ok()).map(str::to_owned);
+    let mut incoming = answer.into_body();
+    let mut registered = Some(Registered::new(requests, tunnel, shared));
     let mut messages = Messages::default();
     while let Some(part) = incoming.data().await.transpose()? {
         incoming.flow_control().release_capacity(part.len())?;
@@ -64,9 +68,9 @@ struct Registered<'a> {
 }
 
 impl<'a> Registered<'a> {
-    fn new(requests: SendRequest<Bytes>, shared: &'a Shared) -> Self {
+    fn new(requests: SendRequest<Bytes>, tunnel: Option<String>, shared: &'a Shared) -> Self {
         let id = shared.next();
-        shared.usable.send_modify(|all| all.push(Usable { id, requests }));
+        shared.usable.send_modify(|all| all.push(Usable { id, tunnel, requests }));
         Self { id, shared }
     }
 }

@@ -120,7 +120,7 @@ pub(super) async fn cloud_run(home: &mut Home) -> Result<String> {
 }
 
 /// Writes the one line that switches a component on.
-fn switch_on(home: &Home, component: &str) -> Result<()> {
+pub(super) fn switch_on(home: &Home, component: &str) -> Result<()> {
     let file = "clusters/home/kustomization.yaml";
     let text = fs::read_to_string(home.world.repo.tree.join(file))?;
     let (empty, list) = ("\ncomponents: []", "\ncomponents:");

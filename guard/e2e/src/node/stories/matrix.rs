@@ -22,13 +22,16 @@ const IS_DROPPED: Duration = Duration::from_millis(1500);
 /// As many attempts at a time.
 const AT_ONCE: usize = 24;
 /// The names of docs/network.md, and the pods that they mean.
-const NAMES: [(&str, &str); 6] = [
+const NAMES: [(&str, &str); 9] = [
     ("cloudflared", "cloudflared"),
     ("guard", "immich-origin-proxy"),
     ("Immich server", "immich-server"),
     ("Postgres", "immich-postgres"),
     ("Valkey", "immich-redis"),
     ("machine learning", "immich-machine-learning"),
+    ("authentik-outpost", "authentik-outpost"),
+    ("cloudflared-share", "cloudflared-share"),
+    ("immich-public-proxy", "immich-public-proxy"),
 ];
 const DNS: &str = "kube-dns";
 const LAN: &str = "LAN";
@@ -228,14 +231,21 @@ fn sources(words: &str, places: &[Place]) -> Option<Vec<String>> {
     if words.starts_with("private addresses") {
         return Some(vec![LAN.to_owned()]);
     }
-    NAMES.iter().find(|(name, _)| *name == words).map(|(_, pod)| vec![(*pod).to_owned()])
+    // A component that is off has no pod.
+    pod(words).filter(|pod| places.iter().any(|place| place.name == *pod)).map(|pod| vec![pod.to_owned()])
+}
+
+/// The pod that the page means.
+fn pod(words: &str) -> Option<&'static str> {
+    let words = words.trim_end_matches(", if switched on").trim_matches('`');
+    NAMES.iter().find(|(name, _)| *name == words).map(|(_, pod)| *pod)
 }
 
 fn targets(words: &str) -> Option<&'static str> {
     match words {
-        "public internet" => Some(INTERNET),
+        _ if words.contains("public internet") => Some(INTERNET),
         _ if words.starts_with("kube-dns") => Some(DNS),
-        _ => NAMES.iter().find(|(name, _)| *name == words).map(|(_, pod)| *pod),
+        _ => pod(words),
     }
 }
 
