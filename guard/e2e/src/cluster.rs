@@ -55,6 +55,7 @@ impl Cluster {
             authority.client(name, name, Some("system:masters"), api)?;
         }
         authority.client("kubelet", &format!("system:node:{NODE}"), Some("system:nodes"), api)?;
+        authority.client("second", "system:node:second", Some("system:nodes"), api)?;
         authority.client("kube-proxy", "system:kube-proxy", None, api)?;
         let at = |file: &str| pki.join(file).display().to_string();
         let folder = |name: &str| dir.join(name).display().to_string();

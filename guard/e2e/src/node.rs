@@ -7,9 +7,11 @@ mod http;
 mod images;
 mod netns;
 mod sandbox;
+mod second;
 mod stories;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -50,6 +52,12 @@ const TOKEN_SERVER: &str = "oauth2.googleapis.com";
 const CLOUD_RUN: &str = "ml-abc.a.run.app";
 /// Authentik, elsewhere.
 const AUTHENTIK: &str = "auth.family.test";
+/// The node's `mount`, since there is no NFS here: what a volume of NFS names is a directory of the NAS that is mounted already.
+const MOUNT: &str = r#"#!/bin/sh
+[ "$1 $2" = "-t nfs" ] || exec /bin/mount "$@"
+for last; do :; done
+exec /bin/mount --bind /mnt/nas/immich "$last"
+"#;
 /// What the node has for pods: a small machine.
 const CORES: u64 = 2;
 const MEMORY: u64 = 4 << 30;
@@ -218,6 +226,10 @@ impl Home {
     /// Starts containerd and the kubelet.
     pub(crate) fn start_node(&mut self) -> Result<()> {
         let bin = &self.world.cluster.bin;
+        let programs = self.dir.join("programs");
+        std::fs::create_dir_all(&programs)?;
+        std::fs::write(programs.join("mount"), MOUNT)?;
+        std::fs::set_permissions(programs.join("mount"), std::fs::Permissions::from_mode(0o755))?;
         let at = |file: &str| self.dir.join("pki").join(file).display().to_string();
         let arguments = [
             format!("--hostname-override={NODE}"),
@@ -241,6 +253,7 @@ impl Home {
             pods: PODS_OF_NODE,
             // Its mounts end with it; the NAS comes and goes outside.
             propagation: "slave",
+            programs: Some(&programs),
         }));
         Ok(())
     }

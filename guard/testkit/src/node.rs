@@ -75,6 +75,8 @@ pub struct Setup<'a> {
     pub pods: &'a str,
     /// How its mounts spread: `unchanged`, or `slave` for a node whose own end with it.
     pub propagation: &'a str,
+    /// A folder with programs that it finds before those of the machine.
+    pub programs: Option<&'a Path>,
 }
 
 /// A running node. It ends with its handle.
@@ -110,6 +112,10 @@ impl Node {
         command.args(["bash", "-c", START]).arg(&folder).arg(setup.kubelet);
         command.arg(format!("--config={}", at("kubelet.yaml"))).arg(format!("--root-dir={}", at("kubelet")));
         command.arg(format!("--cert-dir={}", at("kubelet/pki"))).args(setup.arguments);
+        if let Some(programs) = setup.programs {
+            let path = std::env::var("PATH").unwrap_or_default();
+            command.env("PATH", format!("{}:{path}", programs.display()));
+        }
         let child = command.stdin(Stdio::piped()).stdout(log()).stderr(log()).spawn().expect("unshare runs");
         Self { folder, cgroup, child }
     }

@@ -55,6 +55,7 @@ impl Node {
             configuration: json!({"staticPodPath": folder.join("pods"), "address": "127.0.0.1", "readOnlyPort": PORT}),
             pods: "10.244.0.0/24",
             // Its mounts stay those of the test, which takes the NAS away and brings it back.
+            programs: None,
             propagation: "unchanged",
         });
         Self(node)

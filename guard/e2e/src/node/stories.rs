@@ -11,6 +11,7 @@ mod nas;
 mod other_doors;
 mod power_cut;
 mod rollout;
+mod two_nodes;
 mod upgrade;
 
 use std::pin::Pin;
@@ -77,6 +78,7 @@ const ALL: &[Story] = &[
     story!("the backup and its drill, on a second disk", components::db_backup),
     story!("machine learning on Cloud Run", components::cloud_run),
     story!("share links and Authentik, switched on: their ways and their packets", other_doors::share_links_and_authentik),
+    story!("two machines: one is drained under load, and Immich moves by NFS", two_nodes::drained),
     story!("doctor: a healthy home is told in one line, and nothing reachable within 5 s", doctor::healthy),
     story!("doctor: the NAS is away, another one, read-only, full, hangs", doctor::disks::broken),
     story!("doctor: the database and the cache are broken", doctor::database::broken),
