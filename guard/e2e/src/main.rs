@@ -13,6 +13,7 @@ mod pki;
 mod process;
 mod repo;
 mod secrets;
+mod shell;
 mod stories;
 mod telling;
 mod wait;

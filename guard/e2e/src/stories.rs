@@ -56,6 +56,7 @@ macro_rules! story {
 
 /// All stories.
 pub(crate) const ALL: &[Story] = &[
+    story!("doctor: a cluster without a home, and none at all", doctor::before::no_home),
     story!("an unedited home is stopped before a pod exists", home::unedited),
     story!("without Flux: kubectl apply -k gives every object as rendered", home::plain, needed),
     story!("with Flux: it takes over, every object as rendered, nothing made anew", home::handover, needed),
@@ -73,7 +74,10 @@ pub(crate) const ALL: &[Story] = &[
     story!("the API server accepts everything without a warning, but for hostPath", edges::warnings),
     story!("our service accounts may do nothing", edges::rbac),
     story!("the components reconcile, and leave again", components::all),
-    story!("doctor names the cause in broken homes, and its cure cures", doctor::broken),
+    story!("doctor: the Secrets are broken", doctor::secrets::broken),
+    story!("doctor: Flux is broken", doctor::flux::broken),
+    story!("doctor: what was applied is broken", doctor::workloads::broken),
+    story!("doctor: an overlay is not fit to be applied", doctor::before::overlays),
     story!("with the rights of this home only, Flux applies it and nothing beside it", home::own_rights),
     story!("leaving Flux leaves everything running, and coming back changes nothing", home::leave_and_return),
     story!("guardctl init makes a home from a clean clone, and Flux applies what it wrote", init::from_a_clean_clone),

@@ -80,7 +80,7 @@ pub static CHECKS: &[Check] = &[
     check("GD-POD-01", "Everything that should run is there.", None, &["GD-K8S-05", "GD-FLUX-03"], "pods-that-do-not-run", pods::present),
     check("GD-POD-05", "The network policies are there.", None, &["GD-POD-01"], "policies-missing", pods::policies),
     check("GD-POD-02", "Every image can be pulled.", None, &["GD-K8S-05"], "pod-pull", pods::images),
-    check("GD-POD-03", "Every pod has a node.", None, &["GD-K8S-05", "GD-K8S-03"], "pod-affinity", pods::scheduled),
+    check("GD-POD-03", "Every pod has a node.", None, &["GD-K8S-05", "GD-K8S-03", "GD-POD-04"], "pod-affinity", pods::scheduled),
     check("GD-DB-01", "The database finds data that it can read.", Some(Hop::Immich), &["GD-POD-02", "GD-POD-03"], "postgres-major", pods::database_data),
     check("GD-DB-02", "The database loads VectorChord.", Some(Hop::Immich), &["GD-POD-02"], "vchord-preload", pods::database_preload),
     check("GD-DB-03", "The indexes of VectorChord have the format of its version.", Some(Hop::Immich), &["GD-DB-02"], "vchord-reindex", pods::database_indexes),

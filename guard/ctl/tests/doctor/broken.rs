@@ -80,7 +80,7 @@ const CASES: &[Case] = &[
     ("a commit that cannot be applied", |home| home["objects"]["Kustomization"][0]["status"]["conditions"][0] =
         json!({"type": "Ready", "status": "False", "reason": "BuildFailed", "message": "kustomize build failed: __NAS_PATCH__"}), "GD-FLUX-03", "flux events"),
     ("no password of the database", |home| drop(home["secrets"].as_object_mut().unwrap().remove("immich/immich-postgres")), "GD-SECRET-01", "POSTGRES_PASSWORD"),
-    ("an empty password", |home| home["secrets"]["immich/immich-postgres"]["POSTGRES_PASSWORD"]["bytes"] = json!(0), "GD-SECRET-01", "create secret generic immich-postgres"),
+    ("an empty password", |home| home["secrets"]["immich/immich-postgres"]["POSTGRES_PASSWORD"]["bytes"] = json!(0), "GD-SECRET-01", "patch secret immich-postgres"),
     ("no token of the tunnel", |home| drop(home["secrets"].as_object_mut().unwrap().remove("immich-edge/cloudflared-tunnel")), "GD-SECRET-02", "cloudflared tunnel token"),
     ("a credentials file as token", |home| home["secrets"]["immich-edge/cloudflared-tunnel"]["token"]["is_tunnel_token"] = json!(false), "GD-SECRET-02", "cloudflared tunnel token"),
     ("a missing key in guard's Secret", |home| drop(home["secrets"]["immich-edge/immich-edge"].as_object_mut().unwrap().remove("EXTERNAL_HOST")), "GD-SECRET-03", "patch secret immich-edge"),

@@ -13,8 +13,8 @@ use crate::secrets;
 use crate::{NODE, World};
 
 /// The NAS id of `clusters/home.example`, and one as `guard nas init` prints it.
-const EXAMPLE_ID: &str = "00000000-0000-4000-8000-000000000000";
-const NAS_ID: &str = "2f0b7f1e-6c1d-4f0e-9b1a-7d3c5a8e9f10";
+pub(super) const EXAMPLE_ID: &str = "00000000-0000-4000-8000-000000000000";
+pub(super) const NAS_ID: &str = "2f0b7f1e-6c1d-4f0e-9b1a-7d3c5a8e9f10";
 
 /// The Secrets that an operator creates by hand in the quickstart.
 const SECRETS: &str = r"

@@ -59,6 +59,11 @@ pub(super) fn applied(evidence: &Evidence) -> Outcome {
         Some(true) => Outcome::Pass(applied.unwrap_or_default().to_owned()),
         // What is applied and does not become ready has a cause of its own, among the pods.
         _ if is_waiting => Outcome::Pass(format!("applied, not ready yet: {}", message(home))),
+        // The cluster's own policy refuses a value that was not filled in, and says so.
+        _ if message(home).contains("immich-placeholders") => Outcome::Fail(Problem::new(
+            message(home),
+            "guardctl lint clusters/home.local/flux   # fill in what it names, then: kubectl apply -k clusters/home.local/flux",
+        )),
         _ => Outcome::Fail(Problem::new(
             message(home),
             "flux events --for Kustomization/home   # correct what it names, commit, push",

@@ -93,7 +93,7 @@ pub(super) fn image(evidence: &Evidence) -> Outcome {
         evidence,
         |it| it.id == "image-unpublished",
         |_| {
-            "make image, publish it, and put its name and digest under images: in clusters/home/kustomization.yaml (docs/image.md)".to_owned()
+            "guardctl image load --node NODE   # without a registry; with one: make image-publish IMAGE=REGISTRY/guard (docs/image.md)".to_owned()
         },
     );
     // In Git it is a warning. What is applied with it never starts.

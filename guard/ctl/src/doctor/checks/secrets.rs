@@ -19,31 +19,33 @@ fn listed(evidence: &Evidence) -> Result<&BTreeMap<String, BTreeMap<String, KeyF
     }
 }
 
-fn has(evidence: &Evidence, secret: &str, keys: &[&str], fix: &str) -> Outcome {
+/// `make` is the cure where there is no such Secret, and `change` where it lacks a key.
+fn has(evidence: &Evidence, secret: &str, keys: &[&str], make: &str, change: &str) -> Outcome {
     let secrets = match listed(evidence) {
         Ok(secrets) => secrets,
         Err(skip) => return skip,
     };
     let Some(found) = secrets.get(secret) else {
-        return Outcome::Fail(Problem::new(format!("there is no Secret {secret}"), fix));
+        return Outcome::Fail(Problem::new(format!("there is no Secret {secret}"), make));
     };
     let missing: Vec<_> = keys.iter().filter(|key| found.get(**key).is_none_or(|facts| facts.bytes == 0)).copied().collect();
     if missing.is_empty() {
         return Outcome::Pass(String::new());
     }
-    Outcome::Fail(Problem::new(format!("the Secret {secret} lacks {}", missing.join(", ")), fix))
+    Outcome::Fail(Problem::new(format!("the Secret {secret} lacks {}", missing.join(", ")), change))
 }
 
 pub(super) fn database(evidence: &Evidence) -> Outcome {
-    let fix =
+    let make =
         "kubectl -n immich create secret generic immich-postgres --from-literal=POSTGRES_PASSWORD=\"$(openssl rand -hex 24)\"";
-    has(evidence, "immich/immich-postgres", &["POSTGRES_PASSWORD"], fix)
+    let change = "kubectl -n immich patch secret immich-postgres --type merge -p \"{\\\"stringData\\\":{\\\"POSTGRES_PASSWORD\\\":\\\"$(openssl rand -hex 24)\\\"}}\"";
+    has(evidence, "immich/immich-postgres", &["POSTGRES_PASSWORD"], make, change)
 }
 
 pub(super) fn tunnel(evidence: &Evidence) -> Outcome {
     let fix = "cloudflared tunnel token photos | tr -d '\\n' > token && kubectl -n immich-edge create secret generic cloudflared-tunnel \
                --from-file=token --dry-run=client -o yaml | kubectl apply -f - && rm token";
-    let outcome = has(evidence, "immich-edge/cloudflared-tunnel", &["token"], fix);
+    let outcome = has(evidence, "immich-edge/cloudflared-tunnel", &["token"], fix, fix);
     let is_token = evidence.secrets.get("immich-edge/cloudflared-tunnel").and_then(|keys| keys.get("token")?.is_tunnel_token);
     match (outcome, is_token) {
         (Outcome::Pass(_), Some(false)) => Outcome::Fail(Problem::new(
@@ -55,9 +57,11 @@ pub(super) fn tunnel(evidence: &Evidence) -> Outcome {
 }
 
 pub(super) fn edge(evidence: &Evidence) -> Outcome {
-    let fix = "kubectl -n immich-edge patch secret immich-edge --type merge -p '{\"stringData\":{\"KEY\":\"VALUE\"}}'   \
-               # quickstart, the Secrets; then: kubectl -n immich-edge rollout restart deploy/immich-origin-proxy";
-    has(evidence, EDGE, &["ACCESS_TEAM", "ACCESS_AUD", "EXTERNAL_HOST"], fix)
+    let make = "kubectl -n immich-edge create secret generic immich-edge --from-literal=ACCESS_TEAM=TEAM --from-literal=ACCESS_AUD=AUD \
+                --from-literal=EXTERNAL_HOST=HOST   # quickstart, the Secrets";
+    let change = "kubectl -n immich-edge patch secret immich-edge --type merge -p '{\"stringData\":{\"KEY\":\"VALUE\"}}'   \
+                  # quickstart, the Secrets; then: kubectl -n immich-edge rollout restart deploy/immich-origin-proxy";
+    has(evidence, EDGE, &["ACCESS_TEAM", "ACCESS_AUD", "EXTERNAL_HOST"], make, change)
 }
 
 pub(super) fn spaces(evidence: &Evidence) -> Outcome {

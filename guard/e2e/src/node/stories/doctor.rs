@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::node::Home;
+use crate::shell::FLUX;
 use crate::wait::{Look, until};
 
 /// Longer than the kubelet's back-off after a few failures.
@@ -20,23 +21,10 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Within this time doctor says that it can look at nothing.
 const BLIND: Duration = Duration::from_secs(5);
 
-/// What an operator's shell has beside the node's programs. `mount` reads the node's fstab. The two commands of Flux's own program, which is none of
-/// the components of a home, do what that does, and wait as it does.
+/// What an operator's shell on the node has. `mount` reads the node's fstab.
 const SHELL: &str = r#"
 sudo() { "$@"; }
 mount() { case $* in *remount*) command mount -i "$@" ;; *) command mount --fstab "$FSTAB" "$@" ;; esac; }
-flux() {
-  local at home=(kubectl -n flux-system)
-  case "$*" in
-    'reconcile kustomization home') ;;
-    'resume kustomization home') "${home[@]}" patch kustomization/home --type=merge -p '{"spec":{"suspend":false}}' ;;
-    *) echo "flux $*: not here" >&2; return 1 ;;
-  esac
-  at=$(date +%s%N)
-  "${home[@]}" annotate --overwrite kustomization/home "reconcile.fluxcd.io/requestedAt=$at"
-  "${home[@]}" wait kustomization/home --timeout=120s "--for=jsonpath={.status.lastHandledReconcileAt}=$at"
-  "${home[@]}" wait kustomization/home --timeout=120s --for=condition=Ready
-}
 "#;
 
 /// A home that is broken, and what becomes of it.
@@ -151,7 +139,7 @@ fn fstab(home: &Home) -> PathBuf {
 fn shell(home: &Home, command: &str) -> Result<Output> {
     let bin = home.world.cluster.bin.display();
     let mut bash = Command::new("bash");
-    bash.args(["-euo", "pipefail", "-c", &format!("{SHELL}PATH={bin}:$PATH\n{command}")]);
+    bash.args(["-euo", "pipefail", "-c", &format!("{SHELL}{FLUX}PATH={bin}:$PATH\n{command}")]);
     Ok(bash.env("KUBECONFIG", &home.world.cluster.kubeconfig).env("FSTAB", fstab(home)).output()?)
 }
 
