@@ -10,6 +10,7 @@ mod matrix;
 mod nas;
 mod other_doors;
 mod power_cut;
+mod quickstart;
 mod rollout;
 mod two_nodes;
 mod upgrade;
@@ -58,6 +59,7 @@ macro_rules! story {
 }
 
 const ALL: &[Story] = &[
+    story!("the short quickstart, typed in a terminal: from a clean clone to the first photo", quickstart::short),
     story!("guardctl init: a Job on the node gives the NAS its id", init::sentinel),
     story!("from `git push` to a home that is Ready", first_photo::applied, needed),
     story!("a photo enters by the tunnel, and lies on the NAS", first_photo::by_tunnel),
