@@ -324,6 +324,7 @@ need-home: need-npm need-python3
 	$(call need,iptables,install iptables (Debian: apt-get install iptables))
 	$(call need,ipset,install ipset (Debian: apt-get install ipset))
 	$(call need,redis-server,install Redis (Debian: apt-get install redis-server))
+	$(call need,tmux,install tmux (Debian: apt-get install tmux))
 	$(call need,psql,install a client of Postgres (Debian: apt-get install postgresql-client))
 	$(call need,mkfs.ext4,install e2fsprogs (Debian: apt-get install e2fsprogs))
 need-haproxy:
