@@ -98,7 +98,7 @@ pub fn run(args: &DumpArgs) -> Result<bool> {
                 return Ok(false);
             }
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            convert::convert(&args.file, &dump, &mut out)?;
+            convert::convert(&args.file, &dump, &convert::Around::default(), &mut out)?;
             out.flush()?;
             Ok(true)
         }
