@@ -8,10 +8,10 @@
 //! Two kinds are known, both as text: `pg_dumpall` (Immich's page for Docker Compose, until 2.5) and `pg_dump` (Immich's own backups since, and this
 //! repository's). Nothing is held in memory but one line.
 
-mod convert;
+pub(crate) mod convert;
 mod facts;
 mod input;
-mod report;
+pub(crate) mod report;
 mod scan;
 
 use std::io::Write as _;
