@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! clone, cluster, this computer → find ─┐
-//! --answers, questions → ask ───────────┴→ plan (files, Secrets, Job) → agreed → files → Secrets → sentinel
+//! --answers, questions → ask ───────────┴→ plan (files, Secrets, Job) → agreed → files → Secrets → --sops: encrypted → sentinel
 //!     → doctor --pre → --from-dump: photos, database alone, restore → apply → doctor --wait
 //! ```
 
@@ -16,6 +16,7 @@ mod find;
 mod migrate;
 mod secrets;
 mod sentinel;
+mod sops;
 mod steps;
 mod terminal;
 mod value;
@@ -33,13 +34,14 @@ use files::{Files, FluxPart, Values};
 use find::{EXAMPLE, GuardImage, OVERLAY};
 use migrate::Move;
 use secrets::There;
+use sops::Rules;
 use terminal::{Left, Prompt, Terminal};
 
 /// The arguments of `guardctl init`.
 #[derive(Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(
-    after_help = "Examples:\n  guardctl init\n  guardctl init --dry-run\n  guardctl init --answers home.toml --yes --apply   # docs/init.schema.json\n  guardctl init --from-dump dump.sql.gz             # from another Immich: docs/migrate.md\n\n\
+    after_help = "Examples:\n  guardctl init\n  guardctl init --dry-run\n  guardctl init --answers home.toml --yes --apply   # docs/init.schema.json\n  guardctl init --from-dump dump.sql.gz             # from another Immich: docs/migrate.md\n  guardctl init --sops                              # Secrets in Git, encrypted: docs/sops.md\n\n\
                         A later change: run it again, or edit the files. They are plain kustomize."
 )]
 pub struct InitArgs {
@@ -61,6 +63,9 @@ pub struct InitArgs {
     /// Restore the dump of another Immich before its server starts here: docs/migrate.md
     #[arg(long, value_name = "FILE")]
     from_dump: Option<PathBuf>,
+    /// Encrypt the Secrets for Git as well, by the program sops: docs/sops.md. Only with Flux
+    #[arg(long)]
+    sops: bool,
     /// The context of the kubeconfig
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
@@ -89,7 +94,8 @@ impl InitArgs {
     /// The command that goes on where this run ended. Without the dump, it would start Immich with an empty database.
     fn again(&self) -> String {
         let dump = self.from_dump.as_ref().map(|path| format!(" --from-dump {}", sentinel::quoted(&path.display().to_string())));
-        format!("guardctl init{}", dump.unwrap_or_default())
+        let sops = if self.sops { " --sops" } else { "" };
+        format!("guardctl init{}{sops}", dump.unwrap_or_default())
     }
 }
 
@@ -117,6 +123,7 @@ struct Run<'a> {
     has_flux: bool,
     there: There,
     moving: Option<Move>,
+    rules: Option<Rules>,
 }
 
 /// Refuses a place where private values would be published, or which is no clone.
@@ -169,8 +176,16 @@ fn home(args: &InitArgs, mut given: Given, moving: Option<Move>) -> Result<bool,
     let real = find::Real { cluster: &cluster, here: find::Here::look() };
     let asked = ask::ask(&given, &defaults, &real, terminal.as_mut().map(|terminal| terminal as &mut dyn Prompt));
     let (answers, token) = asked.map_err(|error| if error.is::<Left>() { Stop::Failed(error) } else { Stop::Wrong(error) })?;
+    let rules = match args.sops {
+        true if answers.repository.is_none() => Err(anyhow::anyhow!(
+            "--sops: found no repository, wanted the one that Flux fetches: without Flux, nobody decrypts what is in Git"
+        )),
+        true => sops::prepare(&given, terminal.as_mut().map(|terminal| terminal as &mut dyn Prompt)).map(Some),
+        false => Ok(None),
+    };
+    let rules = rules.map_err(|error| if error.is::<Left>() { Stop::Failed(error) } else { Stop::Wrong(error) })?;
     let has_flux = cluster.has_flux();
-    let mut run = Run { args, cluster, terminal, example, image, has_flux, there, moving };
+    let mut run = Run { args, cluster, terminal, example, image, has_flux, there, moving, rules };
     Ok(run.go(&answers, token.as_ref(), &overlay)?)
 }
 
@@ -216,7 +231,10 @@ impl Run<'_> {
             println!("\nnothing was changed");
             return Ok(true);
         }
-        let is_change = *before != after || plan.iter().any(secrets::Step::is_change) || needs_id;
+        let is_change = *before != after
+            || plan.iter().any(secrets::Step::is_change)
+            || needs_id
+            || self.rules.as_ref().is_some_and(Rules::is_change);
         if is_change && !self.agrees("\nWrite this?", self.args.yes)? {
             println!("nothing was changed");
             return Ok(false);
@@ -250,6 +268,9 @@ impl Run<'_> {
             (true, None) => {
                 println!("  ! the id of the NAS: to be asked for on {}, since there is no image for a Job", answers.node);
             }
+        }
+        if let Some(rules) = &self.rules {
+            println!("For Git, encrypted\n  {}", rules.plan().join("\n  "));
         }
         if let Some(moving) = &self.moving {
             println!("{}", moving.plan(answers));

@@ -40,6 +40,7 @@ impl Run<'_> {
         if plan.iter().any(Step::is_replacement) {
             println!("  a pod reads it when it starts: kubectl -n immich-edge rollout restart deployment");
         }
+        self.encrypt()?;
         if needs_id && !self.identify(answers, after)? {
             return Ok(false);
         }
