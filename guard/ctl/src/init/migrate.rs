@@ -78,7 +78,7 @@ impl Run<'_> {
         let Some(moving) = &self.moving else { return Ok(true) };
         println!("{}", moving.photos(answers));
         if !self.agrees("This program cannot see them. Are they all there?", self.args.yes)? {
-            println!("\nLater: {} goes on from here. Nothing of Immich runs yet.", self.args.again());
+            println!("\nLater: {} goes on from here. Nothing was restored.", self.args.again());
             return Ok(false);
         }
         let Some(moving) = &self.moving else { return Ok(true) };
@@ -93,15 +93,9 @@ impl Run<'_> {
                     bail!("{why}");
                 }
                 println!("… the dump: {}", moving.path.display());
-                database::restore(&self.cluster, &moving.path, &moving.dump).with_context(|| {
-                    format!("{} was not restored, and the database is as empty as before", moving.path.display())
-                })?;
-                let found = database::look(&self.cluster)?;
-                ensure!(
-                    state::judge(&found, &moving.dump) == State::Restored,
-                    "the restore ended without an error, and was not committed: found {}",
-                    found.told()
-                );
+                let restored = database::restore(&self.cluster, &moving.path, &moving.dump);
+                let found = database::look(&self.cluster);
+                let found = state::outcome(restored, found, &moving.dump).with_context(|| moving.path.display().to_string())?;
                 println!("✓ the dump: restored, each table has the rows of the dump: {}", found.told());
             }
         }

@@ -40,17 +40,21 @@ pub(crate) fn prepare(given: &Given, terminal: Option<&mut dyn Prompt>) -> Resul
     };
     let given = given.sops_recipients.as_deref().map(|items| rules::recipients(&items.join(","))).transpose();
     let given = given.map_err(|wanted| anyhow::anyhow!("sops_recipients: {wanted}"))?;
-    if let Some(rules) = Rules::there(there.as_deref(), given.as_deref())? {
+    let by_rules = || encrypted::by_rules(&file_of(secrets::DATABASE.1));
+    if let Some(rules) = Rules::there(there.as_deref(), given.as_deref(), by_rules)? {
         return Ok(rules);
     }
     let recipients = match (given, terminal) {
-        (Some(given), _) => given,
+        (Some(given), _) => {
+            program::try_keys(&given).map_err(|wanted| anyhow::anyhow!("sops_recipients: {wanted}"))?;
+            given
+        }
         (None, Some(terminal)) => ask(terminal)?,
         (None, None) => {
             bail!("sops_recipients: found no answer, wanted the public keys of age in --answers FILE, or a {}", rules::FILE)
         }
     };
-    Rules::new(there.as_deref().unwrap_or(&example), recipients)
+    Ok(Rules::new(there.as_deref().unwrap_or(&example), recipients))
 }
 
 /// Asks for the public keys.
@@ -63,7 +67,8 @@ fn ask(terminal: &mut dyn Prompt) -> Result<Vec<String>> {
     )?;
     loop {
         let typed = terminal.line("Public keys, comma-separated: ")?;
-        match rules::recipients(&typed) {
+        let found = rules::recipients(&typed).and_then(|keys| program::try_keys(&keys).map(|()| keys));
+        match found {
             Ok(recipients) => return Ok(recipients),
             Err(wanted) => terminal.say(&format!("   ✗ {wanted}\n"))?,
         }

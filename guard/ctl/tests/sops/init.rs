@@ -140,6 +140,9 @@ fn what_init_encrypts_is_what_the_cluster_has_and_nothing_plain_is_anywhere() {
         "sops",
         &format!("#!/bin/sh\n{{ printf '%s\\n' \"$@\"; env; }} >>{}\nexec {} \"$@\"\n", log.display(), real.trim()),
     );
+    let plan = text(&home.init(&["--dry-run"], &[]));
+    assert!(plan.contains("+ .sops.yaml: encrypts for age1") && plan.contains("nothing was changed"), "{plan}");
+    assert!(!home.clone.path().join(".sops.yaml").exists() && !home.clone.path().join("clusters/home/secrets").exists());
     let said = home.encrypts(&[], &[]);
     for (namespace, name) in SECRETS.into_iter().chain([("immich", "immich-oidc")]) {
         for key in ["keys.txt", "spare.txt"] {
@@ -205,6 +208,9 @@ fn what_is_missing_or_wrong_ends_before_anything_is_written() {
     refused("no public key", "planted", &[]);
     home.answers("[\"AGE-SECRET-KEY-1PLANTED\"]");
     refused("found a private key (not shown)", "PLANTED", &[]);
+    home.program("sops", "#!/bin/sh\ncase $1 in encrypt) echo invalid checksum >&2; exit 1 ;; *) echo 'sops 3.13.3' ;; esac\n");
+    home.answers(&format!("[\"age1{}\"]", "q".repeat(58)));
+    refused("sops_recipients: sops does not take them: invalid checksum", "planted", &[]);
     let path = home.outside.path().join("answers.toml");
     let answers = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, answers.replace("https://git.family.test/photos", "none")).unwrap();
@@ -217,6 +223,7 @@ fn a_sops_that_does_not_encrypt_writes_nothing() {
     let home = Home::new();
     home.answers(&format!("[\"age1{}\"]", "q".repeat(58)));
     home.program("sops", "#!/bin/sh\ncase $1 in encrypt) cat ;; *) echo 'sops 3.13.3' ;; esac\n");
+    // The keys are new, and .sops.yaml is of init itself: sops is not believed either way.
     let output = home.init(&[], &[]);
     let said = text(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -225,4 +232,34 @@ fn a_sops_that_does_not_encrypt_writes_nothing() {
     home.has_no_value(home.clone.path());
     let values = home.values();
     assert!(values.iter().all(|value| !said.contains(value)), "a value is in the output");
+}
+
+/// Rules of the operator's own are kept, if sops encrypts by them.
+#[test]
+fn rules_that_are_there_are_tried_before_anything_is_written() {
+    if !are_here() {
+        return;
+    }
+    let home = Home::with_keys();
+    home.answers(&format!("{:?}", home.recipients[..1].to_vec()));
+    // One that covers the files without naming their folder.
+    let own = format!(
+        "creation_rules:\n  - path_regex: \\.sops\\.yaml$\n    encrypted_regex: ^data$\n    age: {}\n",
+        home.recipients[0]
+    );
+    for (rules, wanted) in [
+        (own.replace("^data$", "^password$"), "does not encrypt clusters/home/secrets/immich-postgres.sops.yaml as a whole"),
+        (own.replace("yaml$", "json$"), "no matching creation rules found"),
+        (own.replace(&home.recipients[0], &home.recipients[1]), "other keys than sops_recipients"),
+    ] {
+        home.clone.write(".sops.yaml", &rules);
+        let output = home.init(&[], &[]);
+        assert!(output.status.code() == Some(2) && text(&output).contains(wanted), "wanted {wanted}: {}", text(&output));
+        assert!(!home.clone.path().join("clusters/home.local").exists());
+    }
+    home.clone.write(".sops.yaml", &own);
+    let said = home.encrypts(&[], &[]);
+    assert!(said.contains("one key only"), "{said}");
+    assert_eq!(std::fs::read_to_string(home.clone.path().join(".sops.yaml")).unwrap(), own);
+    assert_eq!(home.decrypted("immich-postgres", "keys.txt")["data"], home.api.data("immich", "immich-postgres"));
 }

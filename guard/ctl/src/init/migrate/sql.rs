@@ -29,7 +29,7 @@ pub(super) fn around(dump: &Dump) -> Around {
     let first = format!(
         "DO $guardctl$ BEGIN\n\
          IF NOT pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('guardctl init --from-dump')) THEN\n  \
-           RAISE EXCEPTION 'another restore is going on';\nEND IF;\n\
+           RAISE EXCEPTION 'another restore is going on: wait for its end, or end it by kubectl -n immich rollout restart deployment/immich-postgres';\nEND IF;\n\
          IF EXISTS (SELECT {TABLES}) THEN\n  RAISE EXCEPTION 'the database is not empty any more';\nEND IF;\n\
          END $guardctl$;\n"
     );

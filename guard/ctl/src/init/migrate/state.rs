@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Result, bail};
+
 use crate::dump::Dump;
 
 /// What is in the database.
@@ -60,6 +62,21 @@ pub(super) fn judge(found: &Found, dump: &Dump) -> State {
     ))
 }
 
+/// How a restore ended: the database itself says it, since a connection may break after the last line.
+pub(super) fn outcome(restored: Result<()>, found: Result<Found>, dump: &Dump) -> Result<Found> {
+    match (restored, found) {
+        (_, Ok(found)) if judge(&found, dump) == State::Restored => Ok(found),
+        (Err(error), Ok(found)) if judge(&found, dump) == State::Empty => {
+            Err(error.context("it was not restored, and the database is as empty as before"))
+        }
+        (Err(error), _) => Err(error.context("the restore ended with an error; the next run finds out whether it was committed")),
+        (Ok(()), found) => {
+            let told = found?.told();
+            bail!("the restore ended without an error, and is not in the database: found {told}")
+        }
+    }
+}
+
 /// Whether each table has the same rows. A dump made with `--inserts` does not name the tables without rows.
 fn is_equal(found: &BTreeMap<String, u64>, dump: &BTreeMap<String, u64>) -> bool {
     let count = |rows: &BTreeMap<String, u64>, table: &str| rows.get(table).copied().unwrap_or_default();
@@ -94,6 +111,21 @@ mod tests {
         assert_eq!(judge(&found(Some(&"ab".repeat(32)), &used), &dump()), State::Restored);
         assert_eq!(judge(&found(None, &[("user", 3), ("asset", 12), ("album", 0)]), &dump()), State::Restored);
         assert_eq!(judge(&found(None, &[("user", 3), ("asset", 12)]), &dump()), State::Restored, "as by --inserts");
+    }
+
+    #[test]
+    fn what_a_restore_has_done_is_asked_of_the_database() {
+        let broken = || Err(anyhow::anyhow!("connection lost"));
+        let whole = || Ok(found(Some(&"ab".repeat(32)), &[("user", 3)]));
+        let told = |restored: Result<()>, found: Result<Found>| match outcome(restored, found, &dump()) {
+            Ok(_) => "restored".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        assert_eq!(told(Ok(()), whole()), "restored");
+        assert_eq!(told(broken(), whole()), "restored", "the connection broke behind the last line");
+        assert!(told(broken(), Ok(Found::default())).contains("as empty as before: connection lost"));
+        assert!(told(broken(), broken().map(|()| Found::default())).contains("the next run finds out"));
+        assert!(told(Ok(()), Ok(Found::default())).contains("is not in the database: found 0 tables"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A Secret and its file: what the cluster has, whether the file says the same, and whether what sops wrote may be written.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
@@ -9,6 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use serde_json::{Value, json};
 
+use super::program;
 use super::rules::Rules;
 use crate::init::cluster::Cluster;
 use crate::lint::sops::{Encryption, encryption};
@@ -43,6 +45,25 @@ impl Plain {
         let data: BTreeMap<_, _> = self.data.iter().map(|(key, value)| (key, STANDARD.encode(value))).collect();
         json!({"apiVersion": "v1", "kind": "Secret", "type": self.kind, "metadata": {"name": self.name, "namespace": self.namespace}, "data": data})
     }
+}
+
+/// For whom sops encrypts by the rules that are there, by a Secret in which nothing is secret. Fails if it does not encrypt it as a whole.
+pub(super) fn by_rules(path: &Path) -> Result<Vec<String>> {
+    let trial = Plain {
+        namespace: "immich".to_owned(),
+        name: "trial".to_owned(),
+        kind: "Opaque".to_owned(),
+        data: BTreeMap::from([("trial".to_owned(), b"a trial".to_vec())]),
+    };
+    let text = program::encrypt(path, &trial.json())?;
+    let found = document(&text).map_or(Encryption::None, |it| encryption(&it));
+    let recipients = recipients(&text);
+    ensure!(
+        found == Encryption::Whole && !recipients.is_empty(),
+        "found rules by which sops does not encrypt {} as a whole for keys of age, wanted those of clusters/home.example/sops/sops.yaml",
+        path.display()
+    );
+    Ok(recipients)
 }
 
 /// What a file that is there says.

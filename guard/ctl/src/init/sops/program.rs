@@ -9,7 +9,8 @@ use serde_json::Value;
 
 /// Fails if there is no sops, and says how to get it.
 pub(super) fn check() -> Result<()> {
-    let asked = Command::new("sops").arg("--version").stdin(Stdio::null()).output();
+    // Older ones ask the internet for a newer version otherwise.
+    let asked = Command::new("sops").args(["--disable-version-check", "--version"]).stdin(Stdio::null()).output();
     ensure!(
         asked.is_ok_and(|output| output.status.success()),
         "found no sops in PATH, wanted 3.9 or newer: https://github.com/getsops/sops/releases (Homebrew and nixpkgs: sops)"
@@ -19,7 +20,10 @@ pub(super) fn check() -> Result<()> {
 
 /// Runs it with this text on standard input.
 fn run(arguments: &[&str], input: &[u8]) -> Result<Output> {
-    let mut command = Command::new("sops");
+    run_as(Command::new("sops"), arguments, input)
+}
+
+fn run_as(mut command: Command, arguments: &[&str], input: &[u8]) -> Result<Output> {
     let mut child =
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("sops")?;
     let mut stdin = child.stdin.take().context("sops has no input")?;
@@ -35,6 +39,16 @@ fn errors(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr);
     let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     if lines.is_empty() { output.status.to_string() } else { lines.join(" ") }
+}
+
+/// Fails if sops does not take these public keys: it knows their checksum.
+pub(super) fn try_keys(keys: &[String]) -> Result<(), String> {
+    let mut command = Command::new("sops");
+    // Where no rules are.
+    command.current_dir("/");
+    let arguments = ["encrypt", "--age", &keys.join(","), "--input-type", "json", "--output-type", "json", "/dev/stdin"];
+    let output = run_as(command, &arguments, br#"{"data": "a trial"}"#).map_err(|error| format!("{error:#}"))?;
+    if output.status.success() { Ok(()) } else { Err(format!("sops does not take them: {}", errors(&output))) }
 }
 
 /// Encrypts a Secret by the rules for this path, as YAML.

@@ -1,10 +1,8 @@
 //! `.sops.yaml`: for whom sops encrypts. What is there is kept; without it, it is the example with the public keys put in.
 
-use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
+use anyhow::{Context as _, Result, ensure};
 
 use crate::init::value::Checked;
-use crate::lint::yaml;
 
 /// The rules, in the root of the repository.
 pub(super) const FILE: &str = ".sops.yaml";
@@ -28,10 +26,14 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// The rules of a file that is there and complete. `given` must be the same keys.
-    pub(super) fn there(text: Option<&str>, given: Option<&[String]>) -> Result<Option<Self>> {
+    /// The rules of a file that is there and complete; `by_rules` says for whom sops encrypts by them. `given` must be the same keys.
+    pub(super) fn there(
+        text: Option<&str>,
+        given: Option<&[String]>,
+        by_rules: impl FnOnce() -> Result<Vec<String>>,
+    ) -> Result<Option<Self>> {
         let Some(text) = text.filter(|text| !text.contains(PLACEHOLDER)) else { return Ok(None) };
-        let rules = Self { recipients: read(text)?, text: text.to_owned(), is_new: false };
+        let rules = Self { recipients: by_rules().with_context(|| FILE.to_owned())?, text: text.to_owned(), is_new: false };
         if let Some(given) = given {
             let mut given = given.to_vec();
             given.sort();
@@ -44,10 +46,8 @@ impl Rules {
     }
 
     /// New rules, of a text with a placeholder.
-    pub(super) fn new(text: &str, recipients: Vec<String>) -> Result<Self> {
-        let text = text.replace(PLACEHOLDER, &recipients.join(","));
-        ensure!(read(&text)? == recipients, "the keys cannot be put into {EXAMPLE}");
-        Ok(Self { recipients, text, is_new: true })
+    pub(super) fn new(text: &str, recipients: Vec<String>) -> Self {
+        Self { text: text.replace(PLACEHOLDER, &recipients.join(",")), recipients, is_new: true }
     }
 
     /// The keys in the order of their text.
@@ -56,22 +56,6 @@ impl Rules {
         recipients.sort();
         recipients
     }
-}
-
-/// The keys of the rule for this home's Secrets.
-fn read(text: &str) -> Result<Vec<String>> {
-    let documents = yaml::values(text, yaml::Dialect::Kubectl).with_context(|| FILE.to_owned())?;
-    let rules = documents.first().and_then(|it| it["creation_rules"].as_array()).into_iter().flatten();
-    let is_ours = |rule: &&Value| rule["path_regex"].as_str().is_none_or(|regex| regex.contains("clusters/home/secrets"));
-    let Some(rule) = rules.into_iter().find(is_ours) else {
-        bail!("{FILE}: found no rule for clusters/home/secrets, wanted that of {EXAMPLE}");
-    };
-    let keys = match &rule["age"] {
-        Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
-        _ => bail!("{FILE}: found no age: in the rule for clusters/home/secrets, wanted public keys, as in {EXAMPLE}"),
-    };
-    recipients(&keys).map_err(|wanted| anyhow::anyhow!("{FILE}: {wanted}"))
 }
 
 /// Public keys of age, comma-separated. sops checks their checksum.
@@ -129,31 +113,23 @@ mod tests {
 
     #[test]
     fn new_rules_are_the_example_with_the_keys() {
-        let rules = Rules::new(TEXT, vec![key('q'), key('p')]).unwrap();
+        let rules = Rules::new(TEXT, vec![key('q'), key('p')]);
         assert!(
             rules.is_new
                 && rules.text.contains(&format!("age: {},{}\n", key('q'), key('p')))
                 && !rules.text.contains(PLACEHOLDER)
         );
-        assert!(Rules::there(Some(TEXT), None).unwrap().is_none(), "a copy without keys is not complete");
-        assert!(Rules::there(None, None).unwrap().is_none());
+        let never = || panic!("there is nothing to try");
+        assert!(Rules::there(Some(TEXT), None, never).unwrap().is_none(), "a copy without keys is not complete");
+        assert!(Rules::there(None, None, never).unwrap().is_none());
     }
 
     #[test]
     fn rules_that_are_there_are_kept_and_other_keys_are_told() {
-        let text = Rules::new(TEXT, vec![key('q'), key('p')]).unwrap().text;
-        let rules = Rules::there(Some(&text), Some(&[key('p'), key('q')])).unwrap().unwrap();
-        assert!(!rules.is_new && rules.text == text);
-        let error = Rules::there(Some(&text), Some(&[key('z')])).unwrap_err().to_string();
+        let by_rules = || Ok(vec![key('q'), key('p')]);
+        let rules = Rules::there(Some("mine\n"), Some(&[key('p'), key('q')]), by_rules).unwrap().unwrap();
+        assert!(!rules.is_new && rules.text == "mine\n" && rules.recipients == [key('q'), key('p')]);
+        let error = Rules::there(Some("mine\n"), Some(&[key('z')]), by_rules).unwrap_err().to_string();
         assert!(error.contains("sops updatekeys"), "{error}");
-        for (text, wanted) in [
-            ("creation_rules: []\n", "no rule for"),
-            ("creation_rules:\n  - path_regex: other\n    age: age1x\n", "no rule for"),
-            ("creation_rules:\n  - pgp: x\n", "no age:"),
-            ("creation_rules:\n  - age: age1x\n", "no public key"),
-        ] {
-            let error = format!("{:#}", Rules::there(Some(text), None).unwrap_err());
-            assert!(error.contains(wanted), "{text}: {error}");
-        }
     }
 }

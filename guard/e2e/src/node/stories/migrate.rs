@@ -58,10 +58,12 @@ pub(super) async fn from_dump(home: &mut Home) -> Result<String> {
 fn half_is_refused(init: &Init) -> Result<()> {
     let half = init.folder.join("half.sql");
     fs::write(&half, &COMPOSE[..COMPOSE.len() / 2])?;
-    let output = init.run(&half, &[])?;
+    let output = init.run(&half, &[], &[])?;
     let said = text(&output);
     ensure!(output.status.code() == Some(2) && said.contains("✗ the dump ends early"), "{:?} {said}", output.status);
-    ensure!(!init.tree.join("clusters/home.local").exists(), "half a dump: there is an overlay");
+    let plan = init.done(&init.compose, &["--dry-run"])?;
+    ensure!(plan.contains("+ the database alone") && plan.contains("nothing was changed"), "{plan}");
+    ensure!(!init.tree.join("clusters/home.local").exists(), "half a dump, or --dry-run: there is an overlay");
     Ok(())
 }
 
@@ -87,7 +89,7 @@ fn restored(init: &Init, home: &Home) -> Result<()> {
 /// A database with anything else in it is left alone.
 fn others_are_refused(init: &Init, home: &Home) -> Result<()> {
     let refused = |wanted: &str| {
-        let output = init.run(&init.backup, &[])?;
+        let output = init.run(&init.backup, &[], &[])?;
         let said = text(&output);
         ensure!(output.status.code() == Some(1) && said.contains(wanted), "wanted {wanted:?}, found {:?} {said}", output.status);
         anyhow::Ok(())
@@ -99,6 +101,15 @@ fn others_are_refused(init: &Init, home: &Home) -> Result<()> {
     refused("found 1 tables with 0 rows")?;
     ensure!(init.restores()? == restores, "a database that is not empty was written to");
     emptied(home)?;
+    // A statement that another program put there: each table must have its rows before the commit.
+    let end = "--\n-- PostgreSQL database dump complete";
+    let fewer = init.folder.join("fewer.sql");
+    fs::write(&fewer, BACKUP.replace(end, &format!("DELETE FROM public.album_asset;\n\n{end}")))?;
+    let output = init.run(&fewer, &[], &[])?;
+    let said = text(&output);
+    ensure!(said.contains("the table album_asset has 0 rows, and the dump 24 of them"), "{said}");
+    ensure!(output.status.code() == Some(1) && said.contains("as empty as before"), "{said}");
+    ensure!(sql(home, TABLES)? == "0", "a dump with other rows was committed");
     let said = init.done(&init.backup, &[])?;
     ensure!(said.contains("✓ the dump: restored") && said.contains("60 assets"), "{said}");
     ensure!(
@@ -184,21 +195,27 @@ impl Init {
     }
 
     /// Runs it. The kubectl that it finds notes each restore, and may abort one.
-    fn run(&self, dump: &Path, environment: &[(&str, &str)]) -> Result<Output> {
+    fn run(&self, dump: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
         let kubectl = self.folder.join("kubectl");
         fs::write(&kubectl, include_str!("migrate-kubectl.sh"))?;
         fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755))?;
         let program = std::env::current_exe()?.with_file_name("guardctl");
         let path = format!("{}:{}", self.folder.display(), std::env::var("PATH").unwrap_or_default());
         let mut command = Command::new(&program);
-        command.args(["init", "--yes", "--answers"]).arg(&self.answers).arg("--from-dump").arg(dump).current_dir(&self.tree);
+        command
+            .args(["init", "--yes", "--answers"])
+            .arg(&self.answers)
+            .arg("--from-dump")
+            .arg(dump)
+            .args(flags)
+            .current_dir(&self.tree);
         command.env("PATH", path).env("KUBECONFIG", &self.kubeconfig).env("REAL_KUBECTL", self.bin.join("kubectl"));
         command.envs(environment.iter().copied()).output().context("guardctl init")
     }
 
     /// Runs it to its end.
-    fn done(&self, dump: &Path, environment: &[(&str, &str)]) -> Result<String> {
-        let output = self.run(dump, environment)?;
+    fn done(&self, dump: &Path, flags: &[&str]) -> Result<String> {
+        let output = self.run(dump, flags, &[])?;
         ensure!(output.status.success(), "guardctl init --from-dump: {}\n{}", output.status, text(&output));
         Ok(text(&output))
     }
@@ -207,7 +224,7 @@ impl Init {
     fn aborted(&self, how: &str) -> Result<()> {
         let before = self.restores()?;
         let half = (COMPOSE.len() / 2).to_string();
-        let output = self.run(&self.compose, &[("ABORT", how), ("BYTES", &half)])?;
+        let output = self.run(&self.compose, &[], &[("ABORT", how), ("BYTES", &half)])?;
         ensure!(output.status.code().is_none(), "{how}: {}, wanted an end by the signal\n{}", output.status, text(&output));
         ensure!(self.restores()? == before + 1, "{how}: the restore had not begun\n{}", text(&output));
         Ok(())
