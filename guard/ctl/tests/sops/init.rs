@@ -9,7 +9,7 @@ use serde_json::Value;
 use testkit::google::Folder;
 
 use super::api::Api;
-use super::{are_here, document, kustomize, lint, said};
+use super::{are_here, document, kustomize, lint, run, said};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 const EDGE: &[(&str, &str)] = &[("ACCESS_TEAM", "planted-team"), ("EXTERNAL_HOST", "planted.family.test")];
@@ -53,7 +53,7 @@ impl Home {
         self.outside.write(
             "answers.toml",
             &format!(
-                "node = \"home\"\nphotos = \"/mnt/nas/immich\"\nnas_id = \"3a55ae57-1cab-4631-8cb4-44d1159e8f48\"\ntime_zone = \"Etc/UTC\"\n\
+                "node = \"home\"\nphotos = \"/mnt/nas/immich\"\ndatabase = \"/srv/immich/postgres\"\nnas_id = \"3a55ae57-1cab-4631-8cb4-44d1159e8f48\"\ntime_zone = \"Etc/UTC\"\n\
                  repository = \"https://git.family.test/photos\"\nsops_recipients = {recipients}\n[internet]\nhost = \"none\"\n"
             ),
         );
@@ -68,13 +68,17 @@ impl Home {
     }
 
     fn init(&self, flags: &[&str], environment: &[(&str, &str)]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_guardctl"));
+        command.args(["init", "--sops", "--yes", "--answers"]).arg(self.outside.path().join("answers.toml")).args(flags);
+        self.at_clone(&mut command).envs(environment.iter().copied()).output().unwrap()
+    }
+
+    /// Lets a command run in the clone, with this cluster and these keys.
+    fn at_clone<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         let at = |name: &str| self.outside.path().join(name);
         let path = format!("{}:{}", at("bin").display(), std::env::var("PATH").unwrap());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_guardctl"));
-        command.args(["init", "--sops", "--yes", "--answers"]).arg(at("answers.toml")).args(flags).current_dir(self.clone.path());
-        command.env("PATH", path).env("KUBECONFIG", at("kubeconfig")).env("HOME", self.outside.path());
-        command.env("SOPS_AGE_KEY_FILE", at("keys.txt")).envs(environment.iter().copied());
-        command.output().unwrap()
+        command.current_dir(self.clone.path()).env("PATH", path).env("KUBECONFIG", at("kubeconfig"));
+        command.env("HOME", self.outside.path()).env("SOPS_AGE_KEY_FILE", at("keys.txt"))
     }
 
     /// A run that comes as far as the Secrets.
@@ -262,4 +266,29 @@ fn rules_that_are_there_are_tried_before_anything_is_written() {
     assert!(said.contains("one key only"), "{said}");
     assert_eq!(std::fs::read_to_string(home.clone.path().join(".sops.yaml")).unwrap(), own);
     assert_eq!(home.decrypted("immich-postgres", "keys.txt")["data"], home.api.data("immich", "immich-postgres"));
+}
+
+/// At a terminal, the keys are asked for until sops takes them.
+#[test]
+fn the_keys_are_asked_for_until_they_are_public_ones() {
+    if !are_here() || Command::new("script").arg("--version").output().is_err() {
+        return;
+    }
+    let home = Home::with_keys();
+    let path = home.outside.path().join("answers.toml");
+    let answers = std::fs::read_to_string(&path).unwrap();
+    let others: Vec<_> = answers.lines().filter(|line| !line.starts_with("sops_")).collect();
+    std::fs::write(&path, others.join("\n")).unwrap();
+    let line = format!("{} init --sops --answers {}", env!("CARGO_BIN_EXE_guardctl"), path.display());
+    let typed = format!("AGE-SECRET-KEY-1X\nage1{}\n{}\ny\n", "q".repeat(58), home.recipients.join(", "));
+    let mut command = Command::new("script");
+    let said = text(&run(home.at_clone(command.args(["--quiet", "--return", "--command", &line, "/dev/null"])), &typed));
+    for wanted in
+        ["age-keygen -o", "found a private key (not shown)", "sops does not take them", "Write this?", "sync-secrets.yaml"]
+    {
+        assert!(said.contains(wanted), "wanted {wanted}: {said}");
+    }
+    let rules = std::fs::read_to_string(home.clone.path().join(".sops.yaml")).unwrap();
+    assert!(rules.contains(&format!("age: {}\n", home.recipients.join(","))) && !rules.contains("SECRET"), "{rules}");
+    assert_eq!(home.decrypted("immich-postgres", "spare.txt")["data"], home.api.data("immich", "immich-postgres"));
 }

@@ -1,19 +1,20 @@
 //! `guardctl init --from-dump` on the real node: dumps of both kinds enter the real database before anything of Immich runs. An abort in mid-restore leaves
 //! it empty, a dump is never restored twice, another database is refused, and Flux takes the database over as it is.
 
+mod init;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 
-use crate::NODE;
 use crate::node::{Home, LIBRARY, SITE};
-use crate::process::run;
 use crate::wait::{Look, until};
+use init::Init;
 
 /// What `pg_dumpall` wrote as `postgres`, and `pg_dump` as `immich` (guard/ctl/tests/dump).
 const COMPOSE: &str = include_str!("../../../../ctl/tests/dump/compose.sql");
@@ -36,6 +37,7 @@ pub(super) async fn from_dump(home: &mut Home) -> Result<String> {
     let init = Init::new(home)?;
 
     half_is_refused(&init)?;
+    photos_come_first(&init, home)?;
     for abort in ["input ends", "kubectl dies"] {
         init.aborted(abort)?;
         until("without a session of the abort", Duration::from_secs(60), async || {
@@ -64,6 +66,22 @@ fn half_is_refused(init: &Init) -> Result<()> {
     let plan = init.done(&init.compose, &["--dry-run"])?;
     ensure!(plan.contains("+ the database alone") && plan.contains("nothing was changed"), "{plan}");
     ensure!(!init.tree.join("clusters/home.local").exists(), "half a dump, or --dry-run: there is an overlay");
+    Ok(())
+}
+
+/// While the photos are not there, the home is made, and its database is not.
+fn photos_come_first(init: &Init, home: &Home) -> Result<()> {
+    // Agrees to what is written, and says that the photos are not all there.
+    let output = init.at_terminal(&init.compose, "y\nn\n")?;
+    let said = text(&output);
+    ensure!(output.status.code() == Some(1) && said.contains("Nothing was restored."), "{:?} {said}", output.status);
+    ensure!(
+        said.contains("sudo rsync -aH") && said.contains(&format!("{LIBRARY}'/")),
+        "how to copy the photos is not said: {said}"
+    );
+    ensure!(said.contains("--from-dump '") && said.contains("goes on from here"), "how to go on is not said: {said}");
+    let deployments = home.world.cluster.kubectl(&["-n", "immich", "get", "deploy", "-o", "name"])?;
+    ensure!(deployments.is_empty(), "something was applied before the photos were there: {deployments}");
     Ok(())
 }
 
@@ -150,109 +168,6 @@ fn internet(home: &Home, folder: &Path) -> Result<String> {
     fs::set_permissions(&token, fs::Permissions::from_mode(0o600))?;
     let (team, aud) = (home.issuer.team(), home.issuer.aud());
     Ok(format!("host = \"{SITE}\"\nteam = \"{team}\"\naud = \"{aud}\"\ntunnel_token_file = \"{}\"\n", token.display()))
-}
-
-/// `guardctl init` for this home, and what it is given.
-struct Init {
-    tree: PathBuf,
-    folder: PathBuf,
-    answers: PathBuf,
-    compose: PathBuf,
-    backup: PathBuf,
-    kubeconfig: PathBuf,
-    bin: PathBuf,
-    nas_id: String,
-}
-
-impl Init {
-    fn new(home: &Home) -> Result<Self> {
-        let folder = home.dir.join("migrate");
-        fs::create_dir_all(&folder)?;
-        let [compose, backup] = ["compose.sql", "backup.sql"].map(|name| folder.join(name));
-        fs::write(&compose, COMPOSE)?;
-        fs::write(&backup, BACKUP)?;
-        run(Command::new("gzip").arg(&backup))?;
-        let init = Self {
-            tree: home.world.repo.tree.clone(),
-            answers: folder.join("answers.toml"),
-            compose,
-            backup: backup.with_extension("sql.gz"),
-            kubeconfig: home.world.cluster.kubeconfig.clone(),
-            bin: home.world.cluster.bin.clone(),
-            nas_id: home.nas_id.clone(),
-            folder,
-        };
-        init.answer("none", "host = \"none\"\n")?;
-        Ok(init)
-    }
-
-    fn answer(&self, repository: &str, internet: &str) -> Result<()> {
-        let text = format!(
-            "node = \"{NODE}\"\nphotos = \"{LIBRARY}\"\nnas_id = \"{}\"\ndatabase = \"{DATA}\"\nrepository = \"{repository}\"\n[internet]\n{internet}",
-            self.nas_id
-        );
-        Ok(fs::write(&self.answers, text)?)
-    }
-
-    /// Runs it. The kubectl that it finds notes each restore, and may abort one.
-    fn run(&self, dump: &Path, flags: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
-        let kubectl = self.folder.join("kubectl");
-        fs::write(&kubectl, include_str!("migrate-kubectl.sh"))?;
-        fs::set_permissions(&kubectl, fs::Permissions::from_mode(0o755))?;
-        let program = std::env::current_exe()?.with_file_name("guardctl");
-        let path = format!("{}:{}", self.folder.display(), std::env::var("PATH").unwrap_or_default());
-        let mut command = Command::new(&program);
-        command
-            .args(["init", "--yes", "--answers"])
-            .arg(&self.answers)
-            .arg("--from-dump")
-            .arg(dump)
-            .args(flags)
-            .current_dir(&self.tree);
-        command.env("PATH", path).env("KUBECONFIG", &self.kubeconfig).env("REAL_KUBECTL", self.bin.join("kubectl"));
-        command.envs(environment.iter().copied()).output().context("guardctl init")
-    }
-
-    /// Runs it to its end.
-    fn done(&self, dump: &Path, flags: &[&str]) -> Result<String> {
-        let output = self.run(dump, flags, &[])?;
-        ensure!(output.status.success(), "guardctl init --from-dump: {}\n{}", output.status, text(&output));
-        Ok(text(&output))
-    }
-
-    /// A run that ends when half of the dump is in the database.
-    fn aborted(&self, how: &str) -> Result<()> {
-        let before = self.restores()?;
-        let half = (COMPOSE.len() / 2).to_string();
-        let output = self.run(&self.compose, &[], &[("ABORT", how), ("BYTES", &half)])?;
-        ensure!(output.status.code().is_none(), "{how}: {}, wanted an end by the signal\n{}", output.status, text(&output));
-        ensure!(self.restores()? == before + 1, "{how}: the restore had not begun\n{}", text(&output));
-        Ok(())
-    }
-
-    /// How often a restore has begun.
-    fn restores(&self) -> Result<usize> {
-        let path = self.folder.join("restores");
-        Ok(if path.exists() { fs::read_to_string(path)?.lines().count() } else { 0 })
-    }
-
-    /// Leaves the node as it was.
-    fn remove_home(&self, home: &Home) -> Result<()> {
-        let kubectl = |arguments: &[&str]| home.world.cluster.kubectl(arguments);
-        kubectl(&["-n", "flux-system", "delete", "kustomization/home", "gitrepository/home"])?;
-        kubectl(&["delete", "namespace", "immich", "immich-edge", "--timeout=180s"])?;
-        let policies = "validatingadmissionpolicies,validatingadmissionpolicybindings";
-        kubectl(&["delete", policies, "-l", "app.kubernetes.io/component=admission"])?;
-        fs::remove_dir_all(self.tree.join("clusters/home.local"))?;
-        for entry in fs::read_dir(DATA)? {
-            fs::remove_dir_all(entry?.path())?;
-        }
-        let library = format!("{LIBRARY}/library");
-        if Path::new(&library).exists() {
-            fs::remove_dir_all(library)?;
-        }
-        Ok(())
-    }
 }
 
 fn text(output: &Output) -> String {
