@@ -158,6 +158,18 @@ async fn taken_over(init: &Init, home: &Home, commit: &str) -> Result<String> {
     ensure!(!managers.iter().any(|it| it.starts_with("kubectl")), "kubectl still owns fields of the database: {managers:?}");
     ensure!(pod()? == before, "Flux has restarted the database");
     ensure!(sql(home, "select count(*) from asset")? == ASSETS, "the rows are not the dump's any more");
+
+    // A server that is there makes its tables at any time: even an empty database is not restored then.
+    emptied(home)?;
+    let restores = init.restores()?;
+    let output = init.run(&init.backup, &[], &[])?;
+    let said = text(&output);
+    ensure!(
+        output.status.code() == Some(1) && said.contains("makes its tables whenever it starts"),
+        "{:?} {said}",
+        output.status
+    );
+    ensure!(init.restores()? == restores, "it was restored beside the server");
     Ok("Flux took it over without a restart".to_owned())
 }
 
