@@ -8,10 +8,10 @@
 //! Two kinds are known, both as text: `pg_dumpall` (Immich's page for Docker Compose, until 2.5) and `pg_dump` (Immich's own backups since, and this
 //! repository's). Nothing is held in memory but one line.
 
-mod convert;
+pub(crate) mod convert;
 mod facts;
 mod input;
-mod report;
+pub(crate) mod report;
 mod scan;
 
 use std::io::Write as _;
@@ -98,7 +98,7 @@ pub fn run(args: &DumpArgs) -> Result<bool> {
                 return Ok(false);
             }
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            convert::convert(&args.file, &dump, &mut out)?;
+            convert::convert(&args.file, &dump, &convert::Around::default(), &mut out)?;
             out.flush()?;
             Ok(true)
         }

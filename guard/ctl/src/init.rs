@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! clone, cluster, this computer → find ─┐
-//! --answers, questions → ask ───────────┴→ plan (files, Secrets, Job) → agreed → files → Secrets → sentinel → doctor --pre → apply → doctor --wait
+//! --answers, questions → ask ───────────┴→ plan (files, Secrets, Job) → agreed → files → Secrets → --sops: encrypted → sentinel
+//!     → doctor --pre → --from-dump: photos, database alone, restore → apply → doctor --wait
 //! ```
 
 mod answers;
@@ -12,8 +13,10 @@ mod cluster;
 mod diff;
 mod files;
 mod find;
+mod migrate;
 mod secrets;
 mod sentinel;
+mod sops;
 mod steps;
 mod terminal;
 mod value;
@@ -29,14 +32,16 @@ use answers::{Answers, Given, Token};
 use cluster::Cluster;
 use files::{Files, FluxPart, Values};
 use find::{EXAMPLE, GuardImage, OVERLAY};
+use migrate::Move;
 use secrets::There;
+use sops::Rules;
 use terminal::{Left, Prompt, Terminal};
 
 /// The arguments of `guardctl init`.
 #[derive(Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(
-    after_help = "Examples:\n  guardctl init\n  guardctl init --dry-run\n  guardctl init --answers home.toml --yes --apply   # docs/init.schema.json\n\n\
+    after_help = "Examples:\n  guardctl init\n  guardctl init --dry-run\n  guardctl init --answers home.toml --yes --apply   # docs/init.schema.json\n  guardctl init --from-dump dump.sql.gz             # from another Immich: docs/migrate.md\n  guardctl init --sops                              # Secrets in Git, encrypted: docs/sops.md\n\n\
                         A later change: run it again, or edit the files. They are plain kustomize."
 )]
 pub struct InitArgs {
@@ -55,6 +60,12 @@ pub struct InitArgs {
     /// With --yes: replace values of Secrets that differ
     #[arg(long, requires = "yes")]
     replace_secrets: bool,
+    /// Restore the dump of another Immich before its server starts here: docs/migrate.md
+    #[arg(long, value_name = "FILE")]
+    from_dump: Option<PathBuf>,
+    /// Encrypt the Secrets for Git as well, by the program sops: docs/sops.md. Only with Flux
+    #[arg(long)]
+    sops: bool,
     /// The context of the kubeconfig
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
@@ -64,16 +75,27 @@ pub struct InitArgs {
 pub fn run(args: &InitArgs) -> Result<ExitCode> {
     let given = args.answers.as_deref().map_or(Ok(Given::default()), Given::read)?;
     check_place()?;
-    let outcome = home(args, given);
+    // What stands against a dump is told before the first question.
+    let moving = args.from_dump.as_deref().map(Move::read).transpose()?;
+    let outcome = home(args, given, moving);
     match outcome {
         Ok(true) => Ok(ExitCode::SUCCESS),
         Ok(false) => Ok(ExitCode::FAILURE),
         Err(Stop::Wrong(error)) => Err(error),
         Err(Stop::Failed(error)) => {
             eprintln!("guardctl init: {error:#}");
-            eprintln!("what is done stays, and nothing is half-written: run guardctl init again to go on");
+            eprintln!("what is done stays, and nothing is half-written: run {} again to go on", args.again());
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+impl InitArgs {
+    /// The command that goes on where this run ended. Without the dump, it would start Immich with an empty database.
+    fn again(&self) -> String {
+        let dump = self.from_dump.as_ref().map(|path| format!(" --from-dump {}", sentinel::quoted(&path.display().to_string())));
+        let sops = if self.sops { " --sops" } else { "" };
+        format!("guardctl init{}{sops}", dump.unwrap_or_default())
     }
 }
 
@@ -100,6 +122,8 @@ struct Run<'a> {
     image: Option<GuardImage>,
     has_flux: bool,
     there: There,
+    moving: Option<Move>,
+    rules: Option<Rules>,
 }
 
 /// Refuses a place where private values would be published, or which is no clone.
@@ -127,7 +151,7 @@ fn check_place() -> Result<()> {
     Ok(())
 }
 
-fn home(args: &InitArgs, mut given: Given) -> Result<bool, Stop> {
+fn home(args: &InitArgs, mut given: Given, moving: Option<Move>) -> Result<bool, Stop> {
     let cluster = Cluster::open(args.context.clone())?;
     let nodes = cluster.nodes()?;
     let (example, overlay) = (write::read(Path::new(EXAMPLE))?, write::read(Path::new(OVERLAY))?);
@@ -142,6 +166,9 @@ fn home(args: &InitArgs, mut given: Given) -> Result<bool, Stop> {
         image.as_ref().map_or("guard's image is not published yet: docs/image.md", |it| it.reference.as_str())
     );
     println!("time zone  {}", given.time_zone.as_ref().unwrap_or(&defaults.time_zone));
+    if let Some(moving) = &moving {
+        print!("\n{}", moving.about());
+    }
     let mut terminal = if args.yes { None } else { Terminal::open() };
     if let Some(terminal) = &mut terminal {
         terminal.say("\nEnter takes what stands in [brackets]. Ctrl-C ends it: nothing is written before you agree.\n\n")?;
@@ -149,8 +176,16 @@ fn home(args: &InitArgs, mut given: Given) -> Result<bool, Stop> {
     let real = find::Real { cluster: &cluster, here: find::Here::look() };
     let asked = ask::ask(&given, &defaults, &real, terminal.as_mut().map(|terminal| terminal as &mut dyn Prompt));
     let (answers, token) = asked.map_err(|error| if error.is::<Left>() { Stop::Failed(error) } else { Stop::Wrong(error) })?;
+    let rules = match args.sops {
+        true if answers.repository.is_none() => Err(anyhow::anyhow!(
+            "--sops: found no repository, wanted the one that Flux fetches: without Flux, nobody decrypts what is in Git"
+        )),
+        true => sops::prepare(&given, terminal.as_mut().map(|terminal| terminal as &mut dyn Prompt)).map(Some),
+        false => Ok(None),
+    };
+    let rules = rules.map_err(|error| if error.is::<Left>() { Stop::Failed(error) } else { Stop::Wrong(error) })?;
     let has_flux = cluster.has_flux();
-    let mut run = Run { args, cluster, terminal, example, image, has_flux, there };
+    let mut run = Run { args, cluster, terminal, example, image, has_flux, there, moving, rules };
     Ok(run.go(&answers, token.as_ref(), &overlay)?)
 }
 
@@ -196,7 +231,10 @@ impl Run<'_> {
             println!("\nnothing was changed");
             return Ok(true);
         }
-        let is_change = *before != after || plan.iter().any(secrets::Step::is_change) || needs_id;
+        let is_change = *before != after
+            || plan.iter().any(secrets::Step::is_change)
+            || needs_id
+            || self.rules.as_ref().is_some_and(Rules::is_change);
         if is_change && !self.agrees("\nWrite this?", self.args.yes)? {
             println!("nothing was changed");
             return Ok(false);
@@ -230,6 +268,12 @@ impl Run<'_> {
             (true, None) => {
                 println!("  ! the id of the NAS: to be asked for on {}, since there is no image for a Job", answers.node);
             }
+        }
+        if let Some(rules) = &self.rules {
+            println!("For Git, encrypted\n  {}", rules.plan().join("\n  "));
+        }
+        if let Some(moving) = &self.moving {
+            println!("{}", moving.plan(answers));
         }
         println!("Cluster, when it is applied");
         let folder = Self::applied(answers);

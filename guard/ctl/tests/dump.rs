@@ -254,3 +254,27 @@ fn what_this_home_cannot_take_is_told_with_what_to_do() {
     let custom = guardctl(&["inspect", &folder.write("custom.dump", "PGDMP...")]);
     assert!(String::from_utf8_lossy(&custom.stderr).contains("pg_restore"), "{custom:?}");
 }
+
+/// The page shows what the command prints for `dump/compose.sql`, up to the steps.
+#[test]
+fn the_page_shows_what_inspect_prints() {
+    const PAGE: &str = include_str!("../../../docs/migrate.md");
+    let folder = Folder::new();
+    let file = gzip(&folder.write("dump.sql", include_str!("dump/compose.sql")));
+    let printed = String::from_utf8(guardctl(&["inspect", &file]).stdout).unwrap();
+    let (facts, steps) = printed.split_once("\n\nSteps").unwrap();
+    assert!(PAGE.contains(&format!("```text\n{facts}\n\nSteps (docs/migrate.md):\n")), "wanted in docs/migrate.md:\n{facts}");
+    assert!(steps.contains("\nTo go back: docker start immich_server."), "{steps}");
+}
+
+#[test]
+fn a_backup_with_vectors_is_told_and_a_dump_is_known_by_its_text() {
+    let folder = Folder::new();
+    let plain = folder.write("dump.sql", include_str!("dump/backup.sql"));
+    let found = facts(&plain);
+    assert_eq!((&found["ok"], &found["dump"]["media"]), (&json!(true), &json!({"/data": 54, "external": 6})));
+    assert_eq!(found["dump"]["rows"]["smart_search"], 60);
+    let sha256 = Command::new("sha256sum").arg(&plain).output().unwrap();
+    assert!(String::from_utf8(sha256.stdout).unwrap().starts_with(found["dump"]["sha256"].as_str().unwrap()));
+    assert_eq!(facts(&gzip(&plain)), found, "by gzip, too");
+}

@@ -14,12 +14,22 @@ use super::scan::{Line, Scanner};
 const EMPTY_PATH: &[u8] = b"SELECT pg_catalog.set_config('search_path', '', false);";
 const PATH: &[u8] = b"SELECT pg_catalog.set_config('search_path', 'public, pg_catalog', true);\n";
 
-/// Writes the SQL.
-pub(super) fn convert(path: &Path, dump: &Dump, out: &mut impl Write) -> Result<()> {
+/// Statements of the same transaction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Around {
+    /// What comes before the dump.
+    pub first: String,
+    /// What comes after it. If it fails, nothing is committed.
+    pub last: String,
+}
+
+/// Writes the SQL, with these statements around it.
+pub(crate) fn convert(path: &Path, dump: &Dump, around: &Around, out: &mut impl Write) -> Result<()> {
     let mut lines = Lines::open(path)?;
     let mut scanner = Scanner::new();
     let mut is_inside = dump.kind == Kind::Database;
     out.write_all(b"BEGIN;\n")?;
+    out.write_all(around.first.as_bytes())?;
     while let Some(line) = lines.next()? {
         let kind = scanner.next(line);
         if kind == Line::Command {
@@ -40,6 +50,8 @@ pub(super) fn convert(path: &Path, dump: &Dump, out: &mut impl Write) -> Result<
         }
     }
     ensure!(scanner.is_between(), "found the end inside a statement, wanted the dump whole");
+    ensure!(lines.sha256() == dump.sha256, "{}: found another dump than a moment ago, wanted the same", path.display());
+    out.write_all(around.last.as_bytes())?;
     // Whoever reads half of it never commits.
     out.write_all(b"COMMIT;\n").context("the output")
 }

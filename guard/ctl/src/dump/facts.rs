@@ -26,6 +26,8 @@ pub enum Kind {
 pub struct Dump {
     /// What made it.
     pub kind: Kind,
+    /// The SHA-256 of its SQL: two dumps with the same one are the same.
+    pub sha256: String,
     /// Whether its last line is there.
     pub is_complete: bool,
     /// Whether objects are dropped before they are made (`--clean`).
@@ -91,6 +93,7 @@ pub fn read(path: &Path) -> Result<Dump> {
     }
     let mut dump = reader.finish();
     dump.is_complete &= scanner.is_between();
+    dump.sha256 = lines.sha256();
     Ok(dump)
 }
 

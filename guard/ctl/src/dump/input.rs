@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use aws_lc_rs::digest::{Context, SHA256};
 
 /// The first bytes of a gzip file (RFC 1952) and of an archive of `pg_dump --format=custom`.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -18,6 +19,7 @@ pub(super) struct Lines {
     child: Option<Child>,
     path: PathBuf,
     line: Vec<u8>,
+    digest: Context,
 }
 
 impl Lines {
@@ -44,7 +46,13 @@ impl Lines {
         } else {
             Box::new(file)
         };
-        Ok(Self { reader: BufReader::with_capacity(1 << 18, stream), child, path: path.to_owned(), line: Vec::new() })
+        Ok(Self {
+            reader: BufReader::with_capacity(1 << 18, stream),
+            child,
+            path: path.to_owned(),
+            line: Vec::new(),
+            digest: Context::new(&SHA256),
+        })
     }
 
     /// The next line with its end, `None` after the last one. An error where the compressed file is damaged.
@@ -53,6 +61,7 @@ impl Lines {
         let length = self.reader.read_until(b'\n', &mut self.line);
         let length = length.with_context(|| format!("{}: cannot be read to its end", self.path.display()))?;
         if length > 0 {
+            self.digest.update(&self.line);
             return Ok(Some(&self.line));
         }
         if let Some(mut child) = self.child.take() {
@@ -64,6 +73,17 @@ impl Lines {
             );
         }
         Ok(None)
+    }
+
+    /// The SHA-256 of the lines, in hexadecimal digits: the same for a dump and for the same dump by gzip.
+    pub(super) fn sha256(&self) -> String {
+        use std::fmt::Write as _;
+        let digest = self.digest.clone().finish();
+        digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+            // Writing into a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     }
 }
 

@@ -73,6 +73,12 @@ fn words(set: &BTreeSet<String>) -> String {
 
 /// The dump, its problems and the steps, for people.
 pub(super) fn text(dump: &Dump, problems: &[String], path: &Path) -> String {
+    let text = about(dump, problems);
+    if problems.is_empty() { text + &steps(dump, path) } else { text }
+}
+
+/// The dump and its problems, or what is to be known about it.
+pub(crate) fn about(dump: &Dump, problems: &[String]) -> String {
     let mut text = String::new();
     let unknown = "not named";
     let count = |names: &[&str]| dump.count(names).map_or_else(|| "no table".to_owned(), |count| count.to_string());
@@ -112,7 +118,7 @@ pub(super) fn text(dump: &Dump, problems: &[String], path: &Path) -> String {
     for note in notes(dump) {
         let _ = writeln!(text, "! {note}");
     }
-    text + &steps(dump, path)
+    text
 }
 
 fn notes(dump: &Dump) -> Vec<String> {

@@ -31,6 +31,8 @@ pub(crate) struct Given {
     pub nas_source: Option<String>,
     /// The repository that Flux fetches, or `none`.
     pub repository: Option<String>,
+    /// For whom `--sops` encrypts, if there is no `.sops.yaml` yet.
+    pub sops_recipients: Option<Vec<String>>,
     /// What the internet needs.
     pub internet: GivenInternet,
 }

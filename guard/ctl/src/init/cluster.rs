@@ -116,10 +116,21 @@ impl Cluster {
     }
 
     /// A command for kubectl.
-    fn kubectl(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("kubectl");
         command.args(self.context.iter().map(|context| format!("--context={context}"))).args(arguments).stdin(Stdio::null());
         command
+    }
+
+    /// A field of an object, if the object is there.
+    pub(crate) fn field(&self, namespace: &str, object: &str, path: &str) -> Result<Option<String>> {
+        // The name is always there, so that nothing printed means no object.
+        let format = format!("-o=jsonpath={{.metadata.name}} {path}");
+        let output =
+            self.kubectl(&["-n", namespace, "get", object, "--ignore-not-found", &format]).output().context("kubectl")?;
+        ensure!(output.status.success(), "kubectl get {object}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text.split_once(' ').map(|(_, value)| value.trim().to_owned()))
     }
 
     /// Applies what the Secrets and the Job need. Returns what kubectl changed.

@@ -20,9 +20,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 const FINAL: [&str; 5] =
     ["ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError"];
 
+/// A word for a shell.
+pub(crate) fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// The command to type on the node instead.
 pub(crate) fn command(photos: &str, source: Option<&str>) -> String {
-    let quoted = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
     let source = source.map_or_else(String::new, |source| format!(" --source {}", quoted(source)));
     format!("sudo setpriv --reuid 1000 --regid 1000 --clear-groups guard nas init --path {}{source}", quoted(photos))
 }

@@ -40,11 +40,15 @@ impl Run<'_> {
         if plan.iter().any(Step::is_replacement) {
             println!("  a pod reads it when it starts: kubectl -n immich-edge rollout restart deployment");
         }
+        self.encrypt()?;
         if needs_id && !self.identify(answers, after)? {
             return Ok(false);
         }
         if !doctor(&["--pre", "--overlay", OVERLAY], self.args.context.as_deref())? {
-            println!("\nNot applied: do what is printed above, then run guardctl init again.");
+            println!("\nNot applied: do what is printed above, then run {} again.", self.args.again());
+            return Ok(false);
+        }
+        if self.moving.is_some() && !self.migrate(answers)? {
             return Ok(false);
         }
         self.apply(answers)
@@ -67,7 +71,7 @@ impl Run<'_> {
             Err(error) => {
                 println!("✗ the NAS: {error:#}\n  On {}, this one command does the same:\n  {by_hand}", answers.node);
                 let Some(terminal) = &mut self.terminal else {
-                    println!("  Then put nas_id = \"ID\" into the answers, or run guardctl init again.");
+                    println!("  Then put nas_id = \"ID\" into the answers, or run {} again.", self.args.again());
                     return Ok(false);
                 };
                 loop {
@@ -101,7 +105,8 @@ impl Run<'_> {
         let command = format!("kubectl apply -k {}", folder.display());
         if answers.repository.is_some() && !self.has_flux {
             println!(
-                "\nFlux is not in the cluster. Next:\n  flux install --components=source-controller,kustomize-controller\n  guardctl init"
+                "\nFlux is not in the cluster. Next:\n  flux install --components=source-controller,kustomize-controller\n  {}",
+                self.args.again()
             );
             return Ok(true);
         }

@@ -58,13 +58,18 @@ pub(crate) fn write(folder: &Path, before: &Files, after: &Files) -> Result<()> 
         let now = fs::read_to_string(&path).ok();
         let known = before.get(path.strip_prefix(folder).unwrap_or(&path).to_str().unwrap_or_default());
         ensure!(now.as_ref() == known, "{}: somebody has changed it in the meantime; run guardctl init again", path.display());
-        let fresh = beside(&path);
-        // What an aborted run left.
-        let _ = fs::remove_file(&fresh);
-        put(&fresh, text)?;
-        rename(&fresh, &path)?;
+        replace(&path, text)?;
     }
     Ok(())
+}
+
+/// Writes one file whole, whatever is there.
+pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
+    let fresh = beside(path);
+    // What an aborted run left.
+    let _ = fs::remove_file(&fresh);
+    put(&fresh, text)?;
+    rename(&fresh, path)
 }
 
 /// Writes the files to a folder beside the overlay, for whoever renders them there, and removes it.

@@ -7,6 +7,7 @@ mod init;
 mod limits;
 mod load;
 mod matrix;
+mod migrate;
 mod nas;
 mod other_doors;
 mod power_cut;
@@ -61,6 +62,7 @@ macro_rules! story {
 const ALL: &[Story] = &[
     story!("the short quickstart, typed in a terminal: from a clean clone to the first photo", quickstart::short),
     story!("guardctl init: a Job on the node gives the NAS its id", init::sentinel),
+    story!("guardctl init --from-dump: another Immich's database enters before the server starts", migrate::from_dump),
     story!("from `git push` to a home that is Ready", first_photo::applied, needed),
     story!("a photo enters by the tunnel, and lies on the NAS", first_photo::by_tunnel),
     story!("a photo enters from the LAN", first_photo::by_lan),

@@ -1,7 +1,11 @@
-//! docs/sops.md with the real programs: age makes a key, sops encrypts, kustomize builds, lint and scan judge, and sops decrypts what it was.
+//! docs/sops.md with the real programs: age makes a key, sops encrypts, kustomize builds, lint and scan judge, and sops decrypts what it was. [`init`] does
+//! the same by `guardctl init --sops`.
 //!
 //! `make test-sops` builds them and runs this; without them it is skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails at that line")]
+
+mod api;
+mod init;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -12,7 +16,7 @@ use serde_json::Value;
 use testkit::google::Folder;
 
 /// The rules that an operator copies.
-const RULES: &str = include_str!("../../../clusters/home.example/sops/sops.yaml");
+const RULES: &str = include_str!("../../../../clusters/home.example/sops/sops.yaml");
 const PLACEHOLDER: &str = "__AGE_RECIPIENT__";
 /// As `kubectl create secret … --dry-run=client -o yaml` prints it.
 const SECRET: &str = "apiVersion: v1\ndata:\n  POSTGRES_PASSWORD: bm90LWEtcmVhbC1vbmU=\nkind: Secret\nmetadata:\n  name: immich-postgres\n  namespace: immich\n";
