@@ -49,6 +49,7 @@ struct State {
 struct Wanted {
     held: Option<(When, oneshot::Sender<String>)>,
     writes: Vec<String>,
+    passed: Vec<String>,
     log: Option<String>,
     observer: Option<Observer>,
 }
@@ -86,6 +87,11 @@ impl ApiProxy {
             wanted.held = None;
             std::mem::take(&mut wanted.writes)
         })
+    }
+
+    /// From now on, requests with these methods and paths are neither held nor counted.
+    pub(crate) fn let_pass(&self, writes: Vec<String>) -> Result<()> {
+        self.change(|wanted| wanted.passed = writes)
     }
 
     /// Answers each request for the log of a pod with this text. Without one, no pod has a log: kwok has no kubelet.
@@ -134,14 +140,16 @@ fn said(status: u16, text: impl Into<Bytes>) -> Answer {
 }
 
 async fn answer(state: &State, request: Request<Incoming>) -> Result<Answer> {
-    let (mut head, body) = request.into_parts();
-    let path = head.uri.path().to_owned();
+    let (mut parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
     let is_log = path.contains("/pods/") && path.ends_with("/log");
-    let is_write = writes(&head.method, &path, head.uri.query().unwrap_or_default());
+    let name = format!("{} {path}", parts.method);
+    let writes = writes(&parts.method, &path, parts.uri.query().unwrap_or_default());
     let (observer, log, held) = {
         let mut wanted = state.wanted.lock().ok().context("a request panicked")?;
+        let is_write = writes && !wanted.passed.contains(&name);
         if is_write {
-            wanted.writes.push(format!("{} {path}", head.method));
+            wanted.writes.push(name.clone());
         }
         (wanted.observer.clone(), wanted.log.clone(), if is_write { wanted.held.take() } else { None })
     };
@@ -151,16 +159,15 @@ async fn answer(state: &State, request: Request<Incoming>) -> Result<Answer> {
     if is_log {
         return Ok(log.map_or_else(|| said(404, "no kubelet"), |text| said(200, text)));
     }
-    let name = format!("{} {path}", head.method);
     let held = match held {
         Some((When::Before, sender)) => return hold(sender, name).await,
         Some((When::After, sender)) => Some(sender),
         None => None,
     };
-    head.headers.remove(HOST);
-    head.uri = head.uri.path_and_query().context("no path")?.as_str().parse()?;
+    parts.headers.remove(HOST);
+    parts.uri = parts.uri.path_and_query().context("no path")?.as_str().parse()?;
     let body = body.collect().await?.to_bytes();
-    let response = state.client.send(Request::from_parts(head, Body::from(body))).await?;
+    let response = state.client.send(Request::from_parts(parts, Body::from(body))).await?;
     if let Some(sender) = held {
         return hold(sender, name).await;
     }

@@ -1,4 +1,5 @@
 //! The terminal itself, with a shell in it.
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails at that line")]
 
 use std::os::unix::process::ExitStatusExt as _;
 
