@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use testkit::terminal::{CTRL_C, Terminal};
 use tokio::sync::oneshot::Receiver;
 
-use super::fixture::{self, EXAMPLE_ID, Home, NAS_ID};
+use super::fixture::{self, EXAMPLE_ID, Home, NAS_ID, NO_INTERNET};
 use crate::World;
 use crate::api_proxy::{ApiProxy, When};
 use crate::process::run;
@@ -156,6 +156,7 @@ impl Trial {
         let mut command = Terminal::command(&program.display().to_string());
         command.args(["init", "--answers", &self.answers, "--yes", "--apply"]).current_dir(&world.repo.tree);
         command.env("KUBECONFIG", &self.proxy.kubeconfig).env("PATH", fixture::search_path(world, None));
+        command.env(NO_INTERNET.0, NO_INTERNET.1);
         let mut terminal = Terminal::start(command)?;
         terminal.wait_for(APPLIED)?;
         terminal.type_text(CTRL_C)?;

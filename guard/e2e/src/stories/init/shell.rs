@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, Result, ensure};
 use testkit::terminal::Terminal;
 
-use super::fixture;
+use super::fixture::{self, NO_INTERNET};
 use crate::World;
 use crate::api_proxy::ApiProxy;
 use crate::process::run;
@@ -46,8 +46,7 @@ impl Shell {
         command.env("PATH", fixture::search_path(world, programs.parent()));
         command.env("HOME", folder.join("home")).env("HISTFILE", folder.join("home/history")).env("TMPDIR", folder.join("tmp"));
         command.env("KUBECONFIG", &proxy.kubeconfig).env("TZ", "Europe/Berlin").env("TERM", "dumb").env("PS1", READY);
-        // Nobody listens there: no team is asked, in a network with Cloudflare or without.
-        command.env("ALL_PROXY", "http://127.0.0.1:9");
+        command.env(NO_INTERNET.0, NO_INTERNET.1);
         let mut terminal = Terminal::start(command)?;
         terminal.wait_for(READY)?;
         let seen = Arc::new(Seen::default());
