@@ -13,6 +13,7 @@ mod cluster;
 mod diff;
 mod files;
 mod find;
+mod interrupt;
 mod migrate;
 mod secrets;
 mod sentinel;
@@ -124,6 +125,8 @@ struct Run<'a> {
     there: There,
     moving: Option<Move>,
     rules: Option<Rules>,
+    /// Whether the file of answers has an id of the NAS.
+    is_id_given: bool,
 }
 
 /// Refuses a place where private values would be published, or which is no clone.
@@ -185,7 +188,8 @@ fn home(args: &InitArgs, mut given: Given, moving: Option<Move>) -> Result<bool,
     };
     let rules = rules.map_err(|error| if error.is::<Left>() { Stop::Failed(error) } else { Stop::Wrong(error) })?;
     let has_flux = cluster.has_flux();
-    let mut run = Run { args, cluster, terminal, example, image, has_flux, there, moving, rules };
+    let is_id_given = given.nas_id.is_some();
+    let mut run = Run { args, cluster, terminal, example, image, has_flux, there, moving, rules, is_id_given };
     Ok(run.go(&answers, token.as_ref(), &overlay)?)
 }
 
@@ -213,18 +217,32 @@ impl Run<'_> {
     /// Asks for a yes. Without a terminal, it is `otherwise`.
     fn agrees(&mut self, question: &str, otherwise: bool) -> Result<bool> {
         let Some(terminal) = &mut self.terminal else { return Ok(otherwise) };
-        let typed = terminal.line(&format!("{question} [y/N]: "))?;
-        Ok(matches!(typed.trim(), "y" | "Y" | "yes"))
+        loop {
+            let typed = terminal.line(&format!("{question} [y/N]: "))?;
+            match value::yes_or_no(typed.trim()) {
+                Ok(agreed) => return Ok(agreed),
+                Err(wanted) => terminal.say(&format!("   ✗ {wanted}\n"))?,
+            }
+        }
     }
 
     /// What follows the answers: the plan, the agreement, the steps.
     fn go(&mut self, answers: &Answers, token: Option<&Token>, before: &Files) -> Result<bool> {
         let known = answers.nas_id.as_deref();
         // Another directory may be another NAS: its id is asked for again.
-        let is_moved = files::read(before)?.is_some_and(|it| it.nas_id != files::EXAMPLE_ID && it.photos != answers.photos);
-        let needs_id = known.is_none() || is_moved;
+        let moved = files::read(before)?.filter(|it| it.nas_id != files::EXAMPLE_ID && it.photos != answers.photos);
+        let needs_id = known.is_none() || moved.is_some();
         let flux = self.flux(answers);
-        let after = files::render(&self.example, before, &Self::values(answers, known), flux.as_ref())?;
+        let values = Self::values(answers, known);
+        let after = files::render(&self.example, before, &values, flux.as_ref())?;
+        // The new directory is written together with its id: after an abort in between, the next run would take the old id for it.
+        let first = match moved {
+            Some(old) => {
+                let values = Values { photos: old.photos, nas_id: old.nas_id, ..values };
+                files::render(&self.example, before, &values, flux.as_ref())?
+            }
+            None => after.clone(),
+        };
         let plan = secrets::plan(&self.there, answers.internet.as_ref(), token)?;
         self.show(answers, before, &after, &plan, needs_id);
         if self.args.dry_run {
@@ -247,7 +265,7 @@ impl Run<'_> {
             println!("nothing was changed: keep the old values, or pass --replace-secrets with --yes");
             return Ok(false);
         }
-        self.steps(answers, before, &after, &plan, needs_id)
+        self.steps(answers, before, &first, &plan, needs_id)
     }
 
     /// Prints what would change.

@@ -4,6 +4,7 @@
 //! ([`node`]). Stories that others need are always told. The programs are in `tools/bin` (or `TOOLS_BIN`); `make e2e` and `make home` build them.
 //! All processes end with the run, unless `--keep` is set.
 
+mod api_proxy;
 mod cluster;
 mod flux;
 mod forge;

@@ -81,4 +81,13 @@ pub(crate) const ALL: &[Story] = &[
     story!("with the rights of this home only, Flux applies it and nothing beside it", home::own_rights),
     story!("leaving Flux leaves everything running, and coming back changes nothing", home::leave_and_return),
     story!("guardctl init makes a home from a clean clone, and Flux applies what it wrote", init::from_a_clean_clone),
+    story!(
+        "guardctl init in a terminal: wrong answers are asked again, no secret is shown or kept",
+        init::terminal::wrong_answers
+    ),
+    story!("guardctl init is left by Ctrl-C or Ctrl-D at each question, and a second run goes on", init::terminal::left),
+    story!(
+        "guardctl init is killed before and after each request that writes: nothing is torn or doubled",
+        init::abort::at_each_write
+    ),
 ];

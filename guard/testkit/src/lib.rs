@@ -31,6 +31,7 @@ pub mod process;
 pub mod raw;
 mod server;
 pub mod signer;
+pub mod terminal;
 pub mod wait;
 pub mod ws;
 

@@ -146,7 +146,7 @@ impl Asker<'_> {
                 ("", Some(default)) => default,
                 (typed, _) => typed,
             };
-            match check(text) {
+            match value::short(text).and_then(&check) {
                 Ok(value) => return Ok(Some(value)),
                 Err(wanted) => terminal.say(&format!("   ✗ {wanted}\n"))?,
             }
@@ -159,7 +159,7 @@ impl Asker<'_> {
     }
 
     fn check<T>(&mut self, name: &str, text: &str, check: impl Fn(&str) -> Checked<T>) -> Option<T> {
-        check(text).map_err(|wanted| self.problems.push(format!("{name}: {wanted}"))).ok()
+        value::short(text).and_then(check).map_err(|wanted| self.problems.push(format!("{name}: {wanted}"))).ok()
     }
 
     fn internet(
@@ -221,10 +221,20 @@ impl Asker<'_> {
         self.number += 1;
         let kept = if is_there { " [the one in the cluster]" } else { "" };
         let question = format!("{}  Token of the tunnel, not shown; @FILE reads it from a file{kept}: ", self.number);
+        let accept = |typed: &str| match typed.strip_prefix('@') {
+            None if typed.is_empty() && is_there => Ok(()),
+            None => Token::parse(typed).map(drop),
+            // The error about a file names it.
+            Some(path) if path.is_empty() || Token::parse(path).is_ok() => {
+                Err("found no file name behind the @, wanted @FILE, or the token without an @".to_owned())
+            }
+            Some(_) => Ok(()),
+        };
         loop {
-            let typed = terminal.hidden(&question)?;
+            let typed = terminal.hidden(&question, &accept)?;
             let found = match typed.trim() {
-                "" if is_there => return Ok(None),
+                "" => return Ok(None),
+                // With the echo on again: a file may be a pipe that has to be waited for.
                 typed => match typed.strip_prefix('@') {
                     Some(path) => Token::read(Path::new(path)).map_err(|error| format!("{error:#}")),
                     None => Token::parse(typed),

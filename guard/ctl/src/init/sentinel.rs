@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use http::Request;
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::value;
 
 const NAMESPACE: &str = "immich";
+const NAME: &str = "immich-nas-init";
+/// The annotation with the place of a Job: the API server adds fields to the rest, so that it is not compared.
+const PLACE: &str = "guard.immich/place";
 /// The image may have to be pulled first.
 const DEADLINE: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(500);
@@ -48,11 +51,12 @@ pub(crate) struct Place<'a> {
 fn job(place: Place<'_>) -> Value {
     let Place { node, photos, source, image } = place;
     let env: Vec<_> = source.iter().map(|source| json!({"name": "GUARD_NAS_SOURCE", "value": source})).collect();
-    let labels = json!({"app.kubernetes.io/name": "immich-nas-init", "app.kubernetes.io/component": "library"});
+    let labels = json!({"app.kubernetes.io/name": NAME, "app.kubernetes.io/component": "library"});
+    let place = json!([node, photos, source, image]).to_string();
     json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"generateName": "immich-nas-init-", "namespace": NAMESPACE, "labels": labels},
+        "metadata": {"generateName": format!("{NAME}-"), "namespace": NAMESPACE, "labels": labels, "annotations": {PLACE: place}},
         "spec": {
             "backoffLimit": 0,
             // What an aborted run leaves goes by itself.
@@ -86,11 +90,34 @@ fn job(place: Place<'_>) -> Value {
 /// Writes the sentinel, or reads the one that is there, and returns its id. An error says what is in the way.
 pub(crate) async fn write(client: Client, place: Place<'_>) -> Result<String> {
     let jobs: Api<Job> = Api::namespaced(client.clone(), NAMESPACE);
-    let made = jobs.create(&PostParams::default(), &serde_json::from_value(job(place))?).await;
-    let name = made.context("the Job cannot be made")?.metadata.name.unwrap_or_default();
+    let wanted: Job = serde_json::from_value(job(place))?;
+    let there = jobs.list(&ListParams::default().labels(&format!("app.kubernetes.io/name={NAME}"))).await;
+    let (mut usable, other): (Vec<_>, Vec<_>) =
+        there.context("the Jobs cannot be read")?.items.into_iter().partition(|it| is_usable(it, &wanted));
+    // Those of an aborted run. Only one of them is needed.
+    for job in usable.iter().skip(1).chain(&other) {
+        let _ = jobs.delete(job.metadata.name.as_deref().unwrap_or_default(), &DeleteParams::background()).await;
+    }
+    let made = match usable.drain(..).next() {
+        Some(job) => job,
+        None => jobs.create(&PostParams::default(), &wanted).await.context("the Job cannot be made")?,
+    };
+    let name = made.metadata.name.unwrap_or_default();
     let outcome = wait(&client, &name, place).await;
     let _ = jobs.delete(&name, &DeleteParams::background()).await;
     outcome
+}
+
+/// Whether a Job of an earlier run, which was aborted, does what this one would: at the same place, and not in vain.
+fn is_usable(there: &Job, wanted: &Job) -> bool {
+    let place = |job: &Job| job.metadata.annotations.as_ref().and_then(|it| it.get(PLACE).cloned());
+    let status = there.status.as_ref();
+    let has_failed = status.is_some_and(|it| {
+        let conditions = it.conditions.iter().flatten();
+        it.failed.is_some_and(|count| count > 0)
+            || conditions.into_iter().any(|it| it.type_.starts_with("Fail") && it.status == "True")
+    });
+    place(there).is_some() && place(there) == place(wanted) && !has_failed && there.metadata.deletion_timestamp.is_none()
 }
 
 async fn wait(client: &Client, job: &str, place: Place<'_>) -> Result<String> {
@@ -196,6 +223,27 @@ mod tests {
             job(Place { node: "home", photos: "/mnt/nas/immich", source: Some("nas.lan:/photos*"), image: "localhost/guard:1" });
         let read: Job = serde_json::from_value(wanted.clone()).unwrap();
         assert_eq!(serde_json::to_value(read).unwrap(), wanted, "no field is misspelt");
+    }
+
+    #[test]
+    fn only_a_job_of_the_same_place_that_has_not_failed_is_taken_over() {
+        let place = Place { node: "home", photos: "/mnt/nas/immich", source: None, image: "localhost/guard:1" };
+        let made = |place, status: Value| {
+            let mut job = job(place);
+            job["status"] = status;
+            serde_json::from_value::<Job>(job).unwrap()
+        };
+        let wanted = made(place, json!({}));
+        assert!(
+            is_usable(&made(place, json!({"active": 1})), &wanted) && is_usable(&made(place, json!({"succeeded": 1})), &wanted)
+        );
+        assert!(!is_usable(&made(Place { photos: "/mnt/nas/other", ..place }, json!({})), &wanted));
+        assert!(!is_usable(&made(place, json!({"failed": 1})), &wanted));
+        let late = json!({"conditions": [{"type": "FailureTarget", "status": "True", "reason": "DeadlineExceeded"}]});
+        assert!(!is_usable(&made(place, late), &wanted));
+        let mut going = made(place, json!({}));
+        going.metadata.deletion_timestamp = serde_json::from_value(json!("2026-11-26T01:00:00Z")).unwrap();
+        assert!(!is_usable(&going, &wanted));
     }
 
     #[test]

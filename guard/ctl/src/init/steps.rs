@@ -70,13 +70,18 @@ impl Run<'_> {
             Ok(id) => id,
             Err(error) => {
                 println!("✗ the NAS: {error:#}\n  On {}, this one command does the same:\n  {by_hand}", answers.node);
+                let id_given = answers.nas_id.clone().filter(|_| self.is_id_given);
                 let Some(terminal) = &mut self.terminal else {
+                    if let Some(id) = id_given {
+                        println!("  The id of the answers is taken: {id}");
+                        return self.record(answers, written, &id);
+                    }
                     println!("  Then put nas_id = \"ID\" into the answers, or run {} again.", self.args.again());
                     return Ok(false);
                 };
                 loop {
                     let typed = terminal.line("  The id that it printed (Enter: later): ")?;
-                    match value::nas_id(typed.trim()) {
+                    match value::short(typed.trim()).and_then(value::nas_id) {
                         _ if typed.trim().is_empty() => return Ok(false),
                         Ok(id) => break id,
                         Err(wanted) => terminal.say(&format!("   ✗ {wanted}\n"))?,
@@ -91,8 +96,13 @@ impl Run<'_> {
                 bail!("{} is another NAS than the overlay's: mount the right one, or give its id as nas_id", answers.photos);
             }
         }
+        self.record(answers, written, &id)
+    }
+
+    /// Puts the id into the overlay.
+    fn record(&self, answers: &Answers, written: &Files, id: &str) -> Result<bool> {
         let flux = self.flux(answers);
-        let files = files::render(&self.example, written, &Self::values(answers, Some(&id)), flux.as_ref())?;
+        let files = files::render(&self.example, written, &Self::values(answers, Some(id)), flux.as_ref())?;
         write::write(Path::new(OVERLAY), written, &files)?;
         println!("✓ the NAS: {id}");
         Ok(true)

@@ -6,14 +6,16 @@ use std::io::{Read as _, Write as _};
 use anyhow::Result;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use super::value::Checked;
+
 /// Where questions are asked.
 pub(crate) trait Prompt {
     /// Prints a text.
     fn say(&mut self, text: &str) -> Result<()>;
     /// Asks, and returns the line.
     fn line(&mut self, question: &str) -> Result<String>;
-    /// Asks, and returns the line, which is not shown.
-    fn hidden(&mut self, question: &str) -> Result<String>;
+    /// Asks until a line, which is not shown, is accepted, and returns it. What `accept` wants instead is said.
+    fn hidden(&mut self, question: &str, accept: &dyn Fn(&str) -> Checked<()>) -> Result<String>;
 }
 
 /// Somebody left a question instead of answering it.
@@ -71,20 +73,26 @@ impl Prompt for Terminal {
     }
 
     /// Control-C comes as a byte here, not as a signal: the echo is on again in any case.
-    fn hidden(&mut self, question: &str) -> Result<String> {
-        let mut silent = Silent::of(&self.0)?;
-        self.say(question)?;
-        let typed = self.read(true);
-        silent.end();
-        self.say("\n")?;
-        Ok(String::from_utf8_lossy(&typed?).into_owned())
+    fn hidden(&mut self, question: &str, accept: &dyn Fn(&str) -> Checked<()>) -> Result<String> {
+        // Until a line is accepted: what stands behind the line break of a pasted secret is a secret, too.
+        let _silent = Silent::of(&self.0)?;
+        loop {
+            self.say(question)?;
+            let typed = self.read(true);
+            self.say("\n")?;
+            let typed = String::from_utf8_lossy(&typed?).into_owned();
+            match accept(typed.trim()) {
+                Ok(()) => return Ok(typed),
+                Err(wanted) => self.say(&format!("   ✗ {wanted}\n"))?,
+            }
+        }
     }
 }
 
 /// A terminal without an echo, until this value is dropped.
 struct Silent {
     terminal: File,
-    before: Option<Termios>,
+    before: Termios,
 }
 
 impl Silent {
@@ -94,19 +102,13 @@ impl Silent {
         let mut silent = before.clone();
         silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
         tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
-        Ok(Self { terminal, before: Some(before) })
-    }
-
-    fn end(&mut self) {
-        if let Some(before) = self.before.take() {
-            // A terminal that is gone needs no echo.
-            let _ = tcsetattr(&self.terminal, OptionalActions::Flush, &before);
-        }
+        Ok(Self { terminal, before })
     }
 }
 
 impl Drop for Silent {
     fn drop(&mut self) {
-        self.end();
+        // A terminal that is gone needs no echo.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);
     }
 }

@@ -6,8 +6,33 @@ const TEAM_SUFFIX: &str = ".cloudflareaccess.com";
 /// The SHA-256 tag of an Access application, in hexadecimal digits.
 const AUD_LENGTH: usize = 64;
 
+/// No answer is longer, in bytes. A terminal cuts a line after 4095 (termios(3)): what is cut must not pass for the whole.
+const MAX_ANSWER: usize = 1024;
+/// No part of a path is longer, in bytes (`NAME_MAX`).
+const MAX_NAME: usize = 255;
+/// A host name and a label of it, in bytes (RFC 1035, 2.3.4).
+const MAX_HOST: usize = 253;
+const MAX_LABEL: usize = 63;
+
 /// A check of one value.
 pub(crate) type Checked<T = String> = Result<T, String>;
+
+/// An answer that is no longer than any that is right.
+pub(crate) fn short(text: &str) -> Checked<&str> {
+    if text.len() > MAX_ANSWER {
+        return Err(format!("found {} bytes, wanted {MAX_ANSWER} at most", text.len()));
+    }
+    Ok(text)
+}
+
+/// A yes or a no; nothing is a no.
+pub(crate) fn yes_or_no(text: &str) -> Checked<bool> {
+    match short(text)?.to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(true),
+        "" | "n" | "no" => Ok(false),
+        _ => Err(format!("found {text:?}, wanted y or n")),
+    }
+}
 
 /// An absolute path of a directory, without a slash at its end.
 fn directory(text: &str) -> Checked {
@@ -15,9 +40,12 @@ fn directory(text: &str) -> Checked {
     if !path.starts_with('/') {
         return Err(format!("found {path:?}, wanted an absolute path"));
     }
-    let is_bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains("__");
-    if path.split('/').skip(1).any(is_bad) || path.chars().any(char::is_control) {
-        return Err(format!("found {path:?}, wanted a path without empty parts, \"..\", \"__\" and control characters"));
+    let is_bad = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains("__") || part.len() > MAX_NAME;
+    // What is no UTF-8 comes as replacement characters, which no path has on purpose.
+    if path.split('/').skip(1).any(is_bad) || path.contains(|c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER) {
+        return Err(format!(
+            "found {path:?}, wanted a path without empty parts, \"..\", \"__\", control characters and names of more than {MAX_NAME} bytes"
+        ));
     }
     Ok(path.to_owned())
 }
@@ -112,12 +140,16 @@ pub(crate) fn host(text: &str) -> Checked<Option<String>> {
     }
     let is_label = |label: &str| {
         !label.is_empty()
-            && label.len() <= 63
+            && label.len() <= MAX_LABEL
             && !label.starts_with('-')
             && !label.ends_with('-')
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
     };
-    if !text.contains('.') || !text.split('.').all(is_label) || text.parse::<std::net::Ipv4Addr>().is_ok() {
+    if text.len() > MAX_HOST
+        || !text.contains('.')
+        || !text.split('.').all(is_label)
+        || text.parse::<std::net::Ipv4Addr>().is_ok()
+    {
         return Err(format!("found {text:?}, wanted a host name only, such as photos.your-domain.org, or none"));
     }
     let name = text.to_ascii_lowercase();
@@ -136,6 +168,7 @@ pub(crate) fn team(text: &str) -> Checked {
     let lower = text.to_ascii_lowercase();
     let name = lower.trim_start_matches("https://").trim_end_matches('/').trim_end_matches(TEAM_SUFFIX);
     let is_name = !name.is_empty()
+        && name.len() <= MAX_LABEL
         && !name.starts_with('-')
         && !name.ends_with('-')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
@@ -204,9 +237,27 @@ mod tests {
     fn a_directory_is_absolute_and_below_a_mount_point() {
         assert_eq!(photos("/mnt/nas/immich/").unwrap(), "/mnt/nas/immich");
         assert_eq!(photos("/mnt/my photos/a: b").unwrap(), "/mnt/my photos/a: b");
-        for text in ["", "mnt/nas", "/", "/mnt", "/mnt/../etc/x", "/mnt//x", "/__NAS_LIBRARY_PATH__/x", "/mnt/x\n/y"] {
+        for text in
+            ["", "mnt/nas", "/", "/mnt", "/mnt/../etc/x", "/mnt//x", "/__NAS_LIBRARY_PATH__/x", "/mnt/x\n/y", "/mnt/\u{fffd}"]
+        {
             assert!(photos(text).unwrap_err().contains("wanted"), "{text}");
         }
+        let longest = format!("/mnt/{}", "a".repeat(255));
+        assert!(photos(&longest).is_ok() && photos(&format!("{longest}a")).is_err());
+    }
+
+    #[test]
+    fn a_line_that_a_terminal_has_cut_is_no_answer() {
+        let cut = "a".repeat(4095);
+        assert!(short(&cut).is_err() && yes_or_no(&cut).is_err());
+        assert_eq!(short("/mnt/nas").unwrap(), "/mnt/nas");
+    }
+
+    #[test]
+    fn what_is_neither_yes_nor_no_is_asked_again() {
+        assert!([" ", "maybe", "yn", "0"].iter().all(|text| yes_or_no(text).unwrap_err().contains("wanted y or n")));
+        assert!(["y", "Y", "YES"].iter().all(|text| yes_or_no(text).unwrap()));
+        assert!(["", "n", "No"].iter().all(|text| !yes_or_no(text).unwrap()));
     }
 
     #[test]
@@ -255,7 +306,7 @@ mod tests {
         for text in ["family", "Family.cloudflareaccess.com", "https://family.cloudflareaccess.com/"] {
             assert_eq!(team(text).unwrap(), "family");
         }
-        for text in ["", "a b", "family.example.org", "-x"] {
+        for text in ["", "a b", "family.example.org", "-x", &"a".repeat(64)] {
             assert!(team(text).is_err(), "{text}");
         }
     }

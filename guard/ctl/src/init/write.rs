@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 
 use super::files::Files;
+use super::interrupt;
 
 /// The paths in the files say where the photos are: only the owner needs to read them.
 const FOLDER_MODE: u32 = 0o700;
@@ -78,9 +79,11 @@ pub(crate) fn staged<T>(folder: &Path, files: &Files, look: impl FnOnce(&Path) -
     if fresh.is_dir() {
         fs::remove_dir_all(&fresh).with_context(|| format!("{}: cannot be removed", fresh.display()))?;
     }
-    let found = files.iter().try_for_each(|(path, text)| put(&fresh.join(path), text)).and_then(|()| look(&fresh));
-    let _ = fs::remove_dir_all(&fresh);
-    found
+    interrupt::postponed(|| {
+        let found = files.iter().try_for_each(|(path, text)| put(&fresh.join(path), text)).and_then(|()| look(&fresh));
+        let _ = fs::remove_dir_all(&fresh);
+        found
+    })?
 }
 
 /// A name for what is not complete yet. Git ignores it.

@@ -36,12 +36,17 @@ impl Prompt for Typist {
         Ok(line)
     }
 
-    fn hidden(&mut self, question: &str) -> Result<String> {
-        self.questions += 1;
-        self.shown += question;
-        self.shown += "\n";
-        let Some(line) = self.lines.pop_front() else { return Err(crate::init::terminal::Left.into()) };
-        Ok(line)
+    fn hidden(&mut self, question: &str, accept: &dyn Fn(&str) -> Checked<()>) -> Result<String> {
+        loop {
+            self.questions += 1;
+            self.shown += question;
+            self.shown += "\n";
+            let Some(line) = self.lines.pop_front() else { return Err(crate::init::terminal::Left.into()) };
+            match accept(line.trim()) {
+                Ok(()) => return Ok(line),
+                Err(wanted) => self.say(&format!("   ✗ {wanted}\n"))?,
+            }
+        }
     }
 }
 
