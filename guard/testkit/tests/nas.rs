@@ -109,7 +109,8 @@ fn every_failure_has_its_errno() {
     assert_eq!(container.sh("touch /data/mine").user(1001).run().code(), 1);
     assert_eq!(container.sh("touch /data/mine").user(1000).run().code(), 0);
     nas.die();
-    assert!(says(&container, "ls /data").contains("Transport endpoint is not connected"));
+    // Between the fork and the exec of a process of another test, its descriptor is still open: the first question then waits for it, and is aborted.
+    assert!(says(&container, "ls /data; ls /data").trim_end().ends_with("Transport endpoint is not connected"));
 }
 
 fn a_container_keeps_the_mount_it_was_born_with() {
