@@ -95,6 +95,8 @@ async fn empty(world: &mut World) -> Result<()> {
     let kubectl = |arguments: &[&str]| world.cluster.kubectl(arguments);
     kubectl(&["-n", "flux-system", "delete", "--ignore-not-found", "kustomization/home", "gitrepository/home"])?;
     kubectl(&["delete", "namespace", "--ignore-not-found", "--wait=false", "immich", "immich-edge"])?;
+    // The story of the components has left it, and with two nodes none is the obvious one.
+    kubectl(&["delete", "node", "--ignore-not-found", "second"])?;
     let policies = "validatingadmissionpolicies,validatingadmissionpolicybindings";
     kubectl(&["delete", policies, "-l", "app.kubernetes.io/component=admission"])?;
     until("no home is left", Duration::from_secs(120), async || {
