@@ -6,6 +6,7 @@
 
 mod api_proxy;
 mod cluster;
+mod doctor;
 mod flux;
 mod forge;
 mod node;

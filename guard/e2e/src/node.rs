@@ -223,6 +223,28 @@ impl Home {
         Ok(())
     }
 
+    /// The arguments of a node's kubelet, with the kubeconfig of that name.
+    fn kubelet_arguments(&self, node: &str, kubeconfig: &str) -> [String; 3] {
+        [
+            format!("--hostname-override={node}"),
+            format!("--kubeconfig={}", self.dir.join(format!("pki/{kubeconfig}.kubeconfig")).display()),
+            format!("--node-ip={NODE_ADDRESS}"),
+        ]
+    }
+
+    /// The configuration of each node's kubelet.
+    fn kubelet_configuration(&self) -> Result<Value> {
+        let authority = self.dir.join("pki/ca.crt");
+        Ok(json!({
+            "clusterDNS": ["10.96.0.10"], "clusterDomain": "cluster.local",
+            "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": false}, "x509": {"clientCAFile": authority}},
+            "nodeStatusUpdateFrequency": "2s", "maxPods": 60,
+            "enforceNodeAllocatable": ["pods"], "systemReserved": all_but_a_small_node()?,
+            // How full the machine's disk is, is none of the home's business.
+            "imageGCHighThresholdPercent": 100, "imageGCLowThresholdPercent": 99,
+        }))
+    }
+
     /// Starts containerd and the kubelet.
     pub(crate) fn start_node(&mut self) -> Result<()> {
         let bin = &self.world.cluster.bin;
@@ -230,26 +252,11 @@ impl Home {
         std::fs::create_dir_all(&programs)?;
         std::fs::write(programs.join("mount"), MOUNT)?;
         std::fs::set_permissions(programs.join("mount"), std::fs::Permissions::from_mode(0o755))?;
-        let at = |file: &str| self.dir.join("pki").join(file).display().to_string();
-        let arguments = [
-            format!("--hostname-override={NODE}"),
-            format!("--kubeconfig={}", at("kubelet.kubeconfig")),
-            format!("--node-ip={NODE_ADDRESS}"),
-            format!("--node-labels=kubernetes.io/hostname={NODE}"),
-        ];
-        let configuration = json!({
-            "clusterDNS": ["10.96.0.10"], "clusterDomain": "cluster.local",
-            "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": false}, "x509": {"clientCAFile": at("ca.crt")}},
-            "nodeStatusUpdateFrequency": "2s", "maxPods": 60,
-            "enforceNodeAllocatable": ["pods"], "systemReserved": all_but_a_small_node()?,
-            // How full the machine's disk is, is none of the home's business.
-            "imageGCHighThresholdPercent": 100, "imageGCLowThresholdPercent": 99,
-        });
         self.node = Some(Node::start(&Setup {
             folder: &self.dir.join("node"),
             kubelet: &testkit::node::find_kubelet(bin).context("no kubelet")?,
-            arguments: &arguments[..3],
-            configuration,
+            arguments: &self.kubelet_arguments(NODE, "kubelet"),
+            configuration: self.kubelet_configuration()?,
             pods: PODS_OF_NODE,
             // Its mounts end with it; the NAS comes and goes outside.
             propagation: "slave",

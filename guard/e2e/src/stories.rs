@@ -1,10 +1,10 @@
 //! The stories (end-to-end tests), in the order in which they run. Each starts from the state that the one before it left.
 
 mod components;
-pub(crate) mod doctor;
+mod doctor;
 mod edges;
 pub(crate) mod home;
-mod init;
+pub(crate) mod init;
 mod life;
 mod source;
 

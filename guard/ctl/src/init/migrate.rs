@@ -75,13 +75,12 @@ impl Move {
 impl Run<'_> {
     /// Brings the dump into the database. `false` if the photos are still to be copied.
     pub(super) fn migrate(&mut self, answers: &Answers) -> Result<bool> {
-        let Some(moving) = &self.moving else { return Ok(true) };
+        let Some(moving) = self.moving.take() else { return Ok(true) };
         println!("{}", moving.photos(answers));
         if !self.agrees("This program cannot see them. Are they all there?", self.args.yes)? {
             println!("\nLater: {} goes on from here. Nothing was restored.", self.args.again());
             return Ok(false);
         }
-        let Some(moving) = &self.moving else { return Ok(true) };
         println!("… the database alone");
         database::apply_alone(&self.cluster, OVERLAY)?;
         let found = database::look(&self.cluster)?;

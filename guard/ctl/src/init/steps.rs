@@ -48,7 +48,7 @@ impl Run<'_> {
             println!("\nNot applied: do what is printed above, then run {} again.", self.args.again());
             return Ok(false);
         }
-        if self.moving.is_some() && !self.migrate(answers)? {
+        if !self.migrate(answers)? {
             return Ok(false);
         }
         self.apply(answers)
@@ -126,16 +126,17 @@ impl Run<'_> {
                 answers.repository.as_deref().unwrap_or_default()
             );
         }
+        let scope: &[&str] = if answers.internet.is_some() { &[] } else { &["--cluster", "--only", LAN_CHECKS] };
+        let wait = [&["--wait", FIRST_START], scope].concat();
+        let doctor_waits = format!("guardctl doctor {}", wait.join(" "));
         if !self.args.apply && !self.agrees(&format!("\nApply it now ({command})?"), false)? {
-            println!("\nNext:\n  {command}\n  guardctl doctor --wait {FIRST_START}");
+            println!("\nNext:\n  {command}\n  {doctor_waits}");
             return Ok(true);
         }
         println!("+ {command}");
         self.cluster.apply(&folder)?;
-        let wait = ["--wait", FIRST_START];
-        let scope: &[&str] = if answers.internet.is_some() { &[] } else { &["--cluster", "--only", LAN_CHECKS] };
-        println!("+ guardctl doctor {}", [&wait[..], scope].concat().join(" "));
-        doctor(&[&wait[..], scope].concat(), self.args.context.as_deref())
+        println!("+ {doctor_waits}");
+        doctor(&wait, self.args.context.as_deref())
     }
 }
 

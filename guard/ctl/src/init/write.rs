@@ -58,7 +58,7 @@ pub(crate) fn write(folder: &Path, before: &Files, after: &Files) -> Result<()> 
         let path = folder.join(path);
         let now = fs::read_to_string(&path).ok();
         let known = before.get(path.strip_prefix(folder).unwrap_or(&path).to_str().unwrap_or_default());
-        ensure!(now.as_ref() == known, "{}: somebody has changed it in the meantime; run guardctl init again", path.display());
+        ensure!(now.as_ref() == known, "{}: somebody has changed it in the meantime", path.display());
         replace(&path, text)?;
     }
     Ok(())

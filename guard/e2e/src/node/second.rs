@@ -6,11 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use serde_json::json;
 use testkit::node::{Node, Setup, find_kubelet};
 
-use super::sandbox::NODE_ADDRESS;
-use super::{Home, all_but_a_small_node};
+use super::Home;
 use crate::wait::{Look, until};
 
 /// Its name.
@@ -37,24 +35,13 @@ impl Home {
         let folder = self.dir.join(SECOND);
         self.copy_images(&folder)?;
         let bin = &self.world.cluster.bin;
-        let pki = |file: &str| self.dir.join("pki").join(file).display().to_string();
-        let arguments = [
-            format!("--hostname-override={SECOND}"),
-            format!("--kubeconfig={}", pki("second.kubeconfig")),
-            format!("--node-ip={NODE_ADDRESS}"),
-        ];
-        let configuration = json!({
-            "port": PORT, "healthzPort": HEALTH_PORT,
-            "clusterDNS": ["10.96.0.10"], "clusterDomain": "cluster.local",
-            "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": false}, "x509": {"clientCAFile": pki("ca.crt")}},
-            "nodeStatusUpdateFrequency": "2s", "maxPods": 60,
-            "enforceNodeAllocatable": ["pods"], "systemReserved": all_but_a_small_node()?,
-            "imageGCHighThresholdPercent": 100, "imageGCLowThresholdPercent": 99,
-        });
+        let mut configuration = self.kubelet_configuration()?;
+        configuration["port"] = PORT.into();
+        configuration["healthzPort"] = HEALTH_PORT.into();
         let second = Second(Node::start(&Setup {
             folder: &folder,
             kubelet: &find_kubelet(bin).context("no kubelet")?,
-            arguments: &arguments,
+            arguments: &self.kubelet_arguments(SECOND, "second"),
             configuration,
             pods: PODS,
             propagation: "slave",

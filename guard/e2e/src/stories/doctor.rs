@@ -12,6 +12,8 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::World;
+use crate::doctor::Report;
+use crate::secrets::{AUD, TUNNEL_TOKEN};
 use crate::shell::FLUX;
 
 /// kubectl restarts nothing twice in a second, and these homes follow each other faster than people do.
@@ -29,7 +31,6 @@ const ONLY: &str = "GD-K8S-01,GD-K8S-02,GD-K8S-03,GD-K8S-04,GD-K8S-05,flux,secre
                     GD-DB-05,GD-DB-06,GD-APP-01,GD-APP-02,GD-TUNNEL-05";
 /// What the Secrets hold, which must be in no report and in no record.
 const PLANTED: [&str; 2] = ["planted-database-password", "cGxhbnRlZC10dW5uZWwtc2VjcmV0"];
-const AUD: &str = "4714c1358e65fe4b408ad6d432a5f878f08194bdb4752441fd56faefa9b2b6f2";
 const HOST: &str = "photos.family.test";
 
 /// Broken homes, one after another.
@@ -49,7 +50,7 @@ impl<'w> Homes<'w> {
         let homes = Self::new(world);
         let data = |data: Value| json!({ "stringData": data }).to_string();
         homes.patch("immich", "secret/immich-postgres", &data(json!({"POSTGRES_PASSWORD": PLANTED[0]})))?;
-        homes.patch("immich-edge", "secret/cloudflared-tunnel", &data(json!({"token": token()})))?;
+        homes.patch("immich-edge", "secret/cloudflared-tunnel", &data(json!({"token": TUNNEL_TOKEN})))?;
         homes.patch("immich-edge", "secret/immich-edge", &data(json!({"ACCESS_AUD": AUD, "EXTERNAL_HOST": HOST})))?;
         Ok(homes)
     }
@@ -64,15 +65,12 @@ impl<'w> Homes<'w> {
     }
 
     /// The report of doctor on the cluster.
-    fn report(&self) -> Result<Value> {
+    fn report(&self) -> Result<Report> {
         let record = self.world.dir.join("evidence.json");
         let report = doctor(self.world, &["--cluster", "--only", ONLY, "--record", &record.display().to_string()])?;
         let recorded = std::fs::read_to_string(&record)?;
         for secret in PLANTED {
-            ensure!(
-                !report.to_string().contains(secret) && !recorded.contains(secret),
-                "a secret is in the report, or in its record"
-            );
+            ensure!(!report.contains(secret) && !recorded.contains(secret), "a secret is in the report, or in its record");
         }
         Ok(report)
     }
@@ -111,9 +109,10 @@ impl<'w> Homes<'w> {
 }
 
 /// Runs doctor in the clone, and returns its report.
-fn doctor(world: &World, words: &[&str]) -> Result<Value> {
-    let output = guardctl(world)?.arg("doctor").args(words).args(["-o", "json"]).output()?;
-    serde_json::from_slice(&output.stdout).with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+fn doctor(world: &World, words: &[&str]) -> Result<Report> {
+    let mut command = guardctl(world)?;
+    command.arg("doctor").args(words);
+    Report::of(command)
 }
 
 fn guardctl(world: &World) -> Result<Command> {
@@ -124,21 +123,11 @@ fn guardctl(world: &World) -> Result<Command> {
     Ok(command)
 }
 
-fn causes(report: &Value, what: &str, wanted: &[&str]) -> Result<String> {
-    let found: Vec<_> = report["root_causes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let details = || {
-        let checks = report["checks"].as_array().into_iter().flatten();
-        let failed = checks.filter(|check| check["status"] == "fail");
-        failed.map(|check| format!("{} {}", check["id"], check["detail"])).collect::<Vec<_>>().join("; ")
-    };
-    ensure!(found == wanted, "{what}: found {found:?}, wanted {wanted:?}: {}", details());
-    Ok(wanted.first().and_then(|id| fix_of(report, id)).unwrap_or_default())
-}
-
-/// The cure of a check.
-fn fix_of(report: &Value, id: &str) -> Option<String> {
-    let checks = report["checks"].as_array().into_iter().flatten();
-    checks.into_iter().find(|check| check["id"] == id)?["fix"].as_str().map(str::to_owned)
+/// Fails unless these are the causes. Returns the cure of the first.
+fn causes(report: &Report, what: &str, wanted: &[&str]) -> Result<String> {
+    let found = report.causes();
+    ensure!(found == wanted, "{what}: found {found:?}, wanted {wanted:?}: {}", report.failed());
+    Ok(wanted.first().and_then(|id| report.fix_of(id)).unwrap_or_default().to_owned())
 }
 
 /// Runs a command in an operator's shell, in the clone.
@@ -146,7 +135,7 @@ fn shell(world: &World, command: &str) -> Result<Output> {
     let own = std::env::current_exe()?;
     let own = own.parent().context("a folder")?.display();
     let path = format!("PATH={}:{own}:$PATH", world.cluster.bin.display());
-    let cloudflared = format!("cloudflared() {{ echo {}; }}", token());
+    let cloudflared = format!("cloudflared() {{ echo {TUNNEL_TOKEN}; }}");
     let mut bash = Command::new("bash");
     bash.args(["-euo", "pipefail", "-c", &format!("{FLUX}{PATIENCE}{cloudflared}\n{path}\n{command}")]);
     Ok(bash.current_dir(&world.repo.tree).env("KUBECONFIG", &world.cluster.kubeconfig).output()?)
@@ -156,10 +145,4 @@ fn shell(world: &World, command: &str) -> Result<Output> {
 async fn put_back(homes: &Homes<'_>) -> Result<()> {
     let commit = homes.world.repo.commit("Doctor, put it back")?;
     homes.world.applied(&commit).await
-}
-
-/// A tunnel's token whose secret is planted.
-pub(crate) fn token() -> String {
-    // base64 of {"a":"1","s":"cGxhbnRlZC10dW5uZWwtc2VjcmV0","t":"2"}
-    "eyJhIjoiMSIsInMiOiJjR3hoYm5SbFpDMTBkVzV1Wld3dGMyVmpjbVYwIiwidCI6IjIifQ==".to_owned()
 }

@@ -2,7 +2,7 @@
 //! run changes nothing, no secret is in any output, and Flux applies what it wrote.
 
 pub(super) mod abort;
-mod fixture;
+pub(crate) mod fixture;
 mod shell;
 pub(super) mod terminal;
 

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
+use anyhow::{Result, bail, ensure};
 
+use crate::doctor::Report;
 use crate::node::Home;
 use crate::shell::FLUX;
 use crate::wait::{Look, until};
@@ -49,15 +49,13 @@ impl<'h> Broken<'h> {
         let fix = until(&format!("named {cause}: {what}"), LIMIT, async || {
             self.home.alive()?;
             let report = report(self.home)?;
-            let checks = report["checks"].as_array().into_iter().flatten();
-            let fix = checks.into_iter().find(|check| check["id"] == cause).and_then(|check| check["fix"].as_str());
-            let causes = causes(&report);
+            let (fix, causes) = (report.fix_of(cause), report.causes());
             if causes == [cause] && fix.is_some_and(|fix| fix.contains(words)) {
                 return Ok(Look::Done(fix.unwrap_or_default().to_owned()));
             }
             before.extend(causes);
             before.dedup();
-            Ok(Look::NotYet(failed(&report)))
+            Ok(Look::NotYet(report.failed()))
         })
         .await?;
         let seconds = began.elapsed().as_secs_f32();
@@ -81,7 +79,7 @@ impl<'h> Broken<'h> {
         until("well", LIMIT, async || {
             self.home.alive()?;
             let report = report(self.home)?;
-            Ok(if report["ok"] == true { Look::Done(()) } else { Look::NotYet(failed(&report)) })
+            Ok(if report.is_ok() { Look::Done(()) } else { Look::NotYet(report.failed()) })
         })
         .await?;
         if let Some(said) = self.said.last_mut() {
@@ -104,31 +102,15 @@ impl<'h> Broken<'h> {
     }
 }
 
-fn doctor(home: &Home, words: &[&str]) -> Result<Output> {
-    let program = std::env::current_exe()?.with_file_name("guardctl");
-    let mut command = Command::new(&program);
+fn doctor(home: &Home, words: &[&str]) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?.with_file_name("guardctl"));
     command.arg("doctor").args(words).env("KUBECONFIG", &home.world.cluster.kubeconfig);
-    command.output().with_context(|| program.display().to_string())
+    Ok(command)
 }
 
 /// The report on the cluster. From outside there is nothing to see: the edge of these stories is not Cloudflare's.
-fn report(home: &Home) -> Result<Value> {
-    let output = doctor(home, &["--cluster", "-o", "json"])?;
-    serde_json::from_slice(&output.stdout).with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-fn causes(report: &Value) -> Vec<String> {
-    report["root_causes"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-/// What failed, and what was found.
-fn failed(report: &Value) -> String {
-    let checks = report["checks"].as_array().into_iter().flatten();
-    checks
-        .filter(|check| check["status"] == "fail")
-        .map(|check| format!("{} {}", check["id"], check["detail"]))
-        .collect::<Vec<_>>()
-        .join("; ")
+fn report(home: &Home) -> Result<Report> {
+    Report::of(doctor(home, &["--cluster"])?)
 }
 
 /// The node's fstab.
@@ -148,7 +130,7 @@ pub(super) async fn healthy(home: &mut Home) -> Result<String> {
     let mut broken = Broken::new(home);
     broken.cured().await?;
     let began = Instant::now();
-    let output = doctor(home, &["--cluster", "-o", "short"])?;
+    let output = doctor(home, &["--cluster", "-o", "short"])?.output()?;
     let took = began.elapsed();
     let text = String::from_utf8(output.stdout)?;
     let [way, said] = text.lines().collect::<Vec<_>>()[..] else { bail!("wanted the way and one line, found:\n{text}") };
@@ -161,13 +143,8 @@ pub(super) async fn healthy(home: &mut Home) -> Result<String> {
     let nobody = config.replace(&format!("127.0.0.1:{port}"), &format!("198.51.100.99:{port}"));
     ensure!(nobody != config, "the kubeconfig does not name 127.0.0.1:{port}");
     std::fs::write(&away, nobody)?;
-    let program = std::env::current_exe()?.with_file_name("guardctl");
     let began = Instant::now();
-    let output = Command::new(program)
-        .args(["doctor", "--host", crate::node::SITE])
-        .env("KUBECONFIG", &away)
-        .output()
-        .context("doctor")?;
+    let output = doctor(home, &["--host", crate::node::SITE])?.env("KUBECONFIG", &away).output()?;
     let blind = began.elapsed();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.code() == Some(3) && blind < BLIND, "after {blind:?}, wanted exit code 3 within {BLIND:?}: {text}");

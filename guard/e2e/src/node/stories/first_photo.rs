@@ -11,7 +11,6 @@ use tokio::net::TcpStream;
 use crate::node::http::{form, photo, request, send};
 use crate::node::sandbox::NODE_ADDRESS;
 use crate::node::{Home, SITE};
-use crate::stories::doctor::token as tunnel_token;
 use crate::stories::home as overlay;
 use crate::{flux, secrets};
 
@@ -31,13 +30,15 @@ pub(super) async fn applied(home: &mut Home) -> Result<String> {
     for namespace in ["apps/media/immich/namespace.yaml", "apps/networking/immich-edge/namespace.yaml"] {
         home.world.cluster.kubectl(&["apply", "-f", &tree.join(namespace).display().to_string()])?;
     }
-    let token = tunnel_token();
     for ((namespace, name), keys) in secrets::wanted(&home.world.rendered()?) {
         let mut secret = secrets::example(&(namespace, name), &keys);
         let data = secret["stringData"].as_object_mut().context("a Secret with values")?;
-        for (key, value) in
-            [("ACCESS_TEAM", home.issuer.team()), ("ACCESS_AUD", home.issuer.aud()), ("EXTERNAL_HOST", SITE), ("token", &token)]
-        {
+        for (key, value) in [
+            ("ACCESS_TEAM", home.issuer.team()),
+            ("ACCESS_AUD", home.issuer.aud()),
+            ("EXTERNAL_HOST", SITE),
+            ("token", secrets::TUNNEL_TOKEN),
+        ] {
             if let Some(field) = data.get_mut(key) {
                 *field = value.into();
             }

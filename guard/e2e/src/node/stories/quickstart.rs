@@ -23,7 +23,8 @@ use crate::node::sandbox::NODE_ADDRESS;
 use crate::node::{Home, LIBRARY, SITE};
 use crate::process::run;
 use crate::repo::git;
-use crate::stories::doctor::token as tunnel_token;
+use crate::secrets::TUNNEL_TOKEN;
+use crate::stories::init::fixture::modes;
 use crate::wait::{Look, until};
 use terminal::Terminal;
 
@@ -158,7 +159,7 @@ async fn to_the_internet(home: &Home, terminal: &mut Terminal) -> Result<()> {
     terminal.answer("7  AUD tag", 1, home.issuer.aud()).await?;
     // The first attempt is no token, and is asked again.
     terminal.answer("8  Token of the tunnel", 1, "planted-and-wrong").await?;
-    terminal.answer("8  Token of the tunnel", 2, &tunnel_token()).await?;
+    terminal.answer("8  Token of the tunnel", 2, TUNNEL_TOKEN).await?;
     terminal.answer("Write this?", 2, "y").await?;
     // From here nothing on the internet is to be seen, so that doctor would wait for it: the two commands that init prints instead.
     terminal.answer("Apply it now", 2, "n").await?;
@@ -188,15 +189,13 @@ fn keeps_secrets(home: &Home, terminal: &Terminal, folder: &Path, clone: &Path) 
     let overlay = clone.join("clusters/home.local");
     let written = run(Command::new("grep").args(["-rh", ""]).arg(&overlay))?;
     let (screen, history) = (terminal.screen()?, fs::read_to_string(folder.join("history"))?);
-    for secret in [tunnel_token(), password, "planted-and-wrong".to_owned()] {
+    for secret in [TUNNEL_TOKEN.to_owned(), password, "planted-and-wrong".to_owned()] {
         for (place, text) in [("on the screen", &screen), ("in the history", &history), ("in the overlay", &written)] {
             ensure!(!text.contains(&secret), "a secret is {place}");
         }
     }
     ensure!(history.contains("guardctl init"), "the history is not that of the shell: {history}");
-    let open = run(Command::new("find").arg(&overlay).args(["-perm", "/077"]))?;
-    ensure!(open.is_empty(), "others may read {open}");
-    Ok(())
+    modes(&overlay)
 }
 
 /// Nothing of this home is left: the next story makes its own.

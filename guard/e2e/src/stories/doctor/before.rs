@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Homes, causes, doctor, guardctl, shell};
+use crate::doctor::Report;
 use crate::{NODE, World};
 
 const OVERLAY: &str = "clusters/home.local";
@@ -22,7 +23,7 @@ pub(in super::super) async fn no_home(world: &mut World) -> Result<String> {
     fs::write(&away, config.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:1"))?;
     let output = guardctl(world)?.args(["doctor", "--cluster", "-o", "json"]).env("KUBECONFIG", &away).output()?;
     ensure!(output.status.code() == Some(3), "no cluster: found {}, wanted the exit code 3", output.status);
-    causes(&serde_json::from_slice(&output.stdout)?, "an API server that does not answer", &["GD-K8S-01"])?;
+    causes(&Report::read(&output.stdout)?, "an API server that does not answer", &["GD-K8S-01"])?;
     Ok("2 broken homes".to_owned())
 }
 
@@ -107,7 +108,7 @@ fn edited(homes: &mut Homes<'_>, file: &Path, text: &str, what: &str, id: &str) 
     well(homes)
 }
 
-fn look(homes: &Homes<'_>) -> Result<serde_json::Value> {
+fn look(homes: &Homes<'_>) -> Result<Report> {
     doctor(homes.world, &["--pre", "--overlay", OVERLAY])
 }
 

@@ -2,8 +2,9 @@
 
 use anyhow::{Context as _, Result};
 
-use super::{AUD, HOST, Homes, token};
+use super::{HOST, Homes};
 use crate::World;
+use crate::secrets::{AUD, TUNNEL_TOKEN};
 
 /// The whole story. It begins with the Secrets of these tests, which are no real ones, and ends with a home that is well.
 pub(in super::super) async fn broken(world: &mut World) -> Result<String> {
@@ -50,7 +51,7 @@ pub(in super::super) async fn broken(world: &mut World) -> Result<String> {
     let tunnel = |homes: &Homes<'_>, token: &str| {
         homes.patch("immich-edge", "secret/cloudflared-tunnel", &format!("{{\"stringData\":{{\"token\":\"{token}\"}}}}"))
     };
-    tunnel(&homes, &token().replace("==", "==\\n"))?;
+    tunnel(&homes, &TUNNEL_TOKEN.replace("==", "==\\n"))?;
     homes.cured("a line break behind a token", "GD-SECRET-04", &[])?;
     tunnel(&homes, "{\\\"AccountTag\\\":\\\"1\\\",\\\"TunnelSecret\\\":\\\"x\\\"}")?;
     homes.cured("a credentials file in the place of a token", "GD-SECRET-02", &[])?;

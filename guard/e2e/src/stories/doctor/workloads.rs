@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{Homes, fix_of, put_back};
+use super::{Homes, put_back};
 use crate::stories::home::{EXAMPLE_ID, NAS_ID};
 use crate::{NODE, World};
 
@@ -60,8 +60,8 @@ fn scaled(homes: &mut Homes<'_>) -> Result<()> {
         let name = format!("deploy/{deployment}");
         homes.kubectl(&["-n", "immich", "scale", &name, "--replicas=0"])?;
         homes.named(&format!("{deployment} was scaled to 0"), &["GD-FLUX-02", id])?;
-        let fix = fix_of(&homes.report()?, id).context("no cure")?;
-        homes.cure(&fix, &[])?;
+        let report = homes.report()?;
+        homes.cure(report.fix_of(id).context("no cure")?, &[])?;
         homes.kubectl(&["-n", "immich", "rollout", "status", &name, "--timeout=60s"])?;
     }
     Ok(())

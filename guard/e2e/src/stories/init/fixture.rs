@@ -11,15 +11,12 @@ use anyhow::{Result, ensure};
 use k8s_openapi::ByteString;
 use serde_json::Value;
 
+pub(super) use crate::secrets::{AUD, TUNNEL_TOKEN as TOKEN};
+pub(super) use crate::stories::home::EXAMPLE_ID;
 use crate::wait::{Look, until};
 use crate::{NODE, World};
 
 pub(super) const NAS_ID: &str = "3a55ae57-1cab-4631-8cb4-44d1159e8f48";
-/// The id in the overlay before the NAS has one.
-pub(super) const EXAMPLE_ID: &str = "00000000-0000-4000-8000-000000000000";
-pub(super) const AUD: &str = "4714c1358e65fe4b408ad6d432a5f878f08194bdb4752441fd56faefa9b2b6f2";
-/// base64 of `{"a":"1","s":"cGxhbnRlZC10dW5uZWwtc2VjcmV0","t":"2"}`.
-pub(super) const TOKEN: &str = "eyJhIjoiMSIsInMiOiJjR3hoYm5SbFpDMTBkVzV1Wld3dGMyVmpjbVYwIiwidCI6IjIifQ==";
 /// A variable with a proxy at which nobody listens: no team is asked for its keys, in a network with Cloudflare or without.
 pub(super) const NO_INTERNET: (&str, &str) = ("ALL_PROXY", "http://127.0.0.1:9");
 /// The kustomization with the image of guard.
@@ -164,7 +161,7 @@ pub(super) fn is_tidy(world: &World, when: &str) -> Result<()> {
 }
 
 /// Only the owner may read the overlay, and nothing incomplete is left in it or beside it.
-pub(super) fn modes(folder: &Path) -> Result<()> {
+pub(crate) fn modes(folder: &Path) -> Result<()> {
     ensure!(!folder.with_file_name("home.local.new").exists(), "a folder that is not complete is left");
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
