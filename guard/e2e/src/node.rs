@@ -38,6 +38,7 @@ use crate::{NODE, World, timed};
 use agents::Agent;
 use images::{Authorities, Programs};
 use sandbox::{INTERNET_ADDRESS, NODE_ADDRESS, Networks};
+use stories::Effort;
 
 pub(crate) use sandbox::{enter, inside};
 
@@ -82,6 +83,8 @@ pub(crate) struct Home {
     pub google: (Google, CloudRun),
     /// The NAS, while it is mounted.
     pub nas: Option<FakeNas>,
+    /// What the long quickstart has cost: up to the first photo at home, and in all.
+    pub by_hand: Option<(Effort, Effort)>,
     /// What was on it when it went.
     kept: Vec<(String, Vec<u8>)>,
     /// The id in its sentinel.
@@ -156,6 +159,7 @@ impl Home {
             issuer,
             google: (tokens, cloud_run),
             nas: None,
+            by_hand: None,
             kept: Vec::new(),
             nas_id: String::new(),
             programs,
@@ -187,10 +191,14 @@ impl Home {
 
     /// Mounts an empty NAS with the library's directory on it.
     pub(crate) fn mount_empty_nas(&mut self) {
-        let nas = FakeNas::mount(Path::new(MOUNT_POINT), "nas.lan:/photos");
+        let nas = self.mount_without_library();
         nas.mkdir("immich");
         nas.chown("immich", 1000, 0o755);
-        self.nas = Some(nas);
+    }
+
+    /// Mounts an empty NAS.
+    pub(crate) fn mount_without_library(&mut self) -> &FakeNas {
+        self.nas.insert(FakeNas::mount(Path::new(MOUNT_POINT), "nas.lan:/photos"))
     }
 
     /// The NAS goes: its server dies, and the node unmounts it. What is on it is kept for its return.

@@ -41,6 +41,8 @@ pub(super) const TOOLS: [&str; 13] = [
     "source-controller",
 ];
 
+pub(crate) use quickstart::terminal::Effort;
+
 type Told<'h> = Pin<Box<dyn Future<Output = Result<String>> + 'h>>;
 
 struct Story {
@@ -60,7 +62,8 @@ macro_rules! story {
 }
 
 const ALL: &[Story] = &[
-    story!("the short quickstart, typed in a terminal: from a clean clone to the first photo", quickstart::short),
+    story!("the long quickstart, typed in a terminal: each command as it is printed", quickstart::long::typed),
+    story!("the short quickstart, typed in a terminal: from a clean clone to the first photo", quickstart::short::typed),
     story!("guardctl init: a Job on the node gives the NAS its id", init::sentinel),
     story!("guardctl init --from-dump: another Immich's database enters before the server starts", migrate::from_dump),
     story!("from `git push` to a home that is Ready", first_photo::applied, needed),

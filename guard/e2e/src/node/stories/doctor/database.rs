@@ -45,20 +45,32 @@ pub(in super::super) async fn broken(home: &mut Home) -> Result<String> {
     homes.cure(&fix, &[])?;
     homes.cured().await?;
 
+    // By hand: the upgrade is a page of its own, and so is what has changed the owner of a directory.
+    stop(&homes)?;
+    let version = Path::new(DATA).join("18/docker/PG_VERSION");
+    std::fs::write(&version, "14\n").context("the data directory")?;
+    start(&homes)?;
+    let fix = homes.named("data of PostgreSQL 14", "GD-DB-01").await?;
+    ensure!(fix.contains("docs/upgrades.md#postgresql-14-to-18"), "{fix}");
+    stop(&homes)?;
+    std::fs::write(&version, "18\n")?;
+    start(&homes)?;
+    homes.cured().await?;
+
+    stop(&homes)?;
+    std::os::unix::fs::chown(DATA, Some(0), Some(0))?;
+    start(&homes)?;
+    let fix = homes.named("data that belong to somebody else", "GD-DB-05").await?;
+    ensure!(fix.contains("logs deploy/immich-postgres"), "{fix}");
+    stop(&homes)?;
+    std::os::unix::fs::chown(DATA, Some(999), Some(999))?;
+    start(&homes)?;
+    homes.cured().await?;
+
     // A disk of its own in the place of the data, too small for a new database; by hand, as room is made on a disk.
-    homes.kubectl(&["-n", "immich", "scale", "deploy/immich-postgres", "--replicas=0"])?;
-    homes.kubectl(&[
-        "-n",
-        "immich",
-        "wait",
-        "pod",
-        "-l",
-        "app.kubernetes.io/name=immich-postgres",
-        "--for=delete",
-        "--timeout=60s",
-    ])?;
+    stop(&homes)?;
     mount("small", DATA, "tmpfs", MountFlags::empty(), c"size=24m,mode=0700,uid=999,gid=999").context("a small disk")?;
-    homes.kubectl(&["-n", "immich", "scale", "deploy/immich-postgres", "--replicas=1"])?;
+    start(&homes)?;
     let fix = homes.named("the disk of the database is full", "GD-DB-07").await?;
     ensure!(fix.starts_with("on home: df -h"), "{fix}");
     unmount(DATA, UnmountFlags::DETACH)?;
@@ -66,6 +78,17 @@ pub(in super::super) async fn broken(home: &mut Home) -> Result<String> {
     homes.kubectl(&["-n", "immich", "delete", "pod", "-l", "app.kubernetes.io/name=immich-postgres", "--timeout=60s"])?;
     homes.cured().await?;
     Ok(homes.told())
+}
+
+/// Ends the database, and returns when it has ended.
+fn stop(homes: &Broken<'_>) -> Result<()> {
+    let pods = ["wait", "pod", "-l", "app.kubernetes.io/name=immich-postgres", "--for=delete", "--timeout=60s"];
+    homes.kubectl(&["-n", "immich", "scale", "deploy/immich-postgres", "--replicas=0"])?;
+    homes.kubectl(&[&["-n", "immich"], &pods[..]].concat()).map(drop)
+}
+
+fn start(homes: &Broken<'_>) -> Result<()> {
+    homes.kubectl(&["-n", "immich", "scale", "deploy/immich-postgres", "--replicas=1"]).map(drop)
 }
 
 fn sql(homes: &Broken<'_>, user: &str, statement: &str) -> Result<()> {

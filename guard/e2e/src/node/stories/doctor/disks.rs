@@ -59,10 +59,19 @@ pub(in super::super) async fn broken(home: &mut Home) -> Result<String> {
     std::fs::write(&sentinel, id)?;
     homes.cured().await?;
 
+    // At the export, which is the NAS's own: nobody here can put it right.
+    homes.home.nas.as_ref().context("a NAS")?.set(Mode::RootSquash);
+    homes.home.restart_server()?;
+    let fix = homes.named("without the right to write", "GD-NAS-47").await?;
+    ensure!(fix.contains("stat -c"), "{fix}");
+    homes.home.nas.as_ref().context("a NAS")?.set(Mode::Healthy);
+    homes.cured().await?;
+
     // Under a server that runs only its probes see it, and what they say last counts. By hand: what cures these is done at the NAS.
     for (mode, what, cause) in [
         (Mode::Full, "full, under a server that runs", "GD-NAS-46"),
         (Mode::Unread, "hanging, under a server that runs", "GD-NAS-48"),
+        (Mode::Stale, "stale, under a server that runs", "GD-NAS-49"),
     ] {
         homes.home.nas.as_ref().context("a NAS")?.set(mode);
         homes.named(what, cause).await?;

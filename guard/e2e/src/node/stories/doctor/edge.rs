@@ -13,6 +13,9 @@ use crate::process::run;
 use crate::wait::{Look, until};
 
 const GUARD: &str = "deploy/immich-origin-proxy";
+/// Deletes the pods of guard.
+const PODS_OF_GUARD: [&str; 7] =
+    ["-n", "immich-edge", "delete", "pod", "-l", "app.kubernetes.io/name=immich-origin-proxy", "--timeout=60s"];
 
 /// Secrets, images, programs, packets.
 pub(in super::super) async fn broken(home: &mut Home) -> Result<String> {
@@ -30,6 +33,26 @@ pub(in super::super) async fn broken(home: &mut Home) -> Result<String> {
     homes.cured().await?;
     answers(&homes, StatusCode::OK).await?;
 
+    // By hand: who may enter, only the family knows.
+    homes.patch("immich-edge", "secret/immich-edge", r#"{"stringData":{"ALLOW_EMAIL":"nobody@family.test"}}"#)?;
+    restart(&homes, GUARD)?;
+    answers(&homes, StatusCode::FORBIDDEN).await?;
+    let fix = homes.named("an allow list that matches nobody", "GD-GUARD-03").await?;
+    ensure!(fix.contains("correct ALLOW_EMAIL"), "{fix}");
+    homes.patch("immich-edge", "secret/immich-edge", r#"{"data":{"ALLOW_EMAIL":null}}"#)?;
+    restart(&homes, GUARD)?;
+    homes.cured().await?;
+
+    // A team that does not exist: nobody has its keys. Every pod is made anew, since an old one would still have those of the right team.
+    let team = homes.home.issuer.team().to_owned();
+    homes.patch("immich-edge", "secret/immich-edge", r#"{"stringData":{"ACCESS_TEAM":"another"}}"#)?;
+    homes.kubectl(&PODS_OF_GUARD)?;
+    homes.named("a team that does not exist", "GD-GUARD-02").await?;
+    homes.patch("immich-edge", "secret/immich-edge", &format!(r#"{{"stringData":{{"ACCESS_TEAM":"{team}"}}}}"#))?;
+    homes.kubectl(&PODS_OF_GUARD)?;
+    settled(&homes, GUARD)?;
+    homes.cured().await?;
+
     homes.kubectl(&[
         "-n",
         "immich-edge",
@@ -39,15 +62,7 @@ pub(in super::super) async fn broken(home: &mut Home) -> Result<String> {
         "-p",
         r#"[{"op":"remove","path":"/data/EXTERNAL_HOST"}]"#,
     ])?;
-    homes.kubectl(&[
-        "-n",
-        "immich-edge",
-        "delete",
-        "pod",
-        "-l",
-        "app.kubernetes.io/name=immich-origin-proxy",
-        "--timeout=60s",
-    ])?;
+    homes.kubectl(&PODS_OF_GUARD)?;
     let fix = homes.named("a key is missing in a Secret", "GD-SECRET-03").await?;
     homes.cure(&fix, &[("KEY", "EXTERNAL_HOST"), ("VALUE", SITE)])?;
     homes.cured().await?;

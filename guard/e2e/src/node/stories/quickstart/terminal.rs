@@ -1,10 +1,11 @@
-//! A terminal with a shell in it, driven by tmux as a person drives it: keys go in, and what is on the screen comes out.
+//! A terminal with a shell in it, driven by tmux as a person drives it: keys go in, and what is on the screen comes out. tmux and not the
+//! testkit's pseudo-terminal: it draws what a person would see, line by line.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::process::run;
 use crate::wait::{Look, until};
@@ -12,15 +13,36 @@ use crate::wait::{Look, until};
 /// The whole of a first start: images are there, a database is made.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// What a way costs.
+#[derive(Clone, Debug)]
+pub(crate) struct Effort {
+    /// Commands that were typed.
+    commands: usize,
+    /// Answers and values that were typed; what only Enter took does not count.
+    values: usize,
+    /// Keys that were pressed.
+    keys: usize,
+    /// Seconds of the machine: nobody thinks here.
+    seconds: f32,
+}
+
+impl std::fmt::Display for Effort {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            formatter,
+            "{} commands, {} values, {} keys, {:.0} s of machine",
+            self.commands, self.values, self.keys, self.seconds
+        )
+    }
+}
+
 /// The terminal. It ends with its handle.
 pub(super) struct Terminal {
     socket: PathBuf,
-    /// Commands that were typed.
-    pub(super) commands: usize,
-    /// Answers that were typed, those that only Enter took not counted.
-    pub(super) values: usize,
-    /// Keys that were pressed.
-    pub(super) keys: usize,
+    began: Instant,
+    commands: usize,
+    values: usize,
+    keys: usize,
 }
 
 impl Terminal {
@@ -28,7 +50,7 @@ impl Terminal {
     pub(super) fn open(home: &Path, folder: &Path, path: &str) -> Result<Self> {
         let rc = home.join("bashrc");
         std::fs::write(&rc, format!("HISTFILE={}/history\nPROMPT_COMMAND='history -a'\nPS1='[\\#:$?]$ '\n", home.display()))?;
-        let terminal = Self { socket: home.join("tmux"), commands: 0, values: 0, keys: 0 };
+        let terminal = Self { socket: home.join("tmux"), began: Instant::now(), commands: 0, values: 0, keys: 0 };
         let mut command = terminal.tmux();
         command.args(["-f", "/dev/null", "new-session", "-d", "-x", "200", "-y", "50", "-c"]).arg(folder);
         command.arg(format!("bash --rcfile {} -i", rc.display()));
@@ -45,6 +67,17 @@ impl Terminal {
         command
     }
 
+    /// What it has cost so far.
+    pub(super) fn effort(&self) -> Effort {
+        Effort { commands: self.commands, values: self.values, keys: self.keys, seconds: self.began.elapsed().as_secs_f32() }
+    }
+
+    /// Notes that this value was put into a file by an editor.
+    pub(super) fn edited(&mut self, value: &str) {
+        self.values += 1;
+        self.keys += value.chars().count();
+    }
+
     /// Everything that was shown so far.
     pub(super) fn screen(&self) -> Result<String> {
         run(self.tmux().args(["capture-pane", "-p", "-J", "-S", "-"]))
@@ -56,28 +89,34 @@ impl Terminal {
         run(self.tmux().args(["send-keys", "Enter"])).map(drop)
     }
 
-    /// Types a command, and waits for the next prompt of the shell, or for a question.
-    pub(super) async fn command(&mut self, text: &str) -> Result<()> {
+    /// Types a command, waits for its end, which must be well, and returns what it has shown.
+    pub(super) async fn command(&mut self, text: &str) -> Result<String> {
+        self.command_with(text, 0).await
+    }
+
+    /// The same, with another exit code.
+    pub(super) async fn command_with(&mut self, text: &str, code: u8) -> Result<String> {
         self.begin(text).await?;
-        self.ends().await
+        self.ends(code).await
     }
 
     /// Types a command.
     pub(super) async fn begin(&mut self, text: &str) -> Result<()> {
-        let prompt = format!("[{}:", self.commands + 1);
-        self.shows(&prompt, 1).await?;
+        self.shows(&format!("[{}:", self.commands + 1), 1).await?;
         self.press(text)?;
         self.commands += 1;
         Ok(())
     }
 
-    /// Waits until the last command has ended, which must be well.
-    pub(super) async fn ends(&self) -> Result<()> {
-        let next = format!("[{}:", self.commands + 1);
+    /// Waits until the last command has ended with this code, and returns what it has shown.
+    pub(super) async fn ends(&self, code: u8) -> Result<String> {
+        let (own, next) = (format!("[{}:", self.commands), format!("[{}:", self.commands + 1));
         self.shows(&next, 1).await?;
         let screen = self.screen()?;
-        ensure!(screen.contains(&format!("{next}0]")), "the command {} failed:\n{screen}", self.commands);
-        Ok(())
+        let (_, own) = screen.rsplit_once(&own).context("the command is not on the screen")?;
+        let (shown, rest) = own.split_once(&next).context("the prompt is not on the screen")?;
+        ensure!(rest.starts_with(&format!("{code}]")), "the command {} did not end with {code}:\n{screen}", self.commands);
+        Ok(shown.split_once('\n').map_or("", |(_, shown)| shown).to_owned())
     }
 
     /// Answers a question once it is on the screen for the nth time; an empty answer takes what stands in brackets.
