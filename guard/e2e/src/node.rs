@@ -344,6 +344,12 @@ impl Home {
         Ok(listed["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
     }
 
+    /// Returns when every Deployment of a namespace is available; fails after four minutes.
+    pub(crate) fn available(&self, namespace: &str) -> Result<()> {
+        let wait = ["-n", namespace, "wait", "deploy", "--all", "--for=condition=Available", "--timeout=240s"];
+        self.world.cluster.kubectl(&wait).map(drop)
+    }
+
     /// The release binary.
     pub(crate) fn guard(&self) -> &Path {
         &self.programs.guard

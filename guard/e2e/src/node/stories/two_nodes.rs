@@ -128,7 +128,7 @@ async fn leave(home: &mut Home, second: Second) -> Result<()> {
     kubectl(&["delete", "-f", &tree.join(VOLUME).display().to_string()])?;
     kubectl(&["drain", SECOND, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s"])?;
     for namespace in ["immich", "immich-edge"] {
-        kubectl(&["-n", namespace, "wait", "deploy", "--all", "--for=condition=Available", "--timeout=120s"])?;
+        home.available(namespace)?;
     }
     home.forget_second(second)?;
     until("one tunnel", Duration::from_secs(60), async || {

@@ -116,28 +116,12 @@ fn before(home: &mut Home, operator: &mut Operator, command: &str) -> Result<()>
     if command.starts_with("kubectl kustomize clusters/home.local |") {
         edit(home, operator)?;
     }
+    // "After some minutes".
     if command.starts_with("kubectl get pods -A") {
-        // "After some minutes": the pods of the internet wait for their Secrets.
-        home.world.cluster.kubectl(&[
-            "-n",
-            "immich",
-            "wait",
-            "deploy",
-            "--all",
-            "--for=condition=Available",
-            "--timeout=240s",
-        ])?;
+        home.available("immich")?;
     }
-    if command.starts_with("kubectl -n immich-edge get pods") || command.starts_with("kubectl -n immich-edge port-forward") {
-        home.world.cluster.kubectl(&[
-            "-n",
-            "immich-edge",
-            "wait",
-            "deploy",
-            "--all",
-            "--for=condition=Available",
-            "--timeout=240s",
-        ])?;
+    if command.starts_with("kubectl -n immich-edge get pods") {
+        home.available("immich-edge")?;
     }
     Ok(())
 }
